@@ -1,0 +1,175 @@
+"""Every failure that this program can tell a person about, in one tree.
+
+ProxyError
+├── SettingsError                unusable arguments or settings: exit status 2
+├── InternalError                500: a defect of this program
+├── CallerError                  what the caller sent
+│   ├── BadRequest               400
+│   ├── ClientTokenRequired      401
+│   ├── HostNotAllowed, OriginNotAllowed, NotPermitted, ReadOnly    403
+│   └── NoRoute, UnknownProfile  404
+├── CredentialError              no credential to send
+│   ├── CredentialMissing        503
+│   ├── LoginRequired            503  terminal: not tried again until a credential changes
+│   ├── RefreshRejected          503  the refresh token is dead: one full sign-in mends it
+│   ├── SignInFailed             503  transient: tried again
+│   └── SignInTimeout            504
+├── UpstreamError                the way to the upstream
+│   ├── UpstreamUnreachable, UpstreamBroken    502
+│   └── UpstreamTimeout          504
+└── Overloaded, Draining         503
+
+Each class knows its HTTP status, `code`, `source`, RFC 9209 error type and whether trying again can help; each
+instance says what happened (`detail`) and what mends it (`hint`). Neither may hold a secret.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Source(StrEnum):
+    """Whose doing a failure is."""
+
+    PROXY = "proxy"
+    COGNITO = "cognito"
+    UPSTREAM = "upstream"
+    CLIENT = "client"
+
+
+class ProxyError(Exception):
+    """A failure with everything an answer needs.
+
+    `retry_after` is in seconds, None where waiting does not help or nobody knows how long.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[Source] = Source.PROXY
+    proxy_status: ClassVar[str] = "proxy_internal_error"
+    """The error type of RFC 9209 section 2.3."""
+    transient: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, detail: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = self.default_hint if hint is None else hint
+        self.retry_after = retry_after
+
+    def again(self, retry_after: float | None = None) -> "ProxyError":
+        """The same failure as a new instance, for the next caller who meets it."""
+        return type(self)(self.detail, hint=self.hint, retry_after=retry_after)
+
+
+class SettingsError(ProxyError):
+    status, code, title = 500, "unusable_settings", "Unusable settings"
+    proxy_status = "proxy_configuration_error"
+
+
+class InternalError(ProxyError):
+    status, code, title = 500, "internal_error", "Internal error"
+    default_hint = "This is a defect of ul-proxy: run it with --log-level debug and report the traceback."
+
+
+class CallerError(ProxyError):
+    source = Source.CLIENT
+    proxy_status = "http_request_denied"
+
+
+class BadRequest(CallerError):
+    status, code, title = 400, "bad_request", "Bad request"
+    proxy_status = "http_request_error"
+
+
+class ClientTokenRequired(CallerError):
+    status, code, title = 401, "client_token_required", "Client token required"
+
+
+class HostNotAllowed(CallerError):
+    status, code, title = 403, "host_not_allowed", "Host not allowed"
+    default_hint = "Call the proxy by a loopback name, or add the name to allowed_hosts."
+
+
+class OriginNotAllowed(CallerError):
+    status, code, title = 403, "origin_not_allowed", "Origin not allowed"
+    default_hint = "Add the page's origin to allowed_origins."
+
+
+class NotPermitted(CallerError):
+    status, code, title = 403, "not_permitted", "Not permitted"
+
+
+class ReadOnly(CallerError):
+    status, code, title = 403, "read_only", "Read-only"
+
+
+class NoRoute(CallerError):
+    status, code, title = 404, "no_route", "No route"
+    proxy_status = "destination_not_found"
+
+
+class UnknownProfile(CallerError):
+    status, code, title = 404, "unknown_profile", "Unknown profile"
+    proxy_status = "destination_not_found"
+
+
+class CredentialError(ProxyError):
+    source = Source.COGNITO
+    status = 503
+
+
+class CredentialMissing(CredentialError):
+    code, title, source = "credential_missing", "Credential missing", Source.PROXY
+    proxy_status = "proxy_configuration_error"
+
+
+class LoginRequired(CredentialError):
+    code, title = "login_required", "Login required"
+    proxy_status = "proxy_configuration_error"
+
+
+class RefreshRejected(CredentialError):
+    code, title = "sign_in_failed", "Session ended"
+
+
+class SignInFailed(CredentialError):
+    code, title, transient = "sign_in_failed", "Sign-in failed", True
+    default_hint = "The proxy tries again by itself: repeat the request after Retry-After seconds."
+
+
+class SignInTimeout(CredentialError):
+    status, code, title, transient = 504, "sign_in_timeout", "Sign-in timed out", True
+    default_hint = "The sign-in goes on: repeat the request, or raise timeouts.auth."
+
+
+class UpstreamError(ProxyError):
+    source = Source.UPSTREAM
+    transient = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    status, code, title = 502, "upstream_unreachable", "Upstream unreachable"
+    proxy_status = "destination_unavailable"
+    default_hint = "Check the network, and the upstream's address in `ul-proxy config`."
+
+
+class UpstreamBroken(UpstreamError):
+    status, code, title = 502, "upstream_broken", "Upstream broken"
+    proxy_status = "http_protocol_error"
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code, title = 504, "upstream_timeout", "Upstream timeout"
+    proxy_status = "http_response_timeout"
+    default_hint = "Raise timeouts.connect or timeouts.headers if the upstream is known to be slow."
+
+
+class Overloaded(ProxyError):
+    status, code, title, transient = 503, "overloaded", "Overloaded", True
+    proxy_status = "connection_limit_reached"
+
+
+class Draining(ProxyError):
+    status, code, title, transient = 503, "draining", "Draining", True
+    default_hint = "The proxy is ending: send the request again once it has been restarted."

@@ -1,0 +1,118 @@
+"""What crosses the proxy in each direction, as pure functions over field lines.
+
+RFC 9110 section 7.6: hop-by-hop fields, and those that `Connection` names, concern one connection only and stop here.
+Everything else passes in its order and its bytes. The credential is added after the stripping: a caller who writes
+`Connection: authorization` must not be able to strip it.
+"""
+
+from proxy.errors import CredentialMissing
+from proxy.model import Auth, Header, Headers, Profile, Route
+
+VIA = (b"Via", b"1.1 ul-proxy")
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+"""RFC 9110 section 7.6.1, with the fields that older texts (RFC 2616 section 13.5.1) list."""
+
+CREDENTIALS = frozenset((b"authorization", b"x-amz-cognito-security-token", b"x-api-key"))
+OWN_PREFIX = b"x-ul-proxy-"
+"""Fields that callers address to this proxy; none of them is for an upstream."""
+
+_HEADER_OF = {
+    Auth.REST: "X-Amz-Cognito-Security-Token",
+    Auth.GRAPHQL: "authorization",
+    Auth.API_KEY: "x-api-key",
+    Auth.BEARER: "Authorization",
+}
+
+
+def effective_auth(route: Route, profile: Profile) -> Auth:
+    """The credential that a route wants of this profile: Auth.NONE, API_KEY, BEARER, REST or GRAPHQL.
+
+    A personal access token takes the place of Cognito tokens wherever the profile has one.
+    """
+    auth = route.auth
+    if auth is Auth.ANALYTICS:
+        auth = Auth.API_KEY if profile.api_key is not None else Auth.REST
+    if auth in (Auth.REST, Auth.GRAPHQL) and profile.personal_access_token is not None:
+        return Auth.BEARER
+    return auth
+
+
+def needs_token(auth: Auth) -> bool:
+    return auth is Auth.REST or auth is Auth.GRAPHQL
+
+
+def credential(route: Route, auth: Auth, secret: str) -> Header:
+    """The field line that carries `secret` upstream."""
+    # A header that the route names is meant for the kind it was written for: a Cognito token or key, not a PAT.
+    own_header = route.header if auth is not Auth.BEARER or route.auth is Auth.BEARER else None
+    value = f"Bearer {secret}" if auth is Auth.BEARER else secret
+    return (own_header or _HEADER_OF[auth]).encode(), value.encode()
+
+
+def static_secret(auth: Auth, profile: Profile) -> str:
+    """The API key or personal access token of a profile; raises CredentialMissing."""
+    secret, name = (
+        (profile.api_key, "api_key")
+        if auth is Auth.API_KEY
+        else (profile.personal_access_token, "personal_access_token")
+    )
+    if secret is None:
+        raise CredentialMissing(
+            f"this route needs {name}, which is not set",
+            hint=f"Set UL_PROXY_{name.upper()} or {name}_FILE.",
+        )
+    return secret.get_secret_value()
+
+
+def connection_options(headers: Headers) -> frozenset[bytes]:
+    """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
+    values = [value for name, value in headers if name.lower() == b"connection"]
+    if not values:
+        return frozenset()
+    return frozenset(option.strip(b" \t").lower() for option in b",".join(values).split(b","))
+
+
+def to_upstream(headers: Headers, *, authority: str, added: Header | None) -> list[Header]:
+    """A caller's field lines as they go upstream, with `authority` as Host and `added` as the credential.
+
+    Where a credential is added, the caller's own are dropped, in whatever spelling a lenient server would read as one.
+    """
+    options = connection_options(headers)
+    stripped = CREDENTIALS if added is None else CREDENTIALS | {_folded(added[0])}
+    result: list[Header] = [(b"Host", authority.encode())]
+    for line in headers:
+        name = line[0].lower()
+        if name in HOP_BY_HOP or name == b"host" or name in options or name.startswith(OWN_PREFIX):
+            continue
+        if added is not None and _folded(name) in stripped:
+            continue
+        result.append(line)
+    result.append(VIA)
+    if added is not None:
+        result.append(added)
+    return result
+
+
+def to_caller(headers: Headers) -> list[Header]:
+    """An upstream's field lines as they go back."""
+    options = connection_options(headers)
+    result = [line for line in headers if (name := line[0].lower()) not in HOP_BY_HOP and name not in options]
+    result.append(VIA)
+    return result
+
+
+def _folded(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")

@@ -1,0 +1,56 @@
+"""When a token is good, due for renewal or ended, and how long to wait after a failure.
+
+All durations are in seconds. `now` and random draws (uniform in [0, 1)) are arguments.
+"""
+
+from enum import Enum, auto
+
+from proxy.model import Instant, RenewalPolicy, Token
+
+_MAX_LEEWAY_SHARE = 0.1
+
+
+class State(Enum):
+    FRESH = auto()
+    STALE = auto()
+    """Good, but a renewal is due."""
+    ENDED = auto()
+    """Must not be sent any more."""
+
+
+def elapsed(since: Instant, now: Instant) -> float:
+    """Seconds from `since` to `now` by whichever clock saw more of them.
+
+    A machine that slept, and a wall clock set forward, thus age a token early, which costs one renewal;
+    nothing makes it look younger than it is.
+    """
+    return max(now.monotonic - since.monotonic, now.wall - since.wall)
+
+
+def renew_after(lifetime: float, draw: float, policy: RenewalPolicy) -> float:
+    """Seconds after its arrival from which on a token of that lifetime is due for renewal.
+
+    The margin before the end gives way for lifetimes so short that it would leave nothing to use.
+    """
+    share = lifetime * (policy.renew_at - policy.jitter * draw)
+    return min(share, max(lifetime - policy.margin, lifetime / 2))
+
+
+def usable(lifetime: float, policy: RenewalPolicy) -> float:
+    """Seconds after its arrival for which a token of that lifetime may be sent."""
+    return lifetime - min(policy.leeway, lifetime * _MAX_LEEWAY_SHARE)
+
+
+def state(token: Token, now: Instant, policy: RenewalPolicy) -> State:
+    """What `token` is good for at `now`."""
+    age = elapsed(token.arrived, now)
+    if age < token.renew_after:
+        return State.FRESH
+    return State.STALE if age < usable(token.lifetime, policy) else State.ENDED
+
+
+def backoff(failures: int, draw: float, policy: RenewalPolicy) -> float:
+    """How long to wait after the `failures`-th failure in a row (1, 2, …): full jitter up to a doubling ceiling."""
+    exponent = min(failures, 32)
+    ceiling = min(policy.backoff_cap, policy.backoff_base * 2.0**exponent)
+    return policy.backoff_base + draw * (ceiling - policy.backoff_base)

@@ -1,0 +1,209 @@
+"""The frozen values that the floors hand to each other. They describe themselves and do nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+Header: TypeAlias = tuple[bytes, bytes]
+"""One field line (RFC 9110 section 5), name and value exactly as on the wire."""
+Headers: TypeAlias = Sequence[Header]
+
+
+class Instant(NamedTuple):
+    """One reading of both clocks, in seconds.
+
+    The monotonic clock does not jump but may stand still while a machine sleeps; the wall clock may jump but
+    sleeps with nobody. Either alone misjudges an age.
+    """
+
+    monotonic: float
+    wall: float
+
+
+class AuthFlow(StrEnum):
+    SRP = "srp"
+    PASSWORD = "password"
+
+
+class Auth(StrEnum):
+    """Which credential a route wants."""
+
+    REST = "rest"
+    GRAPHQL = "graphql"
+    API_KEY = "api_key"
+    ANALYTICS = "analytics"
+    """The API key where there is one, else as `rest`."""
+    BEARER = "bearer"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A Cognito user pool and the app client to sign in with."""
+
+    region: str
+    user_pool_id: str
+    client_id: str
+    auth_flow: AuthFlow = AuthFlow.SRP
+    endpoint_url: str | None = None
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` claim of the pool's tokens."""
+        return f"https://cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """Every `iss` that is believed: emulators name themselves or the service they stand in for."""
+        if self.endpoint_url is None:
+            return (self.issuer,)
+        return (self.issuer, f"{self.endpoint_url.rstrip('/')}/{self.user_pool_id}")
+
+    @property
+    def jwks_url(self) -> str:
+        return f"{self.issuers[-1]}/.well-known/jwks.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One login and what belongs to it."""
+
+    name: str
+    pool: Pool
+    username: str | None = None
+    password: SecretStr | None = None
+    api_key: SecretStr | None = None
+    personal_access_token: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What one sign-in or renewal returned. `lifetime` is the ID token's own `exp - iat`, in seconds."""
+
+    id_token: SecretStr
+    access_token: SecretStr
+    refresh_token: SecretStr | None
+    claims: Mapping[str, Any]
+    arrived: Instant
+    lifetime: float
+    renew_after: float
+    """Seconds after `arrived` from which on a renewal is due."""
+    device_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An http(s) origin and the path below which a route's requests land."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> "Upstream":
+        """`https://host[:port][/path]` as an Upstream; raises ValueError, in words for a person."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError(f"{url!r} must begin with https:// or http://")
+        if not parts.hostname:
+            raise ValueError(f"{url!r} names no host")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("an upstream's address must not hold a user name or password")
+        if parts.query or parts.fragment or "?" in url or "#" in url:
+            raise ValueError(f"{url!r} must not hold a query or fragment")
+        if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
+            raise ValueError(f"{url!r} must be plain ASCII without spaces")
+        port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
+        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+
+    @property
+    def authority(self) -> str:
+        """The value of `Host` (RFC 9110 section 7.2): the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    def __str__(self) -> str:
+        return self.origin + self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests whose path begins with `path`, on whole segments, go to `upstream` with `auth` added.
+
+    `path` is "" for the route of everything. `header` overrides the name of the header that carries the credential.
+    """
+
+    path: str
+    upstream: Upstream
+    auth: Auth
+    header: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """All in seconds. There is none on a whole transfer."""
+
+    connect: float
+    headers: float
+    idle: float
+    auth: float
+    drain: float
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalPolicy:
+    """When a token is renewed and how failures are spaced. Durations in seconds."""
+
+    renew_at: float = 0.8
+    """Share of its life after which a token is renewed."""
+    jitter: float = 0.05
+    """Share of its life by which that is drawn earlier, so that many proxies do not renew in step."""
+    margin: float = 30.0
+    """A renewal is due at least this long before the end."""
+    leeway: float = 5.0
+    """A token counts as ended this long before its end: it has a way to go."""
+    backoff_base: float = 1.0
+    backoff_cap: float = 60.0
+    forced_interval: float = 30.0
+    """At most one renewal that an upstream's refusal forces within this time."""
+    lockout_pause: float = 60.0
+    """Cognito's lockout after wrong passwords is waited out at least this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A place to listen: a TCP host and port, or a Unix socket's path."""
+
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Everything that a running proxy needs to know, as `settings.py` read it."""
+
+    listen: tuple[Bind, ...]
+    profile: Profile
+    routes: tuple[Route, ...]
+    allowed_hosts: frozenset[str]
+    timeouts: Timeouts
+    replay_limit: int
+    access_log: bool
+    log_format: str
+    log_level: str
+    renewal: RenewalPolicy = field(default_factory=RenewalPolicy)

@@ -1,0 +1,56 @@
+"""An error as an answer: RFC 9457 problem details, or a GraphQL `errors` array, with RFC 9209 Proxy-Status."""
+
+import json
+import math
+from typing import Any, NamedTuple
+
+from proxy.errors import ProxyError
+from proxy.model import Header
+
+
+class Answer(NamedTuple):
+    """A whole answer that this proxy makes itself."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+
+def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"application/json") -> Answer:
+    """`value` as an answer; never cached, since it says what is so now."""
+    body = json.dumps(value, ensure_ascii=False, default=str).encode() + b"\n"
+    headers = (
+        (b"Content-Type", media_type),
+        (b"Content-Length", str(len(body)).encode()),
+        (b"Cache-Control", b"no-store"),
+        *extra,
+    )
+    return Answer(status, headers, body)
+
+
+def error_answer(error: ProxyError, *, graphql: bool) -> Answer:
+    """The answer to a request that `error` ended; shaped for GraphQL clients where `graphql` is set."""
+    extra: list[Header] = [(b"Proxy-Status", f"ul-proxy; error={error.proxy_status}".encode())]
+    if error.retry_after is not None:
+        extra.append((b"Retry-After", str(max(1, math.ceil(error.retry_after))).encode()))
+    if error.status == 401:  # noqa: PLR2004
+        extra.append((b"WWW-Authenticate", b'Bearer realm="ul-proxy"'))
+    facts = {
+        "code": error.code,
+        "source": str(error.source),
+        "hint": error.hint,
+    }
+    if graphql:
+        entry = {
+            "message": error.detail,
+            "extensions": {"status": error.status, "title": error.title, **facts},
+        }
+        return json_answer(error.status, {"data": None, "errors": [entry]}, *extra)
+    document = {
+        "type": f"urn:ul-proxy:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        **facts,
+    }
+    return json_answer(error.status, document, *extra, media_type=b"application/problem+json")

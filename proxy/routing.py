@@ -1,0 +1,62 @@
+"""A request target becomes a route and the target to send there.
+
+Paths are compared and passed on as the caller wrote them: nothing is decoded, encoded or normalised, so that what was
+judged here is what the upstream reads.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from proxy.errors import BadRequest, NoRoute
+from proxy.model import Route
+
+_ABSOLUTE = re.compile(r"https?://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+
+
+class Target(NamedTuple):
+    """A request target (RFC 9112 section 3.2) in origin form, and the authority that an absolute one named."""
+
+    path: str
+    authority: str | None
+
+
+def parse_target(target: str) -> Target:
+    """`/path?query`, or the same behind `http://authority`; raises BadRequest for anything else."""
+    if target.startswith("/"):
+        return Target(_checked(target), None)
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise BadRequest("the request target must begin with a slash", hint="Send a path such as /v1/job.")
+    rest = match["rest"]
+    return Target(_checked(rest if rest.startswith("/") else "/" + rest), match["authority"])
+
+
+def _checked(path: str) -> str:
+    if "#" in path or not path.isascii() or not path.isprintable() or " " in path:
+        raise BadRequest(
+            "the request target holds a fragment, a space, a control character or bytes beyond ASCII",
+            hint="Percent-encode them (RFC 3986 section 2.1).",
+        )
+    return path
+
+
+class RouteTable:
+    """The routes in the order in which they are tried."""
+
+    def __init__(self, own: Iterable[Route], built_in: Iterable[Route]) -> None:
+        """`own` routes come before `built_in` ones; within each, the longest prefix comes first."""
+        self.routes = tuple(
+            route
+            for group in (own, built_in)
+            for route in sorted(group, key=lambda route: len(route.path), reverse=True)
+        )
+
+    def match(self, path: str) -> tuple[Route, str]:
+        """The route of an origin-form target, and what to ask its upstream for; raises NoRoute."""
+        for route in self.routes:
+            prefix = route.path
+            if path.startswith(prefix) and (rest := path[len(prefix) :])[:1] in ("/", "?", ""):
+                target = route.upstream.path + rest
+                return route, target if target.startswith("/") else "/" + target
+        raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
