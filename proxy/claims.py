@@ -35,9 +35,7 @@ def verify(token: str, jwks: Mapping[str, Any] | None, *, pool: Pool, token_use:
     except UnknownKey:
         raise
     except JOSEError as error:
-        raise ClaimsError(
-            f"the {token_use} token's signature or form is wrong ({type(error).__name__})"
-        ) from None
+        raise ClaimsError(f"the {token_use} token's signature or form is wrong ({type(error).__name__})") from None
     if header.get("alg") != ALGORITHM:
         raise ClaimsError(f"the {token_use} token is not signed with {ALGORITHM}")
     _check(claims, pool, token_use)
