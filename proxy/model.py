@@ -171,6 +171,8 @@ class RenewalPolicy:
     """A renewal is due at least this long before the end."""
     leeway: float = 5.0
     """A token counts as ended this long before its end: it has a way to go."""
+    patient_tries: int = 3
+    """How often a flight tries before those who wait for want of any token are told."""
     backoff_base: float = 1.0
     backoff_cap: float = 60.0
     forced_interval: float = 30.0
@@ -195,15 +197,16 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Everything that a running proxy needs to know, as `settings.py` read it."""
+    """Everything that a running proxy needs to know, as the settings have it."""
 
     listen: tuple[Bind, ...]
     profile: Profile
-    routes: tuple[Route, ...]
+    own_routes: tuple[Route, ...]
+    """Tried before `built_in_routes`."""
+    built_in_routes: tuple[Route, ...]
     allowed_hosts: frozenset[str]
     timeouts: Timeouts
     replay_limit: int
-    access_log: bool
-    log_format: str
-    log_level: str
+    """In bytes."""
+    access_log: bool = True
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)

@@ -76,6 +76,14 @@ def timestamp(now: datetime) -> str:
     return f"{_WEEKDAYS[t.weekday()]} {_MONTHS[t.month - 1]} {t.day} {t:%H:%M:%S} UTC {t.year}"
 
 
+def secret_block(text: str) -> bytes:
+    """SECRET_BLOCK, base64, as bytes; raises SrpError."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise SrpError("SECRET_BLOCK is not base64") from None
+
+
 def claim(key: bytes, pool: str, user: str, secret_block: bytes, stamp: str) -> str:
     """PASSWORD_CLAIM_SIGNATURE: the proof, in base64, that its maker knows the session key."""
     message = pool.encode() + user.encode() + secret_block + stamp.encode()

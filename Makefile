@@ -1,0 +1,42 @@
+# make demo, make test, make lint. VENV and PYTHON may be given: make test VENV=/tmp/v PYTHON=python3.13
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST_ARGS ?=
+
+.PHONY: demo serve test lint format clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/ul-proxy demo
+
+test: $(VENV)/.dev $(VENV)-ministack/.installed
+	MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(VENV)-ministack build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# MiniStack pins another botocore than aiobotocore does, hence an environment of its own.
+$(VENV)-ministack/.installed: constraints.txt
+	$(PYTHON) -m venv $(VENV)-ministack
+	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33
+	touch $@

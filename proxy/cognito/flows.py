@@ -1,0 +1,187 @@
+"""Sign-in and renewal, as sequences of Cognito's operations."""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from proxy import claims, lifetime, srp
+from proxy.clock import Clock
+from proxy.cognito import failures
+from proxy.cognito.keys import KeySets
+from proxy.errors import CredentialError, CredentialMissing, RefreshRejected, SignInFailed
+from proxy.model import AuthFlow, Pool, Profile, RenewalPolicy, Token
+
+if TYPE_CHECKING:
+    from proxy.cognito.sdk import Sdk
+
+log = logging.getLogger(__name__)
+
+
+class Cognito:
+    """The `Authority` of `tokens.py`. Its methods raise a CredentialError."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        random: Callable[[int], bytes],
+        draw: Callable[[], float],
+        policy: RenewalPolicy,
+        timeout: float,
+    ) -> None:
+        """`random(n)` returns n unpredictable bytes, `draw()` a uniform number in [0, 1); `timeout` in seconds."""
+        self._clock = clock
+        self._random = random
+        self._draw = draw
+        self._policy = policy
+        self._timeout = timeout
+        self._sdk: Sdk | None = None
+        self._keys = KeySets(clock=clock, timeout=timeout)
+        self._without_get_tokens: set[Pool] = set()
+
+    async def sign_in(self, profile: Profile) -> Token:
+        """A new session from the profile's user name and password."""
+        if profile.username is None or profile.password is None:
+            missing = "username" if profile.username is None else "password"
+            raise CredentialMissing(
+                f"{missing} is not set, and this route needs an Unleash Live login",
+                hint=f"Set UL_PROXY_{missing.upper()}, then restart the proxy.",
+            )
+        flow = self._by_srp if profile.pool.auth_flow is AuthFlow.SRP else self._by_password
+        answer = await flow(profile.pool, profile.username, profile.password)
+        return await self._token(profile.pool, answer, previous=None)
+
+    async def renew(self, profile: Profile, token: Token) -> Token:
+        """New tokens from the refresh token of `token`; RefreshRejected where only a sign-in helps."""
+        if token.refresh_token is None:
+            raise RefreshRejected("Cognito issued no refresh token")
+        pool, refresh_token = profile.pool, token.refresh_token.get_secret_value()
+        answer = await self._get_tokens(pool, refresh_token)
+        if answer is None:
+            parameters = {"REFRESH_TOKEN": refresh_token}
+            answer = await self._expect_result(
+                pool, "InitiateAuth", ClientId=pool.client_id, AuthFlow="REFRESH_TOKEN_AUTH", AuthParameters=parameters
+            )
+        return await self._token(pool, answer, previous=token)
+
+    async def close(self) -> None:
+        if self._sdk is not None:
+            await self._sdk.close()
+
+    async def _by_password(self, pool: Pool, username: str, password: SecretStr) -> dict[str, Any]:
+        parameters = {"USERNAME": username, "PASSWORD": password.get_secret_value()}
+        return await self._expect_result(
+            pool, "InitiateAuth", ClientId=pool.client_id, AuthFlow="USER_PASSWORD_AUTH", AuthParameters=parameters
+        )
+
+    async def _by_srp(self, pool: Pool, username: str, password: SecretStr) -> dict[str, Any]:
+        exchange = srp.Exchange(srp.private_exponent(self._random(srp.PRIVATE_BYTES)))
+        challenge = await self._expect_result(
+            pool,
+            "InitiateAuth",
+            ClientId=pool.client_id,
+            AuthFlow="USER_SRP_AUTH",
+            AuthParameters={"USERNAME": username, "SRP_A": exchange.srp_a},
+        )
+        if challenge.get("ChallengeName") != "PASSWORD_VERIFIER":
+            return challenge
+        given = challenge["ChallengeParameters"]
+        user, pool_name = given["USER_ID_FOR_SRP"], pool.user_pool_id.partition("_")[2]
+        try:
+            key = exchange.key(pool_name, user, password, given["SRP_B"], given["SALT"])
+            block = srp.secret_block(given["SECRET_BLOCK"])
+        except srp.SrpError as error:
+            raise SignInFailed(f"Cognito's part of the SRP exchange is unusable: {error}") from None
+        stamp = srp.timestamp(_server_time(challenge) or datetime.fromtimestamp(self._clock.now().wall, UTC))
+        responses = {
+            "USERNAME": given.get("USERNAME", user),
+            "PASSWORD_CLAIM_SECRET_BLOCK": given["SECRET_BLOCK"],
+            "PASSWORD_CLAIM_SIGNATURE": srp.claim(key, pool_name, user, block, stamp),
+            "TIMESTAMP": stamp,
+        }
+        session = {"Session": challenge["Session"]} if challenge.get("Session") else {}
+        return await self._expect_result(
+            pool,
+            "RespondToAuthChallenge",
+            ClientId=pool.client_id,
+            ChallengeName="PASSWORD_VERIFIER",
+            ChallengeResponses=responses,
+            **session,
+        )
+
+    async def _get_tokens(self, pool: Pool, refresh_token: str) -> dict[str, Any] | None:
+        """The answer of GetTokensFromRefreshToken; None where the endpoint has no such operation."""
+        if pool in self._without_get_tokens:
+            return None
+        try:
+            return await self._call(
+                pool, "GetTokensFromRefreshToken", ClientId=pool.client_id, RefreshToken=refresh_token
+            )
+        except failures.Refused as refused:
+            emulator = pool.endpoint_url is not None
+            if not failures.unknown_operation(refused.status, refused.code, emulator=emulator):
+                raise refused.meaning from None
+        log.info("this endpoint has no GetTokensFromRefreshToken: renewing with REFRESH_TOKEN_AUTH")
+        self._without_get_tokens.add(pool)
+        return None
+
+    async def _expect_result(self, pool: Pool, operation: str, **parameters: Any) -> dict[str, Any]:
+        try:
+            return await self._call(pool, operation, **parameters)
+        except failures.Refused as refused:
+            raise refused.meaning from None
+
+    async def _call(self, pool: Pool, operation: str, **parameters: Any) -> dict[str, Any]:
+        if self._sdk is None:
+            # Not on the event loop, which serves already.
+            module = await asyncio.to_thread(importlib.import_module, "proxy.cognito.sdk")
+            self._sdk = self._sdk or module.Sdk(timeout=self._timeout)
+        return await self._sdk.call(pool, operation, parameters)
+
+    async def _token(self, pool: Pool, answer: Mapping[str, Any], *, previous: Token | None) -> Token:
+        if challenge := answer.get("ChallengeName"):
+            raise failures.from_challenge(str(challenge))
+        arrived = self._clock.now()
+        result = answer.get("AuthenticationResult") or {}
+        try:
+            id_token, access_token = result["IdToken"], result["AccessToken"]
+            id_claims = await self._keys.verify(id_token, pool, "id")
+            await self._keys.verify(access_token, pool, "access")
+        except KeyError as error:
+            raise SignInFailed(f"Cognito's answer lacks {error}") from None
+        except claims.ClaimsError as error:
+            raise _unbelievable(error) from None
+        refresh_token = result.get("RefreshToken")
+        kept = previous.refresh_token if previous is not None else None
+        life = claims.lifetime(id_claims)
+        return Token(
+            id_token=SecretStr(id_token),
+            access_token=SecretStr(access_token),
+            refresh_token=SecretStr(refresh_token) if refresh_token else kept,
+            claims=id_claims,
+            arrived=arrived,
+            lifetime=life,
+            renew_after=lifetime.renew_after(life, self._draw(), self._policy),
+        )
+
+
+def _unbelievable(error: claims.ClaimsError) -> CredentialError:
+    return SignInFailed(
+        f"Cognito's answer is not to be trusted: {error}",
+        hint="Check cognito.user_pool_id, cognito.client_id and cognito.endpoint_url.",
+    )
+
+
+def _server_time(answer: Mapping[str, Any]) -> datetime | None:
+    """The `Date` of an answer: the signed time is then right even where the local clock is wrong."""
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,73 @@
+"""The AWS SDK, kept apart: importing it takes a good part of a second, so `flows.py` loads this module when needed."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from aiohttp import ClientError as AiohttpError
+from botocore import UNSIGNED, xform_name
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from proxy.cognito.failures import Refused
+from proxy.errors import SignInFailed
+from proxy.model import Pool
+
+
+class Sdk:
+    """Unsigned calls of `cognito-idp`, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
+
+    def __init__(self, *, timeout: float) -> None:
+        """`timeout` in seconds holds for connecting and for each answer."""
+        self._timeout = timeout
+        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._stack = AsyncExitStack()
+        self._lock = asyncio.Lock()
+
+    async def call(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none."""
+        client = await self._client(pool)
+        try:
+            answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
+        except ClientError as error:
+            fault = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+            raise Refused(operation, status, fault.get("Code", ""), fault.get("Message", "")) from None
+        except ParamValidationError:
+            # Its text quotes the parameters, a password among them.
+            raise Refused(operation, 400, "InvalidParameterException", "") from None
+        except (BotoCoreError, AiohttpError, TimeoutError, OSError) as error:
+            raise SignInFailed(f"Cognito cannot be reached ({type(error).__name__})") from None
+        return answer
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def _client(self, pool: Pool) -> Any:
+        key = (pool.region, pool.endpoint_url)
+        async with self._lock:
+            if key not in self._clients:
+                self._clients[key] = await self._stack.enter_async_context(self._new_client(pool))
+            return self._clients[key]
+
+    def _new_client(self, pool: Pool) -> Any:
+        # Every variable keeps its built-in default and loses the environment variable and the config key that set it;
+        # without files there are no AWS profiles either.
+        isolated = {
+            name: (None, None, default, convert) for name, (_, _, default, convert) in SESSION_VARIABLES.items()
+        }
+        for name in ("config_file", "credentials_file"):
+            isolated[name] = (None, None, "/dev/null", None)
+        config = AioConfig(
+            signature_version=UNSIGNED,
+            connect_timeout=self._timeout,
+            read_timeout=self._timeout,
+            # The keeper has the only retry loop.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            ignore_configured_endpoint_urls=True,
+        )
+        return AioSession(session_vars=isolated).create_client(
+            "cognito-idp", region_name=pool.region, endpoint_url=pool.endpoint_url, config=config
+        )

@@ -1,0 +1,324 @@
+"""The embedded user pool: Cognito's operations as functions from parameters to an answer. Knows no HTTP.
+
+The clock (wall seconds) and the source of randomness are arguments.
+"""
+
+import base64
+import hashlib
+import hmac
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import SecretStr
+
+from proxy.demo.accounts import Accounts, User, check_standing
+from proxy.demo.grants import Grants, SignIn
+from proxy.demo.protocol import PoolConfig, Refusal, invalid_parameter, not_authorized, table, text
+from proxy.demo.signer import Signer, TokenRefused
+from proxy.demo.srp_server import PRIVATE_BYTES, ServerExchange, check_timestamp, parse_public, verifier
+
+Params: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = dict[str, Any]
+
+_SALT_BYTES = 16
+_SECRET_BLOCK_BYTES = 96
+_SESSION_BYTES = 96
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A challenge that waits for its answer."""
+
+    challenge: str
+    name: str
+    user: User | None
+    session: str
+    ends: float
+    exchange: ServerExchange | None = None
+    srp_a: int = 0
+    srp_b: int = 0
+
+    def is_for(self, name: str) -> bool:
+        return name == self.name or (self.user is not None and self.user.answers_to(name))
+
+
+class UserPool:
+    """A user pool with one app client. `config` may be replaced while it serves, and its `accounts` changed."""
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        users: Iterable[User],
+        *,
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        signer: Signer,
+    ) -> None:
+        self.config = config
+        self.accounts = Accounts(users)
+        self.signer = signer
+        self.grants = Grants(random)
+        self._clock = clock
+        self._random = random
+        self._secret = random(32)
+        self._pending: dict[str, _Pending] = {}
+
+    def call(self, operation: str, params: Params) -> Answer:
+        """Carry out `operation`; raises Refusal."""
+        handler = _OPERATIONS.get(operation)
+        if handler is None:
+            raise Refusal("UnknownOperationException", f"Unknown operation {operation}")
+        return handler(self, params)
+
+    def verify(self, token: str, token_use: str = "id") -> dict[str, Any]:
+        """The claims of an ID or access token of this pool and client, unended; raises TokenRefused."""
+        claims = self.signer.verify(token, self._clock())
+        if claims.get("token_use") != token_use:
+            raise TokenRefused(f"token_use is not {token_use!r}")
+        if claims.get("iss") != self.config.iss:
+            raise TokenRefused("the token's issuer is another user pool")
+        if claims.get("aud" if token_use == "id" else "client_id") != self.config.client_id:
+            raise TokenRefused("the token is for another app client")
+        return claims
+
+    # Operations
+
+    def initiate_auth(self, params: Params) -> Answer:
+        """InitiateAuth: begin a sign-in, or renew with a refresh token."""
+        self._check_client(params)
+        flow = text(params, "AuthFlow")
+        handler = _FLOWS.get(flow)
+        if handler is None:
+            raise invalid_parameter(f"Unknown AuthFlow {flow}")
+        name = "REFRESH_TOKEN_AUTH" if flow == "REFRESH_TOKEN" else flow
+        if name not in self.config.flows or (name == "REFRESH_TOKEN_AUTH" and self.config.rotation):
+            raise invalid_parameter(f"{name} flow not enabled for this client")
+        return handler(self, table(params, "AuthParameters"))
+
+    def respond_to_auth_challenge(self, params: Params) -> Answer:
+        """RespondToAuthChallenge: go on with a sign-in."""
+        self._check_client(params)
+        name = text(params, "ChallengeName")
+        handler = _CHALLENGES.get(name)
+        if handler is None:
+            raise invalid_parameter(f"Challenge {name} cannot be answered")
+        return handler(self, params, table(params, "ChallengeResponses"))
+
+    def get_tokens_from_refresh_token(self, params: Params) -> Answer:
+        """GetTokensFromRefreshToken: renew, with or without rotation."""
+        self._check_client(params)
+        return self._renewed(text(params, "RefreshToken"))
+
+    def revoke_token(self, params: Params) -> Answer:
+        """RevokeToken: end the sign-in that a refresh token belongs to."""
+        self._check_client(params)
+        token = text(params, "Token")
+        if token.count(".") == 2:  # noqa: PLR2004 - a signed token has three parts, an encrypted one five
+            raise Refusal("UnsupportedTokenTypeException", "Unsupported token type")
+        self.grants.revoke(token)
+        return {}
+
+    def global_sign_out(self, params: Params) -> Answer:
+        """GlobalSignOut: end every sign-in of the user whom an access token names."""
+        try:
+            claims = self.verify(text(params, "AccessToken"), "access")
+        except TokenRefused:
+            raise not_authorized("Invalid Access Token") from None
+        if self.grants.is_revoked(claims["origin_jti"]):
+            raise not_authorized("Access Token has been revoked")
+        user = self.accounts.find(claims["sub"])
+        if user is not None:
+            self.grants.revoke_all(user)
+        return {}
+
+    # Flows of InitiateAuth
+
+    def _begin_srp(self, auth: Params) -> Answer:
+        name, srp_a = text(auth, "USERNAME"), parse_public(text(auth, "SRP_A"))
+        user = self.accounts.find(name)
+        # Somebody unknown gets a challenge too, with a salt that stays the same, and fails when answering it.
+        known_as = name if user is None else user.username
+        password = self._secret.hex() if user is None else user.password
+        salt = self._salt(known_as)
+        exchange = ServerExchange(
+            v=verifier(self.config.name, known_as, SecretStr(password), salt),
+            b=int.from_bytes(self._random(PRIVATE_BYTES), "big"),
+        )
+        secret_block = base64.b64encode(self._random(_SECRET_BLOCK_BYTES)).decode()
+        pending = self._wait_for(
+            "PASSWORD_VERIFIER", known_as, user, key=secret_block, exchange=exchange, srp_a=srp_a, srp_b=exchange.public
+        )
+        return {
+            "ChallengeName": pending.challenge,
+            "ChallengeParameters": {
+                # Without leading zeros, as the service writes numbers: clients hash them as they came.
+                "SALT": f"{salt:x}",
+                "SECRET_BLOCK": secret_block,
+                "SRP_B": f"{pending.srp_b:x}",
+                "USERNAME": known_as,
+                "USER_ID_FOR_SRP": known_as,
+            },
+            "Session": pending.session,
+        }
+
+    def _check_password(self, auth: Params) -> Answer:
+        user = self.accounts.find(text(auth, "USERNAME"))
+        given = text(auth, "PASSWORD").encode()
+        proven = user is not None and hmac.compare_digest(user.password.encode(), given)
+        return self._proven(self.accounts.judge(user, proven, self._clock()))
+
+    def _refresh(self, auth: Params) -> Answer:
+        return self._renewed(text(auth, "REFRESH_TOKEN"))
+
+    # Answers to challenges
+
+    def _verify_password(self, params: Params, responses: Params) -> Answer:
+        secret_block = text(responses, "PASSWORD_CLAIM_SECRET_BLOCK")
+        stamp = text(responses, "TIMESTAMP")
+        check_timestamp(stamp)
+        pending = self._answered(secret_block, params, responses)
+        # Not every client hands the session back: the secret block stands for it.
+        if pending.exchange is None or params.get("Session", pending.session) != pending.session:
+            raise not_authorized("Invalid session for the user.")
+        proven = pending.exchange.proves(
+            pending.srp_a,
+            text(responses, "PASSWORD_CLAIM_SIGNATURE"),
+            srp_b=pending.srp_b,
+            pool=self.config.name,
+            user=pending.name,
+            secret_block=secret_block,
+            stamp=stamp,
+        )
+        return self._proven(self.accounts.judge(pending.user, proven, self._clock()))
+
+    # Parts
+
+    def _proven(self, user: User) -> Answer:
+        """What follows the right password: a challenge, or tokens."""
+        if user.challenge is None:
+            return self._signed_in(user)
+        pending = self._wait_for(user.challenge, user.username, user)
+        return {
+            "ChallengeName": user.challenge,
+            "ChallengeParameters": user.parameters_of_challenge(),
+            "Session": pending.session,
+        }
+
+    def _signed_in(self, user: User) -> Answer:
+        now = self._clock()
+        sign_in = SignIn(user, self._uuid(), int(now), now + self.config.refresh_lifetime)
+        result = {**self._tokens(sign_in), "RefreshToken": self.grants.issue(sign_in)}
+        return {"AuthenticationResult": result, "ChallengeParameters": {}}
+
+    def _renewed(self, token: str) -> Answer:
+        now = self._clock()
+        sign_in = self.grants.redeem(token, now, self.config.rotation_grace)
+        check_standing(sign_in.user)
+        result = self._tokens(sign_in)
+        if self.config.rotation:
+            result["RefreshToken"] = self.grants.replace(token, now)
+        return {"AuthenticationResult": result, "ChallengeParameters": {}}
+
+    def _tokens(self, sign_in: SignIn) -> Answer:
+        user, config, issued = sign_in.user, self.config, int(self._clock())
+        common = {
+            "sub": user.sub,
+            "iss": config.iss,
+            "origin_jti": sign_in.origin_jti,
+            "event_id": self._uuid(),
+            "auth_time": sign_in.auth_time,
+            "iat": issued,
+        }
+        id_claims = {
+            **common,
+            "aud": config.client_id,
+            "token_use": "id",
+            "exp": issued + config.id_lifetime,
+            "jti": self._uuid(),
+            "cognito:username": user.username,
+            "email": user.email,
+            "email_verified": user.email_verified,
+            **user.attributes,
+        }
+        access_claims = {
+            **common,
+            "client_id": config.client_id,
+            "token_use": "access",
+            "exp": issued + config.access_lifetime,
+            "jti": self._uuid(),
+            "scope": "aws.cognito.signin.user.admin",
+            "username": user.username,
+        }
+        return {
+            "AccessToken": self.signer.sign(access_claims),
+            "ExpiresIn": config.access_lifetime,
+            "IdToken": self.signer.sign(id_claims),
+            "TokenType": "Bearer",
+        }
+
+    def _wait_for(
+        self,
+        challenge: str,
+        name: str,
+        user: User | None,
+        *,
+        key: str | None = None,
+        exchange: ServerExchange | None = None,
+        srp_a: int = 0,
+        srp_b: int = 0,
+    ) -> _Pending:
+        """Remember a challenge under `key`, or under its session."""
+        now = self._clock()
+        self._pending = {k: pending for k, pending in self._pending.items() if now < pending.ends}
+        session = base64.urlsafe_b64encode(self._random(_SESSION_BYTES)).decode()
+        ends = now + self.config.session_lifetime
+        pending = _Pending(challenge, name, user, session, ends, exchange, srp_a, srp_b)
+        self._pending[key or session] = pending
+        return pending
+
+    def _answered(self, key: str, params: Params, responses: Params) -> _Pending:
+        """The challenge under `key`, which is forgotten: there is one answer to it, right or wrong."""
+        pending = self._pending.pop(key, None)
+        if pending is None or pending.challenge != params["ChallengeName"]:
+            raise not_authorized("Invalid session for the user.")
+        if self._clock() >= pending.ends:
+            raise not_authorized("Invalid session for the user, session is expired.")
+        if not pending.is_for(text(responses, "USERNAME")):
+            raise not_authorized("Invalid session for the user.")
+        return pending
+
+    def _check_client(self, params: Params) -> None:
+        client = text(params, "ClientId")
+        if client != self.config.client_id:
+            raise Refusal("ResourceNotFoundException", f"User pool client {client} does not exist.")
+
+    def _salt(self, name: str) -> int:
+        """A user's salt. It is drawn once a pool and the same on every call, for users who do not exist too."""
+        drawn = hmac.digest(self._secret, name.encode(), hashlib.sha256)
+        return int.from_bytes(drawn[:_SALT_BYTES], "big")
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(bytes=self._random(16), version=4))
+
+
+_OPERATIONS: dict[str, Callable[[UserPool, Params], Answer]] = {
+    "InitiateAuth": UserPool.initiate_auth,
+    "RespondToAuthChallenge": UserPool.respond_to_auth_challenge,
+    "GetTokensFromRefreshToken": UserPool.get_tokens_from_refresh_token,
+    "RevokeToken": UserPool.revoke_token,
+    "GlobalSignOut": UserPool.global_sign_out,
+}
+
+_FLOWS: dict[str, Callable[[UserPool, Params], Answer]] = {
+    "USER_SRP_AUTH": UserPool._begin_srp,
+    "USER_PASSWORD_AUTH": UserPool._check_password,
+    "REFRESH_TOKEN_AUTH": UserPool._refresh,
+    "REFRESH_TOKEN": UserPool._refresh,
+}
+
+_CHALLENGES: dict[str, Callable[[UserPool, Params, Params], Answer]] = {
+    "PASSWORD_VERIFIER": UserPool._verify_password,
+}
+"""Who judges the answer to which challenge: parameters and ChallengeResponses in, tokens or the next challenge out."""

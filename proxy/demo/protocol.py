@@ -1,0 +1,72 @@
+"""The words of Cognito's JSON protocol that all parts of the embedded pool share: settings, refusals, parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """A user pool and its app client; the published Unleash Live ones by default. Durations in whole seconds."""
+
+    region: str = "ap-southeast-2"
+    user_pool_id: str = "ap-southeast-2_UnpJmDeN5"
+    client_id: str = "7jhe1lfkb5pvhbkicc3d14m0ej"
+    issuer: str | None = None
+    """The `iss` claim; None for the one of the AWS service itself."""
+    flows: frozenset[str] = frozenset(("USER_SRP_AUTH", "USER_PASSWORD_AUTH", "REFRESH_TOKEN_AUTH"))
+    """The flows of InitiateAuth that are switched on; rotation switches REFRESH_TOKEN_AUTH off."""
+    id_lifetime: int = 3600
+    access_lifetime: int = 3600
+    refresh_lifetime: int = 30 * DAY
+    session_lifetime: int = 180
+    """How long a challenge may be answered."""
+    rotation: bool = False
+    """Whether each renewal replaces the refresh token."""
+    rotation_grace: int = 0
+    """How long a replaced refresh token goes on working."""
+
+    @property
+    def name(self) -> str:
+        """The part of the pool id behind the underscore, which SRP calls the pool's name."""
+        return self.user_pool_id.partition("_")[2]
+
+    @property
+    def iss(self) -> str:
+        return self.issuer or f"https://cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+
+
+class Refusal(Exception):
+    """An error answer: `type` goes into `__type`, `message` beside it, `status` is the HTTP status."""
+
+    def __init__(self, type_: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.type = type_
+        self.message = message
+        self.status = status
+
+
+def not_authorized(message: str) -> Refusal:
+    return Refusal("NotAuthorizedException", message)
+
+
+def invalid_parameter(message: str) -> Refusal:
+    return Refusal("InvalidParameterException", message)
+
+
+def text(params: Mapping[str, Any], name: str) -> str:
+    """The parameter `name`; refuses a call where it is missing or no string."""
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise invalid_parameter(f"Missing required parameter {name}")
+    return value
+
+
+def table(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The map under `name`; refuses a call where it is missing or no map."""
+    value = params.get(name)
+    if not isinstance(value, Mapping):
+        raise invalid_parameter(f"Missing required parameter {name}")
+    return value

@@ -1,0 +1,69 @@
+"""The server's side of SRP-6a as Cognito user pools speak it; `proxy.srp` is the client's side.
+
+A user is known by a salt and a verifier `v = g^x`; the password itself is not needed (RFC 2945, RFC 5054).
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from pydantic import SecretStr
+
+from proxy.demo.protocol import invalid_parameter
+from proxy.srp import PRIVATE_BYTES, G, K, N, claim, digest, pad, private_key, session_key
+
+__all__ = ["PRIVATE_BYTES", "ServerExchange", "check_timestamp", "parse_public", "verifier"]
+
+_DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_TIMESTAMP = re.compile(
+    rf"(?:{_DAYS}) (?:{_MONTHS}) (?:[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d UTC \d{{4}}", re.ASCII
+)
+
+
+@lru_cache(maxsize=256)
+def verifier(pool: str, user: str, password: SecretStr, salt: int) -> int:
+    """`v`, what the server keeps in place of a password."""
+    return pow(G, private_key(pool, user, password, salt), N)
+
+
+def parse_public(srp_a: str) -> int:
+    """`A` from SRP_A; refuses what is no hexadecimal number or is zero modulo N (RFC 5054 section 2.5.4)."""
+    if not re.fullmatch(r"[0-9A-Fa-f]+", srp_a) or int(srp_a, 16) % N == 0:
+        raise invalid_parameter("SRP_A is not a usable public value")
+    return int(srp_a, 16)
+
+
+def check_timestamp(stamp: str) -> None:
+    """Refuse a TIMESTAMP that is not written as Cognito demands."""
+    if _TIMESTAMP.fullmatch(stamp) is None:
+        raise invalid_parameter("TIMESTAMP format should be EEE MMM d HH:mm:ss z yyyy in english.")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerExchange:
+    """One sign-in from the server's side: the user's verifier `v` and the private exponent `b`."""
+
+    v: int = field(repr=False)
+    b: int = field(repr=False)
+
+    @property
+    def public(self) -> int:
+        """`B`, sent as SRP_B."""
+        return (K * self.v + pow(G, self.b, N)) % N
+
+    def proves(
+        self, public: int, signature: str, *, srp_b: int, pool: str, user: str, secret_block: str, stamp: str
+    ) -> bool:
+        """Whether `signature` shows that its maker, whose `A` is `public`, knows the password behind `v`."""
+        u = digest(pad(public), pad(srp_b))
+        secret = pow(public * pow(self.v, u, N), self.b, N)
+        try:
+            block = base64.b64decode(secret_block, validate=True)
+        except binascii.Error:
+            return False
+        expected = claim(session_key(secret, u), pool, user, block, stamp)
+        return hmac.compare_digest(expected.encode(), signature.encode())

@@ -1,0 +1,57 @@
+"""The settings as the frozen values that the running proxy is built from."""
+
+from proxy.errors import SettingsError
+from proxy.guard import is_loopback
+from proxy.model import Auth, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.settings.schema import Settings, UpstreamSettings
+from proxy.settings.values import parse_bind
+
+
+def serve_options(settings: Settings) -> ServeOptions:
+    """The settings as the frozen values that the running proxy is built from."""
+    return ServeOptions(
+        listen=tuple(parse_bind(value) for value in settings.listen),
+        profile=Profile(
+            name="default",
+            pool=Pool(**settings.cognito.model_dump()),
+            username=settings.username,
+            password=settings.password,
+            api_key=settings.api_key,
+            personal_access_token=settings.personal_access_token,
+        ),
+        own_routes=tuple(
+            Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
+            for route in settings.routes
+        ),
+        built_in_routes=built_in_routes(settings.upstreams),
+        allowed_hosts=frozenset(settings.allowed_hosts),
+        timeouts=Timeouts(**settings.timeouts.model_dump()),
+        replay_limit=settings.replay_limit,
+        access_log=settings.access_log,
+    )
+
+
+def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
+    return (
+        Route("/graphql", Upstream.parse(upstreams.graphql), Auth.GRAPHQL),
+        Route("/v1/analytics", Upstream.parse(upstreams.rest.rstrip("/") + "/v1/analytics"), Auth.ANALYTICS),
+        Route("/cdn/flights", Upstream.parse(upstreams.flights_cdn), Auth.NONE),
+        Route("/cdn/library", Upstream.parse(upstreams.library_cdn), Auth.NONE),
+        Route("", Upstream.parse(upstreams.rest), Auth.REST),
+    )
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    cognito = settings.cognito
+    if not cognito.user_pool_id.startswith(cognito.region + "_"):
+        raise SettingsError(
+            f"cognito.user_pool_id {cognito.user_pool_id!r} is not in cognito.region {cognito.region!r}",
+            hint="Set both: a pool's id begins with its region.",
+        )
+    for value in settings.listen:
+        bind = parse_bind(value)
+        if bind.path is None and not is_loopback(bind.host.lower()) and not settings.allow_anonymous_clients:
+            raise SettingsError(
+                f"listen: {value} is not loopback, and whoever reaches it could use your login",
+                hint="Listen on 127.0.0.1, or set allow_anonymous_clients = true.",
+            )

@@ -1,0 +1,129 @@
+"""The settings, one declaration each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from proxy.model import Auth, AuthFlow
+from proxy.settings.values import Bytes, HeaderSecret, HttpUrl, Listed, Seconds, checked_bind, checked_host
+
+PREFIX = "UL_PROXY_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class CognitoSettings(_Section):
+    region: str = Field(description="AWS region of the user pool", pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")
+    user_pool_id: str = Field(description="user pool to sign in to", pattern=r"^[\w-]+_[0-9A-Za-z]+$")
+    client_id: str = Field(description="app client of the user pool", pattern=r"^\w+$")
+    auth_flow: AuthFlow = Field(description="`srp`: the password never leaves the machine; or `password`")
+    endpoint_url: HttpUrl | None = Field(None, description="another address of Cognito, for emulators")
+
+
+class UpstreamSettings(_Section):
+    rest: HttpUrl = Field(description="the REST API")
+    graphql: HttpUrl = Field(description="the Media Drive GraphQL endpoint")
+    flights_cdn: HttpUrl = Field(description="flight logs")
+    library_cdn: HttpUrl = Field(description="media files")
+
+
+class TimeoutSettings(_Section):
+    connect: Seconds = Field(description="to open a connection to an upstream")
+    headers: Seconds = Field(description="for an upstream to begin its answer")
+    idle: Seconds = Field(description="without a byte moving in either direction")
+    auth: Seconds = Field(description="how long a request waits for a sign-in")
+    drain: Seconds = Field(description="how long requests may go on after SIGTERM")
+
+
+class RouteSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    path: str = Field(pattern=r"^/[!-\"$->@-~]*$")
+    upstream: HttpUrl
+    auth: Auth
+    header: str | None = Field(None, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+
+class Settings(BaseSettings):
+    """Every setting. Those without a default here have theirs in the shipped `defaults.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    listen: Annotated[list[Annotated[str, AfterValidator(checked_bind)]], *Listed] = Field(
+        description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
+    )
+    username: str | None = Field(None, description="the Unleash Live login")
+    password: SecretStr | None = Field(None, description="its password")
+    api_key: HeaderSecret | None = Field(None, description="the analytics API key")
+    personal_access_token: HeaderSecret | None = Field(
+        None, description="`ul_pat_…`; used instead of Cognito wherever a Cognito token would be"
+    )
+    cognito: CognitoSettings
+    upstreams: UpstreamSettings
+    routes: list[RouteSettings] = Field(description="more routes, tried before the built-in ones")
+    allowed_hosts: Annotated[list[Annotated[str, AfterValidator(checked_host)]], *Listed] = Field(
+        description="names besides loopback that callers may use for this proxy"
+    )
+    allow_anonymous_clients: bool = Field(description="listen beyond loopback although anybody could use the login")
+    timeouts: TimeoutSettings
+    replay_limit: Bytes = Field(description="how much of a request body is kept so that it can be sent again")
+    log_format: Literal["auto", "text", "json"] = Field(description="`auto`: text on a terminal, else json")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(description="the least that is logged")
+    access_log: bool = Field(description="a log line for every request")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One setting that holds a value, not a section."""
+
+    path: tuple[str, ...]
+    info: FieldInfo
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + "__".join(self.path).upper()
+
+    @property
+    def secret(self) -> bool:
+        return SecretStr in _types(self.info.annotation)
+
+    @property
+    def boolean(self) -> bool:
+        return self.info.annotation is bool
+
+    @property
+    def listed(self) -> bool:
+        return self.info.annotation is not None and "list" in str(self.info.annotation)
+
+
+def leaves(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[Leaf]:
+    """Every setting, in the order of declaration."""
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, _Section):
+            yield from leaves(annotation, (*path, name))
+        else:
+            yield Leaf((*path, name), info)
+
+
+def _types(annotation: Any) -> set[Any]:
+    found = {annotation}
+    for argument in get_args(annotation):
+        found |= _types(argument)
+    return found
