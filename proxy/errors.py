@@ -2,6 +2,7 @@
 
 ProxyError
 ├── SettingsError                unusable arguments or settings: exit status 2
+├── StartError                   the proxy cannot start here and now: exit status 1
 ├── InternalError                500: a defect of this program
 ├── CallerError                  what the caller sent
 │   ├── BadRequest               400
@@ -65,6 +66,10 @@ class ProxyError(Exception):
 class SettingsError(ProxyError):
     status, code, title = 500, "unusable_settings", "Unusable settings"
     proxy_status = "proxy_configuration_error"
+
+
+class StartError(ProxyError):
+    status, code, title = 500, "cannot_start", "Cannot start"
 
 
 class InternalError(ProxyError):

@@ -49,3 +49,9 @@ def is_loopback(name: str) -> bool:
         return IPv6Address(name).is_loopback if ":" in name else IPv4Address(name).is_loopback
     except AddressValueError:
         return False
+
+
+def check_method(method: str) -> None:
+    """TRACE would show the caller the credential (RFC 9110 section 9.3.8); CONNECT asks for another kind of proxy."""
+    if method in ("TRACE", "CONNECT"):
+        raise BadRequest(f"{method} is not forwarded", hint="Use another method.")

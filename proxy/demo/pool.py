@@ -6,42 +6,22 @@ The clock (wall seconds) and the source of randomness are arguments.
 import base64
 import hashlib
 import hmac
-import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from pydantic import SecretStr
 
 from proxy.demo.accounts import Accounts, User, check_standing
+from proxy.demo.challenges import Challenges, Pending
 from proxy.demo.grants import Grants, SignIn
-from proxy.demo.protocol import PoolConfig, Refusal, invalid_parameter, not_authorized, table, text
+from proxy.demo.protocol import Answer, Params, PoolConfig, Refusal, invalid_parameter, not_authorized, table, text
 from proxy.demo.signer import Signer, TokenRefused
-from proxy.demo.srp_server import PRIVATE_BYTES, ServerExchange, check_timestamp, parse_public, verifier
-
-Params: TypeAlias = Mapping[str, Any]
-Answer: TypeAlias = dict[str, Any]
+from proxy.demo.srp_server import ServerExchange, check_timestamp, parse_public, verifier
+from proxy.demo.tokens import access_claims, id_claims, new_uuid
+from proxy.srp import PRIVATE_BYTES
 
 _SALT_BYTES = 16
 _SECRET_BLOCK_BYTES = 96
-_SESSION_BYTES = 96
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A challenge that waits for its answer."""
-
-    challenge: str
-    name: str
-    user: User | None
-    session: str
-    ends: float
-    exchange: ServerExchange | None = None
-    srp_a: int = 0
-    srp_b: int = 0
-
-    def is_for(self, name: str) -> bool:
-        return name == self.name or (self.user is not None and self.user.answers_to(name))
 
 
 class UserPool:
@@ -63,7 +43,7 @@ class UserPool:
         self._clock = clock
         self._random = random
         self._secret = random(32)
-        self._pending: dict[str, _Pending] = {}
+        self._challenges = Challenges(random)
 
     def call(self, operation: str, params: Params) -> Answer:
         """Carry out `operation`; raises Refusal."""
@@ -72,14 +52,14 @@ class UserPool:
             raise Refusal("UnknownOperationException", f"Unknown operation {operation}")
         return handler(self, params)
 
-    def verify(self, token: str, token_use: str = "id") -> dict[str, Any]:
+    def verify(self, token: str, *, use: str = "id") -> dict[str, Any]:
         """The claims of an ID or access token of this pool and client, unended; raises TokenRefused."""
         claims = self.signer.verify(token, self._clock())
-        if claims.get("token_use") != token_use:
-            raise TokenRefused(f"token_use is not {token_use!r}")
+        if claims.get("token_use") != use:
+            raise TokenRefused(f"token_use is not {use!r}")
         if claims.get("iss") != self.config.iss:
             raise TokenRefused("the token's issuer is another user pool")
-        if claims.get("aud" if token_use == "id" else "client_id") != self.config.client_id:
+        if claims.get("aud" if use == "id" else "client_id") != self.config.client_id:
             raise TokenRefused("the token is for another app client")
         return claims
 
@@ -123,7 +103,7 @@ class UserPool:
     def global_sign_out(self, params: Params) -> Answer:
         """GlobalSignOut: end every sign-in of the user whom an access token names."""
         try:
-            claims = self.verify(text(params, "AccessToken"), "access")
+            claims = self.verify(text(params, "AccessToken"), use="access")
         except TokenRefused:
             raise not_authorized("Invalid Access Token") from None
         if self.grants.is_revoked(claims["origin_jti"]):
@@ -142,21 +122,17 @@ class UserPool:
         known_as = name if user is None else user.username
         password = self._secret.hex() if user is None else user.password
         salt = self._salt(known_as)
-        exchange = ServerExchange(
-            v=verifier(self.config.name, known_as, SecretStr(password), salt),
-            b=int.from_bytes(self._random(PRIVATE_BYTES), "big"),
-        )
+        v = verifier(self.config.name, known_as, SecretStr(password), salt)
+        exchange = ServerExchange.begin(v, int.from_bytes(self._random(PRIVATE_BYTES), "big"), srp_a)
         secret_block = base64.b64encode(self._random(_SECRET_BLOCK_BYTES)).decode()
-        pending = self._wait_for(
-            "PASSWORD_VERIFIER", known_as, user, key=secret_block, exchange=exchange, srp_a=srp_a, srp_b=exchange.public
-        )
+        pending = self._challenge("PASSWORD_VERIFIER", known_as, user, key=secret_block, exchange=exchange)
         return {
             "ChallengeName": pending.challenge,
             "ChallengeParameters": {
                 # Without leading zeros, as the service writes numbers: clients hash them as they came.
                 "SALT": f"{salt:x}",
                 "SECRET_BLOCK": secret_block,
-                "SRP_B": f"{pending.srp_b:x}",
+                "SRP_B": f"{exchange.srp_b:x}",
                 "USERNAME": known_as,
                 "USER_ID_FOR_SRP": known_as,
             },
@@ -178,18 +154,10 @@ class UserPool:
         secret_block = text(responses, "PASSWORD_CLAIM_SECRET_BLOCK")
         stamp = text(responses, "TIMESTAMP")
         check_timestamp(stamp)
-        pending = self._answered(secret_block, params, responses)
-        # Not every client hands the session back: the secret block stands for it.
-        if pending.exchange is None or params.get("Session", pending.session) != pending.session:
-            raise not_authorized("Invalid session for the user.")
-        proven = pending.exchange.proves(
-            pending.srp_a,
-            text(responses, "PASSWORD_CLAIM_SIGNATURE"),
-            srp_b=pending.srp_b,
-            pool=self.config.name,
-            user=pending.name,
-            secret_block=secret_block,
-            stamp=stamp,
+        pending = self._challenges.take(secret_block, params, responses, self._clock())
+        signature = text(responses, "PASSWORD_CLAIM_SIGNATURE")
+        proven = pending.exchange is not None and pending.exchange.proves(
+            signature, pool=self.config.name, user=pending.known_as, secret_block=secret_block, stamp=stamp
         )
         return self._proven(self.accounts.judge(pending.user, proven, self._clock()))
 
@@ -199,7 +167,7 @@ class UserPool:
         """What follows the right password: a challenge, or tokens."""
         if user.challenge is None:
             return self._signed_in(user)
-        pending = self._wait_for(user.challenge, user.username, user)
+        pending = self._challenge(user.challenge, user.username, user)
         return {
             "ChallengeName": user.challenge,
             "ChallengeParameters": user.parameters_of_challenge(),
@@ -208,7 +176,7 @@ class UserPool:
 
     def _signed_in(self, user: User) -> Answer:
         now = self._clock()
-        sign_in = SignIn(user, self._uuid(), int(now), now + self.config.refresh_lifetime)
+        sign_in = SignIn(user, new_uuid(self._random), int(now), now + self.config.refresh_lifetime)
         result = {**self._tokens(sign_in), "RefreshToken": self.grants.issue(sign_in)}
         return {"AuthenticationResult": result, "ChallengeParameters": {}}
 
@@ -222,72 +190,26 @@ class UserPool:
         return {"AuthenticationResult": result, "ChallengeParameters": {}}
 
     def _tokens(self, sign_in: SignIn) -> Answer:
-        user, config, issued = sign_in.user, self.config, int(self._clock())
-        common = {
-            "sub": user.sub,
-            "iss": config.iss,
-            "origin_jti": sign_in.origin_jti,
-            "event_id": self._uuid(),
-            "auth_time": sign_in.auth_time,
-            "iat": issued,
-        }
-        id_claims = {
-            **common,
-            "aud": config.client_id,
-            "token_use": "id",
-            "exp": issued + config.id_lifetime,
-            "jti": self._uuid(),
-            "cognito:username": user.username,
-            "email": user.email,
-            "email_verified": user.email_verified,
-            **user.attributes,
-        }
-        access_claims = {
-            **common,
-            "client_id": config.client_id,
-            "token_use": "access",
-            "exp": issued + config.access_lifetime,
-            "jti": self._uuid(),
-            "scope": "aws.cognito.signin.user.admin",
-            "username": user.username,
-        }
+        issued = int(self._clock())
         return {
-            "AccessToken": self.signer.sign(access_claims),
-            "ExpiresIn": config.access_lifetime,
-            "IdToken": self.signer.sign(id_claims),
+            "AccessToken": self.signer.sign(access_claims(sign_in, self.config, issued, self._random)),
+            "ExpiresIn": self.config.access_lifetime,
+            "IdToken": self.signer.sign(id_claims(sign_in, self.config, issued, self._random)),
             "TokenType": "Bearer",
         }
 
-    def _wait_for(
+    def _challenge(
         self,
-        challenge: str,
         name: str,
+        known_as: str,
         user: User | None,
         *,
         key: str | None = None,
         exchange: ServerExchange | None = None,
-        srp_a: int = 0,
-        srp_b: int = 0,
-    ) -> _Pending:
-        """Remember a challenge under `key`, or under its session."""
+    ) -> Pending:
         now = self._clock()
-        self._pending = {k: pending for k, pending in self._pending.items() if now < pending.ends}
-        session = base64.urlsafe_b64encode(self._random(_SESSION_BYTES)).decode()
         ends = now + self.config.session_lifetime
-        pending = _Pending(challenge, name, user, session, ends, exchange, srp_a, srp_b)
-        self._pending[key or session] = pending
-        return pending
-
-    def _answered(self, key: str, params: Params, responses: Params) -> _Pending:
-        """The challenge under `key`, which is forgotten: there is one answer to it, right or wrong."""
-        pending = self._pending.pop(key, None)
-        if pending is None or pending.challenge != params["ChallengeName"]:
-            raise not_authorized("Invalid session for the user.")
-        if self._clock() >= pending.ends:
-            raise not_authorized("Invalid session for the user, session is expired.")
-        if not pending.is_for(text(responses, "USERNAME")):
-            raise not_authorized("Invalid session for the user.")
-        return pending
+        return self._challenges.put(name, known_as, user, now=now, ends=ends, key=key, exchange=exchange)
 
     def _check_client(self, params: Params) -> None:
         client = text(params, "ClientId")
@@ -298,9 +220,6 @@ class UserPool:
         """A user's salt. It is drawn once a pool and the same on every call, for users who do not exist too."""
         drawn = hmac.digest(self._secret, name.encode(), hashlib.sha256)
         return int.from_bytes(drawn[:_SALT_BYTES], "big")
-
-    def _uuid(self) -> str:
-        return str(uuid.UUID(bytes=self._random(16), version=4))
 
 
 _OPERATIONS: dict[str, Callable[[UserPool, Params], Answer]] = {

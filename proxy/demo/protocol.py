@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+Params: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = dict[str, Any]
 
 DAY = 86400
 
@@ -56,7 +59,7 @@ def invalid_parameter(message: str) -> Refusal:
     return Refusal("InvalidParameterException", message)
 
 
-def text(params: Mapping[str, Any], name: str) -> str:
+def text(params: Params, name: str) -> str:
     """The parameter `name`; refuses a call where it is missing or no string."""
     value = params.get(name)
     if not isinstance(value, str) or not value:
@@ -64,7 +67,7 @@ def text(params: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def table(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def table(params: Params, name: str) -> Params:
     """The map under `name`; refuses a call where it is missing or no map."""
     value = params.get(name)
     if not isinstance(value, Mapping):

@@ -13,9 +13,7 @@ from functools import lru_cache
 from pydantic import SecretStr
 
 from proxy.demo.protocol import invalid_parameter
-from proxy.srp import PRIVATE_BYTES, G, K, N, claim, digest, pad, private_key, session_key
-
-__all__ = ["PRIVATE_BYTES", "ServerExchange", "check_timestamp", "parse_public", "verifier"]
+from proxy.srp import G, K, N, claim, digest, pad, private_key, session_key
 
 _DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -45,22 +43,22 @@ def check_timestamp(stamp: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ServerExchange:
-    """One sign-in from the server's side: the user's verifier `v` and the private exponent `b`."""
+    """One sign-in from the server's side: the verifier `v`, the private exponent `b`, and both public values."""
 
     v: int = field(repr=False)
     b: int = field(repr=False)
+    srp_a: int
+    srp_b: int
 
-    @property
-    def public(self) -> int:
-        """`B`, sent as SRP_B."""
-        return (K * self.v + pow(G, self.b, N)) % N
+    @classmethod
+    def begin(cls, v: int, b: int, srp_a: int) -> "ServerExchange":
+        """The exchange that answers a client's `A`."""
+        return cls(v, b, srp_a, (K * v + pow(G, b, N)) % N)
 
-    def proves(
-        self, public: int, signature: str, *, srp_b: int, pool: str, user: str, secret_block: str, stamp: str
-    ) -> bool:
-        """Whether `signature` shows that its maker, whose `A` is `public`, knows the password behind `v`."""
-        u = digest(pad(public), pad(srp_b))
-        secret = pow(public * pow(self.v, u, N), self.b, N)
+    def proves(self, signature: str, *, pool: str, user: str, secret_block: str, stamp: str) -> bool:
+        """Whether `signature` shows that its maker knows the password behind `v`. The rest is what was signed."""
+        u = digest(pad(self.srp_a), pad(self.srp_b))
+        secret = pow(self.srp_a * pow(self.v, u, N), self.b, N)
         try:
             block = base64.b64decode(secret_block, validate=True)
         except binascii.Error:

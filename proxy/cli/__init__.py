@@ -1,0 +1,34 @@
+"""The command `ul-proxy`: parses arguments, runs a command, maps errors to exit statuses.
+
+0 is a clean end (SIGTERM and SIGINT included), 1 a runtime failure, 2 unusable arguments or settings.
+"""
+
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from proxy.cli.arguments import flags_of, parse
+from proxy.errors import ProxyError, SettingsError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    # Before the event loop has its own handlers, a signal ends the program just as cleanly.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    flags = flags_of(arguments)
+    try:
+        # Commands load what they need and no more: `config` needs no HTTP server, `serve` no sandbox.
+        command = importlib.import_module(f"proxy.cli.{arguments.command}")
+        status: int = command.run(flags, arguments.config)
+    except KeyboardInterrupt:
+        return 0
+    except ProxyError as error:
+        if flags.get("log_level") == "debug":
+            traceback.print_exception(error)
+        hint = f" {error.hint}" if error.hint else ""
+        print(f"ul-proxy: {error.detail.rstrip('.')}.{hint}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+    return status

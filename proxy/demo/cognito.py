@@ -1,0 +1,135 @@
+"""The embedded user pool as a server that speaks Cognito's JSON protocol (`POST /`, X-Amz-Target) and serves a JWKS."""
+
+import json
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from proxy.demo.accounts import User
+from proxy.demo.faults import Fault, Faults, hang_up
+from proxy.demo.pool import UserPool
+from proxy.demo.protocol import PoolConfig, Refusal
+from proxy.demo.server import running
+from proxy.demo.signer import Signer
+from proxy.demo.tokens import new_uuid
+
+JWKS = "JWKS"
+"""What fetching the key set is called in the log, the counts and the faults."""
+
+_SERVICE = "AWSCognitoIdentityProviderService"
+_MEDIA_TYPE = "application/x-amz-json-1.1"
+_LOGGED = 1000
+_REFUSALS = {
+    Fault.THROTTLE: Refusal("TooManyRequestsException", "Rate exceeded"),
+    Fault.FAIL: Refusal("InternalErrorException", "Something went wrong", status=500),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it came over the wire."""
+
+    operation: str
+    parameters: Mapping[str, Any] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    authorization: str | None = field(default=None, repr=False)
+    """The Authorization header: an AWS signature, which these operations do without."""
+
+
+class EmbeddedCognito:
+    """A user pool with its own server.
+
+    `pool` holds the users, the settings and the keys; `faults` what goes wrong; `calls` the last calls and `counts`
+    how many there were of each operation.
+    """
+
+    def __init__(
+        self,
+        config: PoolConfig | None = None,
+        users: Iterable[User] = (),
+        *,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        signer: Signer | None = None,
+    ) -> None:
+        """`clock` returns wall seconds, `random` so many random bytes. Making a `signer` takes a moment: share one."""
+        self.pool = UserPool(config or PoolConfig(), users, clock=clock, random=random, signer=signer or Signer())
+        self.faults = Faults()
+        self.unknown_operations: set[str] = set()
+        """Operations that this endpoint is to know nothing of, as an older one would."""
+        self.calls: deque[Call] = deque(maxlen=_LOGGED)
+        self.counts: Counter[str] = Counter()
+        self._random = random
+
+    def running(self, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
+        """Serve inside an `async with` block, which yields the endpoint's URL. May be done again afterwards."""
+        return running(self.app(), host, port, release=self.faults.clear)
+
+    def verify(self, token: str) -> dict[str, Any]:
+        """The claims of an ID token of this pool; raises TokenExpired or TokenRefused."""
+        return self.pool.verify(token)
+
+    def revoke(self, refresh_token: str) -> None:
+        """End the sign-in that `refresh_token` belongs to."""
+        self.pool.grants.revoke(refresh_token)
+
+    def app(self) -> web.Application:
+        """The server as an application of its own."""
+        app = web.Application()
+        app.router.add_post("/", self._post)
+        app.router.add_get("/{pool_id}/.well-known/jwks.json", self._jwks)
+        return app
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        service, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
+        try:
+            parameters = json.loads(body)
+        except ValueError:
+            parameters = None
+        self._log(request, operation, parameters if isinstance(parameters, dict) else {}, body)
+        return await self._around(request, operation, lambda: self._answer(service, operation, parameters))
+
+    async def _jwks(self, request: web.Request) -> web.Response:
+        self._log(request, JWKS, {}, b"")
+        if request.match_info["pool_id"] != self.pool.config.user_pool_id:
+            raise web.HTTPNotFound
+        return await self._around(request, JWKS, lambda: web.json_response(self.pool.signer.jwks()))
+
+    async def _around(self, request: web.Request, operation: str, answer: Callable[[], web.Response]) -> web.Response:
+        fault = self.faults.take(operation)
+        if fault is Fault.DROP:
+            return hang_up(request)
+        response = self._refused(_REFUSALS[fault]) if fault in _REFUSALS else answer()
+        await self.faults.wait(operation)
+        return hang_up(request) if fault is Fault.DROP_ANSWER else response
+
+    def _answer(self, service: str, operation: str, parameters: object) -> web.Response:
+        try:
+            if service != _SERVICE or operation in self.unknown_operations:
+                raise Refusal("UnknownOperationException", f"Unknown operation {operation}")
+            if not isinstance(parameters, dict):
+                raise Refusal("SerializationException", "The body is not a JSON object")
+            return self._json(200, self.pool.call(operation, parameters))
+        except Refusal as refusal:
+            return self._refused(refusal)
+
+    def _refused(self, refusal: Refusal) -> web.Response:
+        response = self._json(refusal.status, {"__type": refusal.type, "message": refusal.message})
+        response.headers["x-amzn-ErrorType"] = f"{refusal.type}:"
+        response.headers["x-amzn-ErrorMessage"] = refusal.message
+        return response
+
+    def _json(self, status: int, value: object) -> web.Response:
+        headers = {hdrs.CONTENT_TYPE: _MEDIA_TYPE, "x-amzn-RequestId": new_uuid(self._random)}
+        return web.Response(status=status, body=json.dumps(value).encode(), headers=headers)
+
+    def _log(self, request: web.Request, operation: str, parameters: Mapping[str, Any], body: bytes) -> None:
+        self.counts[operation] += 1
+        self.calls.append(Call(operation, parameters, body, request.headers.get(hdrs.AUTHORIZATION)))

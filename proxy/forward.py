@@ -1,0 +1,188 @@
+"""One request: guard, route, credential, headers, upstream, answer."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from proxy import guard, headers
+from proxy.downstream import Caller
+from proxy.errors import InternalError, ProxyError, Source
+from proxy.model import Auth, Header, Profile, Route, Token
+from proxy.problem import Answer, error_answer
+from proxy.replay import HeldBody
+from proxy.routing import RouteTable, parse_target
+from proxy.tokens import TokenKeeper
+from proxy.upstream import Transport, UpstreamAnswer, UpstreamRequest
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("proxy.access")
+
+OWN_PREFIX = "/-/"
+CLIENT_LEFT = 499
+"""The status that a log line shows for a caller who left before the answer began."""
+
+_PEEK_LIMIT = 4096
+_EXPIRED = re.compile(rb"token\b.{0,40}\bexpired|expired\b.{0,40}\btoken", re.IGNORECASE | re.DOTALL)
+
+
+class Forwarder:
+    """Answers every request that a caller sends, in one way or another."""
+
+    def __init__(
+        self,
+        *,
+        routes: RouteTable,
+        profile: Profile,
+        keeper: TokenKeeper,
+        transport: Transport,
+        own: Callable[[str, str], Awaitable[Answer]],
+        allowed_hosts: frozenset[str],
+        replay_limit: int,
+    ) -> None:
+        """`own(method, path)` answers the proxy's own endpoints."""
+        self._routes = routes
+        self._profile = profile
+        self._keeper = keeper
+        self._transport = transport
+        self._own = own
+        self._allowed_hosts = allowed_hosts
+        self._replay_limit = replay_limit
+
+    async def handle(self, caller: Caller) -> None:
+        """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
+        began = time.perf_counter()
+        exchange = _Exchange(caller)
+        try:
+            await self._handle(exchange)
+        except ProxyError as error:
+            await self._refuse(exchange, error)
+        except ConnectionError:
+            exchange.caller.abort()
+        except Exception:
+            log.exception("answering %s met a defect", caller.method)
+            await self._refuse(exchange, InternalError("the proxy met a defect"))
+        finally:
+            if access_log.isEnabledFor(logging.INFO):
+                _log_access(exchange, time.perf_counter() - began)
+
+    async def _handle(self, exchange: "_Exchange") -> None:
+        caller = exchange.caller
+        guard.check_method(caller.method)
+        guard.check_host([value for name, value in caller.headers if name.lower() == b"host"], self._allowed_hosts)
+        target = parse_target(caller.target)
+        if target.authority is not None:
+            guard.check_host([target.authority.encode()], self._allowed_hosts)
+        exchange.path = target.path.partition("?")[0]
+        if target.path.startswith(OWN_PREFIX):
+            await caller.answer(await self._own(caller.method, exchange.path))
+            return
+        exchange.route, upstream_target = self._routes.match(target.path)
+        await self._forward(exchange, exchange.route, upstream_target)
+
+    async def _forward(self, exchange: "_Exchange", route: Route, target: str) -> None:
+        caller = exchange.caller
+        body = HeldBody(caller.read, self._replay_limit) if caller.has_body else None
+        token, credential = await self._credential(route)
+
+        async def send() -> UpstreamAnswer:
+            lines = headers.to_upstream(caller.headers, authority=route.upstream.authority, added=credential)
+            stream = body.stream() if body is not None else None
+            return await self._transport.send(UpstreamRequest(caller.method, route.upstream, target, lines, stream))
+
+        answer = await send()
+        try:
+            prefix = b""
+            if token is not None:
+                prefix = await _peek(answer) if answer.status == HTTPStatus.FORBIDDEN else b""
+                refused = refuses_token(answer.status, prefix) and self._keeper.reject(self._profile.name, token)
+                if refused and (body is None or body.replayable):
+                    answer.close()
+                    _, credential = await self._credential(route)
+                    answer, prefix = await send(), b""
+            exchange.source = Source.UPSTREAM
+            await _relay(answer, prefix, caller)
+        finally:
+            answer.close()
+
+    async def _credential(self, route: Route) -> tuple[Token | None, Header | None]:
+        """The field line that the route adds, and the token in it where it is one that can be renewed."""
+        auth = headers.effective_auth(route, self._profile)
+        if auth is Auth.NONE:
+            return None, None
+        if not headers.needs_token(auth):
+            return None, headers.credential(route, auth, headers.static_secret(auth, self._profile))
+        token = await self._keeper.get(self._profile.name)
+        return token, headers.credential(route, auth, token.id_token.get_secret_value())
+
+    async def _refuse(self, exchange: "_Exchange", error: ProxyError) -> None:
+        exchange.source = error.source
+        exchange.code = error.code
+        if exchange.caller.status:
+            # The head is out: only a broken connection can tell the caller now.
+            exchange.caller.abort()
+            return
+        graphql = exchange.route is not None and exchange.route.auth is Auth.GRAPHQL
+        await exchange.caller.answer(error_answer(error, graphql=graphql))
+
+
+class _Exchange:
+    """What a log line says of one request."""
+
+    __slots__ = ("caller", "code", "path", "route", "source")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.path = "-"
+        """Without the query, which may hold a secret of the caller's."""
+        self.route: Route | None = None
+        self.source = Source.PROXY
+        self.code = ""
+
+
+async def _relay(answer: UpstreamAnswer, prefix: bytes, caller: Caller) -> None:
+    caller.begin(answer.status, answer.reason, headers.to_caller(answer.headers))
+    await caller.write(prefix)
+    while chunk := await answer.read():
+        await caller.write(chunk)
+    caller.end()
+
+
+async def _peek(answer: UpstreamAnswer) -> bytes:
+    """The beginning of the content, as far as it takes to know what a 403 is about."""
+    prefix = b""
+    while len(prefix) < _PEEK_LIMIT and (chunk := await answer.read()):
+        prefix += chunk
+    return prefix
+
+
+def refuses_token(status: int, content: bytes) -> bool:
+    """Whether an answer says that the token, not the request, is the trouble."""
+    if status == HTTPStatus.FORBIDDEN:
+        return _EXPIRED.search(content) is not None
+    return status == HTTPStatus.UNAUTHORIZED
+
+
+def _log_access(exchange: _Exchange, seconds: float) -> None:
+    caller = exchange.caller
+    status = caller.status or CLIENT_LEFT
+    access_log.info(
+        "%s %s %d",
+        caller.method,
+        exchange.path,
+        status,
+        extra={
+            "fields": {
+                "method": caller.method,
+                "path": exchange.path,
+                "status": status,
+                "route": (exchange.route.path or "/") if exchange.route is not None else None,
+                "source": str(exchange.source),
+                "code": exchange.code or None,
+                "ms": round(seconds * 1000, 1),
+                "received": caller.received,
+                "sent": caller.sent,
+            }
+        },
+    )

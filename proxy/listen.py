@@ -1,0 +1,100 @@
+"""Listening sockets, opened so that nobody else can slip in between."""
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from proxy.errors import StartError
+from proxy.model import Bind
+
+BACKLOG = 1024
+
+
+def open_sockets(bind: Bind) -> list[socket.socket]:
+    """Bound, listening sockets for one `listen` value: several where a name has several addresses.
+
+    Raises StartError.
+    """
+    try:
+        return [_open_unix(Path(bind.path))] if bind.path is not None else _open_tcp(bind)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"{bind} is in use by another program", hint="End that program, or choose another port with --listen."
+            ) from None
+        reason = error.strerror or str(error)
+        raise StartError(f"cannot listen on {bind}: {reason}", hint="Check the address given to --listen.") from None
+
+
+def url_of(sock: socket.socket) -> str:
+    """How a caller reaches a listening socket."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def close_socket(sock: socket.socket) -> None:
+    """Close a listening socket, and remove it from the file system if it has a place there."""
+    name = sock.getsockname() if sock.family == socket.AF_UNIX else None
+    sock.close()
+    if name:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+
+
+def _open_tcp(bind: Bind) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    port = bind.port
+    infos = socket.getaddrinfo(bind.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(infos):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # With port 0, a name's further addresses get the port that the first one got.
+            sock.bind((address[0], port, *address[2:]))
+            port = sock.getsockname()[1]
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _open_unix(path: Path) -> socket.socket:
+    if path.exists():
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise StartError(f"{path} exists and is no socket", hint="Choose another path, or remove it.")
+        if _is_live(path):
+            raise StartError(f"unix:{path} is in use by another program", hint="End it, or choose another path.")
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mode must be right from the first moment: a chmod after bind would leave a window.
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(before)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+def _is_live(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
