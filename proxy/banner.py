@@ -1,5 +1,6 @@
 """What a person sees when the proxy has started."""
 
+import shlex
 from collections.abc import Sequence
 
 from proxy import __version__
@@ -49,6 +50,6 @@ def curl(url: str, path: str, options: str = "") -> str:
     """A curl command that asks for `path`."""
     middle = f" {options}" if options else ""
     if url.startswith("unix:"):
-        return f"curl -sS --unix-socket {url.removeprefix('unix:')}{middle} http://localhost{path}"
-    quoted = f"'{url}{path}'" if any(c in path + url for c in "?&[]") else url + path
-    return f"curl -sS{middle} {quoted}"
+        socket = shlex.quote(url.removeprefix("unix:"))
+        return f"curl -sS --unix-socket {socket}{middle} {shlex.quote('http://localhost' + path)}"
+    return f"curl -sS{middle} {shlex.quote(url + path)}"

@@ -39,11 +39,7 @@ def url_of(sock: socket.socket) -> str:
 
 def close_socket(sock: socket.socket) -> None:
     """Close a listening socket, and remove it from the file system if it has a place there."""
-    name = sock.getsockname() if sock.family == socket.AF_UNIX else None
     sock.close()
-    if name:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
 
 
 def _open_tcp(bind: Bind) -> list[socket.socket]:
@@ -76,11 +72,11 @@ def _open_unix(path: Path) -> socket.socket:
         if _is_live(path):
             raise StartError(f"unix:{path} is in use by another program", hint="End it, or choose another path.")
         path.unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _UnixSocket()
     # The mode must be right from the first moment: a chmod after bind would leave a window.
     before = os.umask(0o177)
     try:
-        sock.bind(str(path))
+        sock.bind_to(path)
     except OSError:
         sock.close()
         raise
@@ -92,9 +88,35 @@ def _open_unix(path: Path) -> socket.socket:
 
 
 def _is_live(path: Path) -> bool:
+    """Whether somebody listens there; only a refusal says that nobody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             return False
+        except BlockingIOError:  # its backlog is full
+            return True
         return True
+
+
+class _UnixSocket(socket.socket):
+    """A Unix socket that leaves the file system when it is closed, whoever closes it: the event loop does so itself."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._path: Path | None = None
+
+    def bind_to(self, path: Path) -> None:
+        self.bind(str(path))
+        self._path = path
+        self._inode = path.stat().st_ino
+
+    def close(self) -> None:
+        path, self._path = self._path, None
+        if path is not None:
+            with suppress(OSError):
+                # By now another program may listen at this path.
+                if path.stat().st_ino == self._inode:
+                    path.unlink()
+        super().close()

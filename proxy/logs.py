@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import textwrap
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,8 +16,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        text = f"{time} {level}{record.getMessage()}{_tail(fields_of(record))}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = printable(f"{time} {level}{record.getMessage()}{_tail(fields_of(record))}")
+        return f"{text}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else text
 
 
 class JsonFormatter(logging.Formatter):
@@ -32,7 +33,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return json.dumps(document, default=str, ensure_ascii=False)
+        # In ASCII: JSON leaves DEL, C1 controls and U+2028 as they are, and a lone surrogate cannot be written at all.
+        return json.dumps(document, default=str)
 
 
 def configure(log_format: LogFormat, level: str, *, access_log: bool) -> str:
@@ -50,6 +52,18 @@ def configure(log_format: LogFormat, level: str, *, access_log: bool) -> str:
     for name in ("botocore", "aiobotocore", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return log_format
+
+
+def printable(text: str) -> str:
+    """`text` on one line: what a terminal would act on, or a reader take for the end of a line, is spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _indented(text: str) -> str:
+    """Several lines, none of which can pass for a log line of its own."""
+    return textwrap.indent("\n".join(map(printable, text.split("\n"))), "  ")
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

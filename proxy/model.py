@@ -172,7 +172,7 @@ class RenewalPolicy:
     leeway: float = 5.0
     """A token counts as ended this long before its end: it has a way to go."""
     patient_tries: int = 3
-    """How often a flight tries before those who wait for want of any token are told."""
+    """After so many failures in a row, those who wait for want of any token are told."""
     backoff_base: float = 1.0
     backoff_cap: float = 60.0
     forced_interval: float = 30.0

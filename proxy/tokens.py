@@ -224,13 +224,13 @@ class TokenKeeper:
         return slot.flight
 
     async def _fly(self, slot: _Slot) -> Token | ProxyError:
-        """Sign in or renew. Where callers wait for want of any token, brief trouble is sat out before they are told."""
-        tries = 1 if self._usable(slot, self._clock.now()) else self._policy.patient_tries
+        """Sign in or renew. Where there is no token at all, brief trouble is sat out before those who wait are told."""
         try:
             while True:
                 outcome = await self._try(slot)
-                tries -= 1
-                if isinstance(outcome, Token) or not outcome.transient or tries == 0 or slot.pause > self._patience:
+                if isinstance(outcome, Token) or not outcome.transient or self._usable(slot, self._clock.now()):
+                    return outcome
+                if slot.failures >= self._policy.patient_tries or slot.pause > self._patience:
                     return outcome
                 await self._clock.sleep(slot.pause)
         finally:

@@ -4,6 +4,8 @@
 """
 
 import importlib
+import io
+import os
 import signal
 import sys
 import traceback
@@ -11,24 +13,33 @@ from collections.abc import Sequence
 
 from proxy.cli.arguments import flags_of, parse
 from proxy.errors import ProxyError, SettingsError
+from proxy.logs import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     # Before the event loop has its own handlers, a signal ends the program just as cleanly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Terminals that lack a letter get its number, not the end of the program.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = parse(sys.argv[1:] if argv is None else argv)
     flags = flags_of(arguments)
     try:
         # Commands load what they need and no more: `config` needs no HTTP server, `serve` no sandbox.
         command = importlib.import_module(f"proxy.cli.{arguments.command}")
         status: int = command.run(flags, arguments.config)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:
+        # Whoever read stdout has gone, as `head` does. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ProxyError as error:
         if flags.get("log_level") == "debug":
             traceback.print_exception(error)
         hint = f" {error.hint}" if error.hint else ""
-        print(f"ul-proxy: {error.detail.rstrip('.')}.{hint}", file=sys.stderr)
+        print(printable(f"ul-proxy: {error.detail.rstrip('.')}.{hint}"), file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
     return status

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy import __version__
-from proxy.settings import leaves
+from proxy.settings import Leaf, leaves
 
 COMMANDS = {
     "serve": "run the proxy (also what a bare ul-proxy does)",
@@ -40,13 +40,32 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         _add(commands, name, summary)
-    return parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(_complaint(unknown[0].partition("=")[0]))
+    return arguments
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given as flags, by dotted name."""
     given = {leaf.name: getattr(arguments, leaf.name, None) for leaf in leaves()}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _complaint(unknown: str) -> str:
+    """What is wrong with an argument. What follows it is not quoted: somebody may have hoped to pass a secret."""
+    variable = next((leaf.variable for leaf in leaves() if leaf.secret and _flag(leaf) == unknown), None)
+    if variable is not None:
+        return f"a secret has no flag, since process lists show flags: set {variable} or {variable}_FILE"
+    return f"unrecognized argument {unknown}"
+
+
+def _flag(leaf: Leaf) -> str:
+    return "--" + "-".join(leaf.path).replace("_", "-")
+
+
+def _comma_separated(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",")]
 
 
 def _add(commands: Any, name: str, summary: str) -> None:
@@ -62,16 +81,15 @@ def _add(commands: Any, name: str, summary: str) -> None:
     for leaf in leaves():
         if leaf.secret or leaf.name == "routes":
             continue
-        flag = "--" + "-".join(leaf.path).replace("_", "-")
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")
         if leaf.boolean:
-            parser.add_argument(flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
+            parser.add_argument(_flag(leaf), dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
         else:
             parser.add_argument(
-                flag,
+                _flag(leaf),
                 dest=leaf.name,
                 metavar=leaf.path[-1].upper(),
                 action="extend" if leaf.listed else "store",
-                nargs=1 if leaf.listed else None,
+                type=_comma_separated if leaf.listed else None,
                 help=description,
             )

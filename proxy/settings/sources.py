@@ -8,7 +8,8 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from proxy.errors import SettingsError
 from proxy.settings.options import refuse_contradictions
-from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
+from proxy.settings.schema import PREFIX, Leaf, RouteSettings, Settings, leaves
 
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 DEFAULTS = "default"
@@ -61,8 +62,9 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
             origin, secret_path = found
             layers.append((origin, _nest(leaf.path, _read_secret(leaf, secret_path))))
             warnings += _warn_if_readable(secret_path)
-    layers.append(("environment", _read_environment()))
-    warnings += _warn_unknown_variables(known)
+    environment = _read_environment(known)
+    layers.append(("environment", environment))
+    warnings += _warn_unknown_variables(known, environment)
     layers.append(("flag", _unflatten(flags)))
 
     merged: dict[str, Any] = {}
@@ -80,13 +82,27 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
     return Loaded(settings, origins, tuple(warnings))
 
 
-def _read_environment() -> dict[str, Any]:
+def _read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
     try:
-        return EnvSettingsSource(Settings)()
+        found = EnvSettingsSource(Settings)()
     except SourceError as error:
         name = re.search(r'field "(\w+)"', str(error))
         variable = PREFIX + name[1].upper() if name else PREFIX + "…"
         raise SettingsError(f"{variable} is not valid JSON", hint=f"Mend or unset {variable}.") from None
+    for section in _sections(known) & found.keys():
+        if not isinstance(found[section], Mapping):
+            variable = PREFIX + section.upper()
+            raise SettingsError(f"{variable} is not a JSON object", hint=f"Mend or unset {variable}.")
+    return found
+
+
+def _variable(name: str) -> tuple[str, str] | None:
+    """A variable as it is spelt, and its value: like every setting's it may be in any case, and empty is unset."""
+    return next(((key, value) for key, value in os.environ.items() if value and key.upper() == name), None)
+
+
+def _sections(known: Mapping[str, Leaf]) -> set[str]:
+    return {leaf.path[0] for leaf in known.values() if len(leaf.path) > 1}
 
 
 def _shipped_defaults() -> Path:
@@ -96,18 +112,36 @@ def _shipped_defaults() -> Path:
 
 
 def _config_path(given: str | None) -> Path | None:
-    if named := given or os.environ.get(CONFIG_VARIABLE):
-        return Path(named).expanduser()
+    if given:
+        return _expanded(given)
+    if variable := _variable(CONFIG_VARIABLE):
+        return _expanded(variable[1])
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    candidates = (Path("ul-proxy.toml"), Path(home).expanduser() / "ul-proxy" / "config.toml")
-    return next((path for path in candidates if path.is_file()), None)
+    candidates = (Path("ul-proxy.toml"), _expanded(home) / "ul-proxy" / "config.toml")
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _expanded(named: str) -> Path:
+    """`~` stands for a home directory; a container's arbitrary user has none, and then it stands for itself."""
+    with suppress(RuntimeError):
+        return Path(named).expanduser()
+    return Path(named)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the home directory of another user, say, whom a container's image was made for
+        return False
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise SettingsError(f"config file {path} cannot be read: {error.strerror}", hint="Check --config.") from None
+        raise SettingsError(
+            f"config file {path} cannot be read: {error.strerror}", hint=f"Check --config and {CONFIG_VARIABLE}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         # The parser quotes positions, never the text of a line.
         raise SettingsError(f"config file {path} is not valid TOML: {error}", hint="Mend that line.") from None
@@ -115,32 +149,47 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Leaf], path: Path) -> None:
     files = {leaf.name + "_file" for leaf in known.values() if leaf.secret}
-    sections = {leaf.path[0] for leaf in known.values() if len(leaf.path) > 1}
+    sections = _sections(known)
+    for name in sections & document.keys():
+        if not isinstance(document[name], dict):
+            raise SettingsError(
+                f"config file {path}: {name} is a section", hint=f"Write [{name}], and its settings below."
+            )
+    names = {*known, *files, *(f"routes.{name}" for name in RouteSettings.model_fields)}
+    for name in _names_in(document, sections):
+        if name not in names:
+            nearest = get_close_matches(name, sorted(names | sections), 1, 0)[0]
+            raise SettingsError(f"config file {path}: unknown setting {name}", hint=f"Did you mean {nearest}?")
+
+
+def _names_in(document: Mapping[str, Any], sections: set[str]) -> Iterator[str]:
     for name, value in document.items():
-        names = [f"{name}.{key}" for key in value] if name in sections and isinstance(value, dict) else [name]
-        for full in names:
-            if full not in known and full not in files:
-                nearest = get_close_matches(full, [*known, *files], 1, 0)[0]
-                raise SettingsError(f"config file {path}: unknown setting {full}", hint=f"Did you mean {nearest}?")
+        if name in sections:
+            yield from (f"{name}.{key}" for key in value)
+        elif name == "routes" and isinstance(value, list):
+            yield from (f"{name}.{key}" for route in value if isinstance(route, dict) for key in route)
+        else:
+            yield name
 
 
 def _secret_file(leaf: Leaf, from_file: Mapping[str, Any]) -> tuple[str, Path] | None:
     variable = leaf.variable + "_FILE"
-    if named := os.environ.get(variable):
-        return f"secret file {named} ({variable})", Path(named).expanduser()
+    if found := _variable(variable):
+        return f"secret file {found[1]} ({found[0]})", _expanded(found[1])
     named = _dig(from_file, (*leaf.path[:-1], leaf.path[-1] + "_file"))
-    return (f"secret file {named}", Path(str(named)).expanduser()) if named else None
+    return (f"secret file {named}", _expanded(str(named))) if named else None
 
 
 def _read_secret(leaf: Leaf, path: Path) -> SecretStr:
     try:
         text = path.read_text("utf-8")
-    except OSError as error:
-        raise SettingsError(
-            f"{leaf.name}_file: {path} cannot be read: {error.strerror}", hint="Check the path and its permissions."
-        ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{leaf.name}_file: {path} is not UTF-8 text", hint="Write the secret as text.") from None
+    except (OSError, ValueError) as error:  # a ValueError is about a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(
+            f"{leaf.name}_file: {path} cannot be read: {reason}", hint="Check the path and its permissions."
+        ) from None
     secret = text.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise SettingsError(f"{leaf.name}_file: {path} is empty", hint="Write the secret into it.")
@@ -155,19 +204,33 @@ def _warn_if_readable(path: Path) -> list[str]:
     return []
 
 
-def _warn_unknown_variables(known: Mapping[str, Leaf]) -> list[str]:
+def _warn_unknown_variables(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[str]:
     names = {CONFIG_VARIABLE}
     for leaf in known.values():
         names |= {leaf.variable, PREFIX + leaf.path[0].upper()}
         if leaf.secret:
             names.add(leaf.variable + "_FILE")
     unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in names]
-    return [f"unknown variable {name} is ignored{_suggestion(name.upper(), names)}" for name in sorted(unknown)]
+    warnings = [
+        # Without the prefix, which alone would make every name look like every other.
+        f"unknown variable {name} is ignored{_suggestion(name.upper(), names, skip=len(PREFIX))}"
+        for name in sorted(unknown)
+    ]
+    spelt_out = {name.upper() for name in unknown}
+    for section in sorted(_sections(known) & environment.keys()):
+        variable = PREFIX + section.upper()
+        inside = [f"{section}.{key}" for key in environment[section] if f"{variable}__{key}".upper() not in spelt_out]
+        warnings += [
+            f"unknown setting {name} in {variable} is ignored{_suggestion(name, set(known))}"
+            for name in inside
+            if name not in known
+        ]
+    return warnings
 
 
-def _suggestion(name: str, known: set[str]) -> str:
-    near = get_close_matches(name, sorted(known), 1)
-    return f": did you mean {near[0]}?" if near else ""
+def _suggestion(name: str, known: set[str], skip: int = 0) -> str:
+    near = get_close_matches(name[skip:], sorted(other[skip:] for other in known), 1)
+    return f": did you mean {name[:skip] + near[0]}?" if near else ""
 
 
 def _as_sentence(error: ValidationError, origins: Mapping[str, str]) -> SettingsError:
@@ -185,8 +248,8 @@ def _as_sentence(error: ValidationError, origins: Mapping[str, str]) -> Settings
 
 def _origin(origin: str, leaf: Leaf) -> str:
     if origin == "environment":
-        own = next((name for name in os.environ if name.upper() == leaf.variable), None)
-        return f"environment {own or PREFIX + leaf.path[0].upper()}"
+        own = _variable(leaf.variable)
+        return f"environment {own[0] if own else PREFIX + leaf.path[0].upper()}"
     return f"flag --{'-'.join(leaf.path).replace('_', '-')}" if origin == "flag" else origin
 
 

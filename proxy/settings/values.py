@@ -12,6 +12,7 @@ from proxy.model import Bind, Upstream
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SIZE = re.compile(r"(\d+)\s*(?:(Ki|Mi|Gi)?B)?")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[^\[\]:]+)):(?P<port>\d{1,5})", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
@@ -37,7 +38,10 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if re.match(r'\s*\[\s*["\]]', value):
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("begins like a JSON list but is not valid JSON") from None
     return [item.strip() for item in value.split(",")]
 
 
@@ -53,16 +57,20 @@ def parse_bind(value: str) -> Bind:
         if not path.startswith("/"):
             raise ValueError(f"{value!r}: a Unix socket needs an absolute path, as in unix:/run/ul-proxy.sock")
         return Bind(path=path)
-    host, _, port = value.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    bracketed = host != bare
-    if not bare or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) >= 1 << 16 or (":" in bare) != bracketed:
+    match = _HOST_PORT.fullmatch(value)
+    if match is None or int(match["port"]) >= 1 << 16:
         raise ValueError(f"{value!r} is not HOST:PORT, [IPV6]:PORT or unix:/path")
-    return Bind(bare, int(port))
+    return Bind(match["v6"] or match["host"], int(match["port"]))
 
 
 def _http_url(value: str) -> str:
-    Upstream.parse(value)
+    try:
+        Upstream.parse(value)
+    except ValueError:
+        if "@" in value or "?" in value:
+            # The other messages quote the address, and what stands there may be a password or a key.
+            raise ValueError("must be http(s)://host[:port][/path], without a user name, password or query") from None
+        raise
     return value
 
 

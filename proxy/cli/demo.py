@@ -1,0 +1,83 @@
+"""`ul-proxy demo`: an embedded Cognito, an embedded Unleash Live API and the proxy in front, in one process."""
+
+import asyncio
+import dataclasses
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from proxy.app import App
+from proxy.banner import banner, curl
+from proxy.cli.serve import start_logging, until_signalled
+from proxy.demo import api, data
+from proxy.demo.api import EmbeddedApi
+from proxy.demo.cognito import EmbeddedCognito
+from proxy.demo.protocol import PoolConfig
+from proxy.model import Pool, Profile, ServeOptions
+from proxy.settings import load, serve_options
+from proxy.settings.options import built_in_routes
+from proxy.settings.schema import UpstreamSettings
+
+GRAPHQL_QUERY = '{"query":"{ list(limit: 3) { items { name } } }"}'
+NEW_JOB = '{"title":"Tower 7 inspection"}'
+
+
+def run(flags: Mapping[str, Any], config: str | None) -> int:
+    # A sandbox is for people: it speaks to them even where its output is not a terminal.
+    loaded = load({"log_format": "text", **flags}, config)
+    start_logging(loaded)
+    asyncio.run(_demo(serve_options(loaded.settings)))
+    return 0
+
+
+async def _demo(options: ServeOptions) -> None:
+    password = secrets.token_urlsafe(12)
+    pool = PoolConfig()
+    cognito = EmbeddedCognito(pool, [data.sample_user(password)])
+    embedded_api = EmbeddedApi(cognito.verify)
+    async with cognito.running() as cognito_url, embedded_api.running() as api_url:
+        sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
+        async with App(sandboxed) as app:
+            print(banner(app.urls, sandboxed.profile, app.routes.routes))
+            print(
+                "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
+            )
+            job = next(iter(embedded_api.data.job))
+            print("\n".join(commands(app.urls[0], job)) + "\n", flush=True)
+            await until_signalled(app)
+
+
+def sandboxed_options(
+    options: ServeOptions, pool: PoolConfig, password: str, *, cognito_url: str, api_url: str
+) -> ServeOptions:
+    """`options` with the sandbox's own login and upstreams: nothing real is asked, whatever the settings say."""
+    upstreams = UpstreamSettings(
+        rest=api_url,
+        graphql=api_url + api.GRAPHQL,
+        flights_cdn=api_url + api.FLIGHTS_CDN,
+        library_cdn=api_url + api.LIBRARY_CDN,
+    )
+    profile = Profile(
+        name=options.profile.name,
+        pool=Pool(pool.region, pool.user_pool_id, pool.client_id, endpoint_url=cognito_url),
+        username=data.USERNAME,
+        password=SecretStr(password),
+        api_key=SecretStr(api.API_KEY),
+    )
+    return dataclasses.replace(options, profile=profile, own_routes=(), built_in_routes=built_in_routes(upstreams))
+
+
+def commands(url: str, job: str) -> list[str]:
+    """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id."""
+    json_type = "-H 'content-type: application/json'"
+    return [
+        curl(url, "/v1/job"),
+        curl(url, f"/v1/job/{job}"),
+        curl(url, "/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
+        curl(url, "/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
+        curl(url, "/v1/analytics/version"),
+        curl(url, "/v1/flights/company?dateFrom=2025-01-01"),
+        curl(url, "/-/status"),
+    ]

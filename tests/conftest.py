@@ -1,0 +1,50 @@
+"""What holds for every test: it stays on loopback, and the machine's own settings change nothing."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import settings
+from support import sitecustomize
+from support.environment import guarded_environment, is_ambient
+
+pytest_plugins = ["integration.foreign"]
+
+# The same examples on every machine and on every run: a failure in CI is one that anybody can repeat.
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
+settings.load_profile("repeatable")
+
+sitecustomize.install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_ambient_settings() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if is_ambient(name)]:
+            patch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, os.devnull)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_loopback() -> Iterator[None]:
+    """Fails a test whose code tried to leave loopback, even where that code swallowed the refusal."""
+    sitecustomize.attempts.clear()
+    yield
+    tried = sitecustomize.attempts.copy()
+    sitecustomize.attempts.clear()
+    assert not tried, f"tests stay on loopback: {tried}"
+
+
+@pytest.fixture
+def refused_attempts() -> Iterator[list[str]]:
+    """What the guard refused so far; for the tests of the guard itself, which are forgiven."""
+    yield sitecustomize.attempts
+    sitecustomize.attempts.clear()
+
+
+@pytest.fixture
+def guarded_env() -> Callable[..., dict[str, str]]:
+    """Makes an environment for a subprocess that must stay on loopback, too."""
+    return guarded_environment

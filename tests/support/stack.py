@@ -1,0 +1,81 @@
+"""The whole proxy on real sockets, between a test and an upstream of its choice."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic import SecretStr
+
+from proxy.app import App
+from proxy.clock import Clock
+from proxy.demo.accounts import User
+from proxy.demo.cognito import EmbeddedCognito
+from proxy.demo.protocol import PoolConfig
+from proxy.demo.signer import Signer
+from proxy.model import Auth, Bind, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+
+USERNAME = "pilot@example.com"
+PASSWORD = "correct horse battery staple"
+SIGNER = Signer()
+TIMEOUTS = Timeouts(connect=2.0, headers=5.0, idle=5.0, auth=5.0, drain=5.0)
+
+
+def new_cognito(**config: Any) -> EmbeddedCognito:
+    """An embedded Cognito that knows USERNAME."""
+    return EmbeddedCognito(PoolConfig(**config), [User(USERNAME, PASSWORD)], signer=SIGNER)
+
+
+def pool_of(config: PoolConfig, endpoint_url: str, **changes: Any) -> Pool:
+    return dataclasses.replace(
+        Pool(config.region, config.user_pool_id, config.client_id, endpoint_url=endpoint_url), **changes
+    )
+
+
+def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOptions:
+    """A proxy whose every route leads to `upstream_url`; `changes` go to the profile or the options by name."""
+    pool = pool_of(PoolConfig(), cognito_url)
+    profile = Profile("default", pool, USERNAME, SecretStr(PASSWORD))
+    for_profile = {name: changes.pop(name) for name in tuple(changes) if hasattr(profile, name)}
+    options = ServeOptions(
+        listen=(Bind("127.0.0.1", 0),),
+        profile=dataclasses.replace(profile, **for_profile),
+        own_routes=(),
+        built_in_routes=(
+            Route("/graphql", Upstream.parse(upstream_url + "/graphql"), Auth.GRAPHQL),
+            Route("/v1/analytics", Upstream.parse(upstream_url + "/v1/analytics"), Auth.ANALYTICS),
+            Route("/cdn/flights", Upstream.parse(upstream_url), Auth.NONE),
+            Route("", Upstream.parse(upstream_url), Auth.REST),
+        ),
+        allowed_hosts=frozenset(),
+        timeouts=TIMEOUTS,
+        replay_limit=1 << 20,
+    )
+    return dataclasses.replace(options, **changes)
+
+
+@asynccontextmanager
+async def running_proxy(options: ServeOptions, clock: Clock | None = None) -> AsyncIterator[App]:
+    async with App(options, clock=clock) as app:
+        yield app
+
+
+async def talk(url: str, data: bytes, *, until_closed: bool = True) -> bytes:
+    """Send raw bytes and return what comes back until the proxy closes the connection."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(data)
+        await writer.drain()
+        return await reader.read(-1 if until_closed else 1 << 16)
+    finally:
+        writer.close()
+
+
+def closing(method: str, target: str, *headers: str, body: bytes = b"") -> bytes:
+    """A raw HTTP/1.1 request after which the connection is to be closed."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

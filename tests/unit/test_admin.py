@@ -1,0 +1,221 @@
+"""The proxy's own endpoints, asked directly: what they answer in every state of the login, and what they never tell."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from proxy import __version__
+from proxy.admin import Admin
+from proxy.errors import BadRequest, LoginRequired, NoRoute, ProxyError, SignInFailed
+from proxy.model import Auth, Instant, Pool, Profile, Route, Upstream
+from proxy.problem import Answer
+from proxy.tokens import Snapshot, TokenKeeper
+
+CANARY = "c4n4ry"
+PROFILE = Profile("default", Pool("ap-southeast-2", "ap-southeast-2_Test", "client"), "ada", SecretStr(CANARY))
+UPSTREAM = Upstream.parse("https://rest.test/base")
+REST = Route("", UPSTREAM, Auth.REST)
+CDN = Route("/cdn", UPSTREAM, Auth.NONE)
+
+FRESH = Snapshot(
+    profile="default",
+    state="fresh",
+    claims={
+        "custom:identityId": "id-1",
+        "custom:companyId": "co-2",
+        "custom:teamId": "te-3",
+        "email": "ada@example.com",
+        "phone_number": CANARY,
+    },
+    expires_in=1234.567,
+    refresh_in=1000.04,
+    last_outcome="signed in",
+    sign_ins=1,
+    renewals=2,
+    failures_in_a_row=0,
+    clock_skew=-0.26,
+    error=None,
+)
+WRONG = LoginRequired("Cognito refused the password", hint="Mend it.")
+BUSY = SignInFailed("Cognito is busy", retry_after=3.2)
+
+
+class Keeper:
+    """Stands in for the token keeper: it is asked for one thing only."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def snapshot(self, name: str) -> Snapshot:
+        assert name == PROFILE.name
+        return self._snapshot
+
+
+def admin(
+    snapshot: Snapshot = FRESH,
+    *,
+    profile: Profile = PROFILE,
+    routes: Sequence[Route] = (CDN, REST),
+    draining: bool = False,
+    times: Sequence[float] = (100.0, 100.0),
+) -> Admin:
+    readings = iter(times)
+    return Admin(
+        keeper=cast(TokenKeeper, Keeper(snapshot)),
+        profile=profile,
+        routes=tuple(routes),
+        draining=lambda: draining,
+        in_flight=lambda: 7,
+        now=lambda: Instant(next(readings), 0.0),
+    )
+
+
+def without_token(state: str, error: ProxyError | None) -> Snapshot:
+    return replace(
+        FRESH, state=state, error=error, claims={}, expires_in=None, refresh_in=None, clock_skew=None, sign_ins=0
+    )
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(answer.body)
+    return parsed
+
+
+def header(answer: Answer, name: str) -> str | None:
+    return next((value.decode() for key, value in answer.headers if key.decode().lower() == name), None)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "draining"),
+    [(FRESH, False), (FRESH, True), (without_token("none", None), False), (without_token("login_required", WRONG), False)],
+    ids=["fresh", "draining", "no sign-in yet", "login required"],
+)
+async def test_live(snapshot: Snapshot, draining: bool) -> None:
+    """The proxy is alive whatever becomes of the login: a restart would not mend that."""
+    answer = await admin(snapshot, draining=draining)("GET", "/-/live")
+    assert (answer.status, document(answer)) == (200, {"live": True})
+
+
+@pytest.mark.parametrize("state", ["fresh", "stale"])
+async def test_ready(state: str) -> None:
+    """A good token, due for renewal or not, makes the proxy ready."""
+    answer = await admin(replace(FRESH, state=state, error=BUSY if state == "stale" else None))("GET", "/-/ready")
+    assert (answer.status, document(answer)) == (200, {"ready": True})
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "draining", "code", "retry_after"),
+    [
+        (without_token("none", None), False, "sign_in_failed", "1"),
+        (without_token("ended", None), False, "sign_in_failed", "1"),
+        (without_token("retrying", BUSY), False, "sign_in_failed", "4"),
+        (without_token("login_required", WRONG), False, "login_required", None),
+        (FRESH, True, "draining", None),
+    ],
+    ids=["no sign-in yet", "ended", "retrying", "login required", "draining"],
+)
+async def test_not_ready(snapshot: Snapshot, draining: bool, code: str, retry_after: str | None) -> None:
+    """Without a good token, or while it drains, the proxy answers 503 with the reason as problem details."""
+    answer = await admin(snapshot, draining=draining)("GET", "/-/ready")
+    assert answer.status == 503
+    assert header(answer, "content-type") == "application/problem+json"
+    assert header(answer, "cache-control") == "no-store"
+    assert (header(answer, "proxy-status") or "").startswith("ul-proxy; error=")
+    assert header(answer, "retry-after") == retry_after
+    assert (document(answer)["code"], document(answer)["status"]) == (code, 503)
+    assert document(answer)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "routes"),
+    [(PROFILE, [CDN]), (replace(PROFILE, personal_access_token=SecretStr(CANARY)), [CDN, REST])],
+    ids=["no route wants a token", "personal access token"],
+)
+async def test_ready_without_cognito(profile: Profile, routes: list[Route]) -> None:
+    """Where no route would send a Cognito token, none is waited for."""
+    answer = await admin(without_token("login_required", WRONG), profile=profile, routes=routes)("GET", "/-/ready")
+    assert answer.status == 200
+
+
+async def test_status() -> None:
+    """The status tells of the process, its login and its routes, in numbers rounded for people."""
+    told = document(await admin(times=(100.0, 161.26))("GET", "/-/status"))
+    expected = {
+        "version": __version__,
+        "uptime": 61.3,
+        "draining": False,
+        "ready": True,
+        "requests_in_flight": 7,
+        "profiles": {
+            "default": {
+                "state": "fresh",
+                "identityId": "id-1",
+                "companyId": "co-2",
+                "teamId": "te-3",
+                "email": "ada@example.com",
+                "expires_in": 1234.6,
+                "next_refresh_in": 1000.0,
+                "last_outcome": "signed in",
+                "sign_ins": 1,
+                "renewals": 2,
+                "failures_in_a_row": 0,
+                "clock_skew": -0.3,
+                "error": None,
+            }
+        },
+        "routes": [
+            {"path": "/cdn", "upstream": "https://rest.test/base", "auth": "none"},
+            {"path": "/", "upstream": "https://rest.test/base", "auth": "rest"},
+        ],
+    }
+    assert {name: told[name] for name in expected} == expected
+
+
+async def test_status_without_token() -> None:
+    """What is not known is null, and a failure is told with what mends it."""
+    told = document(await admin(without_token("login_required", WRONG))("GET", "/-/status"))
+    profile = told["profiles"]["default"]
+    assert told["ready"] is False
+    assert {name for name, value in profile.items() if value is None} == {
+        "identityId", "companyId", "teamId", "email", "expires_in", "next_refresh_in", "clock_skew"
+    }  # fmt: skip
+    assert profile["error"] == {
+        "code": "login_required",
+        "detail": "Cognito refused the password",
+        "hint": "Mend it.",
+        "transient": False,
+    }
+
+
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/-/status"])
+async def test_tells_no_secret(path: str) -> None:
+    """Neither a secret of the profile nor a claim that nobody asked for is told."""
+    keyed = replace(PROFILE, api_key=SecretStr(CANARY), personal_access_token=SecretStr(CANARY))
+    answer = await admin(profile=keyed)("GET", path)
+    assert CANARY.encode() not in answer.body
+    assert header(answer, "content-length") == str(len(answer.body))
+
+
+@pytest.mark.parametrize("path", ["/-/nothing", "/-/live/", "/-/LIVE", "/-//live", "/-/live/../status"])
+async def test_unknown_endpoint(path: str) -> None:
+    """An endpoint that there is not is a 404 that lists those that there are; nothing under /-/ goes upstream."""
+    with pytest.raises(NoRoute) as caught:
+        await admin()("GET", path)
+    assert "/-/live" in caught.value.hint
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/-/status"])
+async def test_method(method: str, path: str) -> None:
+    """What only tells something answers GET and HEAD alone."""
+    with pytest.raises(BadRequest, match="answers GET"):
+        await admin()(method, path)
+
+
+async def test_head() -> None:
+    """HEAD is answered as GET is; the content is left out where the answer is written."""
+    assert (await admin()("HEAD", "/-/live")).status == 200

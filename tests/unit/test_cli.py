@@ -1,0 +1,332 @@
+"""The command: its help, its exit statuses, what goes to which stream, and what never goes to either."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from support.environment import guarded_environment, is_ambient
+
+from proxy import __version__, cli
+from proxy.cli import main
+from proxy.cli.arguments import COMMANDS
+from proxy.errors import SettingsError, StartError
+from proxy.settings import Leaf, leaves
+
+CANARY = "c4n4ry"
+LEAVES = {leaf.name: leaf for leaf in leaves()}
+SECRETS = [leaf for leaf in LEAVES.values() if leaf.secret]
+# A table does not fit into a flag.
+FLAGLESS = {"routes"}
+FLAGS = [leaf for leaf in LEAVES.values() if not leaf.secret and leaf.name not in FLAGLESS]
+
+
+@pytest.fixture(autouse=True)
+def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No settings anywhere, and a terminal as wide as any help text, for as long as a test runs."""
+    for name in [name for name in os.environ if is_ambient(name)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("COLUMNS", "1000")
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def flag_of(leaf: Leaf) -> str:
+    return "--" + leaf.name.replace(".", "-").replace("_", "-")
+
+
+def ul_proxy(
+    *argv: str, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own, with no settings but those given."""
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", *argv],
+        env=guarded_environment(XDG_CONFIG_HOME="/nonexistent", **(environment or {})),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def ended(*argv: str) -> int:
+    """The exit status of a command that argparse itself ends."""
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of every command shows each setting's flag with its description, and the sources besides."""
+    assert ended(command, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for leaf in FLAGS:
+        flag = flag_of(leaf)
+        form = f"{flag}, --no-{flag[2:]}" if leaf.boolean else f"{flag} {leaf.path[-1].upper()}"
+        assert f" {form} {leaf.info.description}".replace("`", "") in text, leaf.name
+    assert "--config FILE" in text
+    for leaf in SECRETS:
+        assert not re.search(rf"{flag_of(leaf)}\b", text), leaf.name
+        assert "_FILE" in text
+
+
+def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of the program lists every command with one line on what it does."""
+    assert ended("--help") == 0
+    text = capsys.readouterr().out
+    for command, summary in COMMANDS.items():
+        assert re.search(rf"^ +{command} +{re.escape(summary)}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("leaf", SECRETS, ids=lambda leaf: leaf.name)
+@pytest.mark.parametrize("joined", ["", "="], ids=["apart", "joined"])
+def test_secrets_have_no_flag(leaf: Leaf, joined: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who tries a flag for a secret is told which variable to set; the secret is not shown."""
+    flag = flag_of(leaf)
+    argv = [f"{flag}={CANARY}"] if joined else [flag, CANARY]
+    assert ended("config", *argv) == 2
+    out, err = capsys.readouterr()
+    assert f"set {leaf.variable} or {leaf.variable}_FILE" in err
+    assert CANARY not in out + err
+
+
+@pytest.mark.parametrize(
+    "argv", [["serve", "--frobnicate"], ["serve", "--frobnicate=c4n4ry"], ["serve", "--pass", "c4n4ry"]]
+)
+def test_unknown_flag(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown flag is named, without what was given to it."""
+    assert ended(*argv) == 2
+    err = capsys.readouterr().err
+    assert f"unrecognized argument {argv[1].partition('=')[0]}\n" in err
+    assert CANARY not in err
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown command is an error that lists the known ones."""
+    assert ended("frobnicate") == 2
+    err = capsys.readouterr().err
+    assert all(command in err for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the version on stdout."""
+    assert ended("--version") == 0
+    assert capsys.readouterr() == (f"ul-proxy {__version__}\n", "")
+
+
+# ---- flags as settings
+
+
+@pytest.mark.parametrize("leaf", FLAGS, ids=lambda leaf: leaf.name)
+def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a flag says is in force, and `config` names the flag as its origin."""
+    wanted = {
+        "listen": "127.0.0.1:9",
+        "cognito.region": "ap-southeast-2",
+        "cognito.user_pool_id": "ap-southeast-2_X",
+        "cognito.auth_flow": "password",
+        "log_format": "json",
+        "log_level": "error",
+    }
+    text = wanted.get(leaf.name) or {
+        bool: "",
+        float: "9",
+        int: "9",
+    }.get(leaf.info.annotation, "http://localhost:9" if "url" in leaf.name or "upstreams" in leaf.name else "nine")  # type: ignore[arg-type]
+    assert main(["config", flag_of(leaf), *([text] if text else [])]) == 0
+    (row,) = [row for row in capsys.readouterr().out.splitlines() if row.split()[0] == leaf.name]
+    assert row.endswith(f"  flag {flag_of(leaf)}")
+    assert row.split()[1] == (text or "true")
+
+
+def test_lists_by_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag for a list may be given again, hold several values between commas, or both."""
+    assert main(["config", "--listen", "127.0.0.1:1,[::1]:2", "--listen", "unix:/s"]) == 0
+    assert "  127.0.0.1:1, [::1]:2, unix:/s  " in capsys.readouterr().out
+
+
+def test_switch_off(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag for a switch has its opposite; the last one wins."""
+    assert main(["config", "--access-log", "--no-access-log"]) == 0
+    assert re.search(r"^access_log +false +flag --access-log$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("argv", [[], ["--listen", "127.0.0.1:1"], ["serve", "--listen", "127.0.0.1:1"]])
+def test_serve_is_the_default(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare `ul-proxy`, with flags or without, is `ul-proxy serve`."""
+    called: list[Mapping[str, object]] = []
+
+    def run(flags: Mapping[str, object], config: str | None) -> int:
+        called.append(flags)
+        return 0
+
+    monkeypatch.setattr("proxy.cli.serve.run", run)
+    assert main(argv) == 0
+    assert called == [{"listen": ["127.0.0.1:1"]} if argv else {}]
+
+
+# ---- config
+
+
+def test_config_masks_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    """`config` shows that a secret is set and where it came from, and nothing of what it is."""
+    config = Path("my.toml")
+    config.write_text("".join(f'{leaf.name} = "{CANARY}"\n' for leaf in SECRETS))
+    config.chmod(0o600)
+    assert main(["config", "--config", "my.toml"]) == 0
+    out, err = capsys.readouterr()
+    assert CANARY not in out + err
+    for leaf in SECRETS:
+        assert re.search(rf"^{leaf.name} +\*+ +file my.toml$", out, re.MULTILINE)
+
+
+def test_config_names_origins(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`config` has one line for every setting: name, value, and where that came from."""
+    Path("ul-proxy.toml").write_text('username = "ada"\n[[routes]]\npath = "/s"\nupstream = "http://x"\nauth = "rest"\n')
+    Path("secret").write_text(CANARY)
+    Path("secret").chmod(0o600)
+    monkeypatch.setenv("UL_PROXY_API_KEY_FILE", "secret")
+    monkeypatch.setenv("UL_PROXY_TIMEOUTS__IDLE", "1m")
+    assert main(["config", "--replay-limit", "2 KiB"]) == 0
+    rows = {row.split()[0]: re.split(r"  +", row)[1:] for row in capsys.readouterr().out.splitlines()}
+    assert list(rows) == list(LEAVES)
+    assert rows["username"] == ["ada", "file ul-proxy.toml"]
+    assert rows["routes"] == ["/s http://x rest", "file ul-proxy.toml"]
+    assert rows["api_key"] == ["********", "secret file secret (UL_PROXY_API_KEY_FILE)"]
+    assert rows["timeouts.idle"] == ["60 s", "environment UL_PROXY_TIMEOUTS__IDLE"]
+    assert rows["replay_limit"] == ["2048", "flag --replay-limit"]
+    assert rows["timeouts.drain"] == ["20 s", "default"]
+    assert rows["password"] == ["-", "not set"]
+    assert rows["allowed_hosts"] == ["-", "default"]
+
+
+def test_config_shows_warnings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`config` is where one looks for a setting that has no effect, so it shows warnings."""
+    monkeypatch.setenv("UL_PROXY_USER", CANARY)
+    assert main(["config"]) == 0
+    assert "warning: unknown variable UL_PROXY_USER is ignored: did you mean" in capsys.readouterr().out
+
+
+# ---- errors and exit statuses
+
+
+def test_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error is one printable line even where what it quotes is not."""
+    assert main(["config", "--config", "a\nb\x1b[2J.toml"]) == 2
+    err = capsys.readouterr().err
+    assert err.removesuffix("\n").isprintable()
+    assert r"config file a\nb\x1b[2J.toml cannot be read" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (SettingsError("it is wrong", hint="Mend it."), 2, "ul-proxy: it is wrong. Mend it.\n"),
+        (SettingsError("it is wrong."), 2, "ul-proxy: it is wrong.\n"),
+        (StartError("it is taken", hint="Take another."), 1, "ul-proxy: it is taken. Take another.\n"),
+    ],
+)
+def test_errors(
+    error: Exception, status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unusable settings end with 2, trouble with 1; the fix follows what happened."""
+
+    def run(flags: object, config: object) -> int:
+        raise error
+
+    monkeypatch.setattr("proxy.cli.config.run", run)
+    assert main(["config"]) == status
+    assert capsys.readouterr() == ("", line)
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control-C is a clean end, silently."""
+
+    def run(flags: object, config: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("proxy.cli.config.run", run)
+    assert main(["config"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_terminated_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM before anything is set up is a clean end, too."""
+
+    def run(flags: object, config: object) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 5
+
+    monkeypatch.setattr("proxy.cli.config.run", run)
+    assert ended("config") == 0
+
+
+def test_unusable_setting_as_a_process(tmp_path: Path) -> None:
+    """An unusable setting: exit status 2, nothing on stdout, one line on stderr, no secret and no traceback."""
+    process = ul_proxy("serve", environment={"UL_PROXY_API_KEY": f"{CANARY}\nX: y"}, folder=tmp_path)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert re.fullmatch(r"ul-proxy: api_key \(environment UL_PROXY_API_KEY\): .+\n", process.stderr)
+    assert CANARY not in process.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    """At debug level the traceback is there for a defect report, still without a secret."""
+    (tmp_path / "ul-proxy.toml").write_text(f"password = {CANARY}\n")
+    process = ul_proxy("config", "--log-level", "debug", folder=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.startswith("Traceback (most recent call last):\n")
+    assert process.stderr.splitlines()[-1].startswith("ul-proxy: config file ul-proxy.toml is not valid TOML")
+    assert CANARY not in process.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_in_any_encoding(encoding: str, tmp_path: Path) -> None:
+    """A terminal that lacks a letter is shown its number."""
+    process = subprocess.run(
+        [sys.executable, "-m", "proxy", "config", "--username", "漢字"],
+        env=guarded_environment(XDG_CONFIG_HOME="/nonexistent", PYTHONIOENCODING=encoding),
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert ("漢字" if encoding == "utf-8" else r"\u6f22\u5b57") in process.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_reader_that_leaves(unbuffered: str, tmp_path: Path) -> None:
+    """`ul-proxy config | head -1` ends without a traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "proxy", "config"],
+        env=guarded_environment(XDG_CONFIG_HOME="/nonexistent", PYTHONUNBUFFERED=unbuffered),
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(write)
+    assert process.stderr == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_module(command: str) -> None:
+    """Each command that the help lists is there to be run."""
+    assert (Path(cli.__file__).parent / f"{command}.py").exists()

@@ -1,0 +1,140 @@
+"""The table of the contract: which status and code each failure has."""
+
+import inspect
+
+import pytest
+
+from proxy import errors
+from proxy.errors import ProxyError, Source
+
+# RFC 9209 section 2.3 and its IANA registry.
+REGISTERED = {
+    "dns_timeout",
+    "dns_error",
+    "destination_not_found",
+    "destination_unavailable",
+    "destination_ip_prohibited",
+    "destination_ip_unroutable",
+    "connection_refused",
+    "connection_terminated",
+    "connection_timeout",
+    "connection_read_timeout",
+    "connection_write_timeout",
+    "connection_limit_reached",
+    "tls_protocol_error",
+    "tls_certificate_error",
+    "tls_alert_received",
+    "http_request_error",
+    "http_request_denied",
+    "http_response_incomplete",
+    "http_response_header_section_size",
+    "http_response_header_size",
+    "http_response_body_size",
+    "http_response_trailer_section_size",
+    "http_response_trailer_size",
+    "http_response_transfer_coding",
+    "http_response_content_coding",
+    "http_response_timeout",
+    "http_upgrade_failed",
+    "http_protocol_error",
+    "proxy_internal_response",
+    "proxy_internal_error",
+    "proxy_configuration_error",
+    "proxy_loop_detected",
+}
+
+CONTRACT = {
+    errors.BadRequest: (400, "bad_request", Source.CLIENT),
+    errors.ClientTokenRequired: (401, "client_token_required", Source.CLIENT),
+    errors.HostNotAllowed: (403, "host_not_allowed", Source.CLIENT),
+    errors.OriginNotAllowed: (403, "origin_not_allowed", Source.CLIENT),
+    errors.NotPermitted: (403, "not_permitted", Source.CLIENT),
+    errors.ReadOnly: (403, "read_only", Source.CLIENT),
+    errors.NoRoute: (404, "no_route", Source.CLIENT),
+    errors.UnknownProfile: (404, "unknown_profile", Source.CLIENT),
+    errors.UpstreamUnreachable: (502, "upstream_unreachable", Source.UPSTREAM),
+    errors.UpstreamBroken: (502, "upstream_broken", Source.UPSTREAM),
+    errors.SignInFailed: (503, "sign_in_failed", Source.COGNITO),
+    errors.LoginRequired: (503, "login_required", Source.COGNITO),
+    errors.CredentialMissing: (503, "credential_missing", Source.PROXY),
+    errors.Overloaded: (503, "overloaded", Source.PROXY),
+    errors.Draining: (503, "draining", Source.PROXY),
+    errors.UpstreamTimeout: (504, "upstream_timeout", Source.UPSTREAM),
+    errors.SignInTimeout: (504, "sign_in_timeout", Source.COGNITO),
+}
+# A defect of the program; what ends a start and is no answer; a dead session, which ends in one of the above.
+BEYOND_THE_CONTRACT = {errors.InternalError, errors.SettingsError, errors.StartError, errors.RefreshRejected}
+
+TRANSIENT = {
+    errors.SignInFailed,
+    errors.SignInTimeout,
+    errors.UpstreamUnreachable,
+    errors.UpstreamBroken,
+    errors.UpstreamTimeout,
+    errors.Overloaded,
+    errors.Draining,
+}
+
+TREE = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, ProxyError)]
+LEAVES = [cls for cls in TREE if not cls.__subclasses__()]
+every_leaf = pytest.mark.parametrize("error", LEAVES, ids=lambda error: str(error.__name__))
+
+
+@pytest.mark.parametrize(("error", "facts"), CONTRACT.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_contract(error: type[ProxyError], facts: tuple[int, str, Source]) -> None:
+    """Each failure of the contract has its status, its code and its source."""
+    assert (error.status, error.code, error.source) == facts
+
+
+def test_contract_is_complete() -> None:
+    """No error is raised that the contract does not know."""
+    assert set(LEAVES) == set(CONTRACT) | BEYOND_THE_CONTRACT
+
+
+@every_leaf
+def test_proxy_status_is_registered(error: type[ProxyError]) -> None:
+    """Each error type is one that RFC 9209 registers, so that others can read it."""
+    assert error.proxy_status in REGISTERED
+
+
+@every_leaf
+def test_whether_trying_again_helps(error: type[ProxyError]) -> None:
+    """Outages pass by themselves; what a person or another request must mend does not."""
+    assert error.transient is (error in TRANSIENT)
+
+
+@every_leaf
+def test_instances_carry_their_facts(error: type[ProxyError]) -> None:
+    """An instance says what happened and what mends it."""
+    raised = error("what happened", hint="what mends it", retry_after=2.5)
+    assert (str(raised), raised.detail, raised.hint, raised.retry_after) == (
+        "what happened",
+        "what happened",
+        "what mends it",
+        2.5,
+    )
+
+
+@every_leaf
+def test_default_hint(error: type[ProxyError]) -> None:
+    """Without a hint of its own an instance has its class's, and an empty one stays empty."""
+    assert error("x").hint == error.default_hint
+    assert error("x", hint="").hint == ""
+    assert error("x").retry_after is None
+
+
+@every_leaf
+def test_again(error: type[ProxyError]) -> None:
+    """The same failure for the next caller is another instance: a traceback belongs to one request."""
+    first = error("what happened", hint="what mends it", retry_after=9)
+    second = first.again(3.0)
+    assert type(second) is error
+    assert second is not first
+    assert (second.detail, second.hint, second.retry_after) == ("what happened", "what mends it", 3.0)
+    assert first.again().retry_after is None
+
+
+@pytest.mark.parametrize("error", TREE, ids=lambda error: str(error.__name__))
+def test_is_drawn_in_the_tree(error: type[ProxyError]) -> None:
+    """The docstring of the module draws every class."""
+    assert error.__name__ in (errors.__doc__ or "")

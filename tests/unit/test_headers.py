@@ -1,0 +1,289 @@
+"""What crosses the proxy: hop-by-hop fields stop, one credential is added, everything else keeps its bytes."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from proxy import headers
+from proxy.errors import CredentialMissing
+from proxy.model import Auth, Header, Pool, Profile, Route, Upstream
+
+REST = Upstream.parse("https://api.unleashlive.com")
+POOL = Pool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "client")
+ADDED = (b"X-Amz-Cognito-Security-Token", b"fresh")
+AUTHORITY = "api.unleashlive.com"
+SENT_ALWAYS = [(b"Host", AUTHORITY.encode()), headers.VIA]
+
+
+def profile(*, api_key: str | None = None, pat: str | None = None) -> Profile:
+    return Profile(
+        "default",
+        POOL,
+        api_key=None if api_key is None else SecretStr(api_key),
+        personal_access_token=None if pat is None else SecretStr(pat),
+    )
+
+
+def route(auth: Auth, header: str | None = None) -> Route:
+    return Route("", REST, auth, header)
+
+
+def sent(*lines: Header, added: Header | None = ADDED) -> list[Header]:
+    """What of `lines` goes upstream, without what is always sent."""
+    result = headers.to_upstream(lines, authority=AUTHORITY, added=added)
+    extra = [*SENT_ALWAYS, *([added] if added else [])]
+    for line in extra:
+        result.remove(line)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("auth", "api_key", "pat", "effective"),
+    [
+        (Auth.REST, None, None, Auth.REST),
+        (Auth.REST, "key", None, Auth.REST),
+        (Auth.REST, None, "pat", Auth.BEARER),
+        (Auth.GRAPHQL, None, None, Auth.GRAPHQL),
+        (Auth.GRAPHQL, "key", "pat", Auth.BEARER),
+        (Auth.ANALYTICS, None, None, Auth.REST),
+        (Auth.ANALYTICS, "key", None, Auth.API_KEY),
+        (Auth.ANALYTICS, "key", "pat", Auth.API_KEY),
+        (Auth.ANALYTICS, None, "pat", Auth.BEARER),
+        (Auth.API_KEY, None, None, Auth.API_KEY),
+        (Auth.API_KEY, "key", "pat", Auth.API_KEY),
+        (Auth.BEARER, None, None, Auth.BEARER),
+        (Auth.BEARER, None, "pat", Auth.BEARER),
+        (Auth.NONE, "key", "pat", Auth.NONE),
+    ],
+)
+def test_effective_auth(auth: Auth, api_key: str | None, pat: str | None, effective: Auth) -> None:
+    """A PAT replaces Cognito wherever a Cognito token would go; analytics takes the API key where there is one."""
+    assert headers.effective_auth(route(auth), profile(api_key=api_key, pat=pat)) is effective
+
+
+@pytest.mark.parametrize("auth", Auth)
+def test_needs_token(auth: Auth) -> None:
+    """Only REST and GraphQL wait for a Cognito token."""
+    assert headers.needs_token(auth) is (auth in {Auth.REST, Auth.GRAPHQL})
+
+
+@pytest.mark.parametrize(
+    ("given_route", "auth", "line"),
+    [
+        pytest.param(route(Auth.REST), Auth.REST, (b"X-Amz-Cognito-Security-Token", b"s"), id="REST"),
+        pytest.param(route(Auth.GRAPHQL), Auth.GRAPHQL, (b"authorization", b"s"), id="GraphQL: no scheme word"),
+        pytest.param(route(Auth.API_KEY), Auth.API_KEY, (b"x-api-key", b"s"), id="API key"),
+        pytest.param(route(Auth.ANALYTICS), Auth.API_KEY, (b"x-api-key", b"s"), id="analytics with a key"),
+        pytest.param(
+            route(Auth.ANALYTICS), Auth.REST, (b"X-Amz-Cognito-Security-Token", b"s"), id="analytics without a key"
+        ),
+        pytest.param(route(Auth.BEARER), Auth.BEARER, (b"Authorization", b"Bearer s"), id="PAT"),
+        pytest.param(route(Auth.REST), Auth.BEARER, (b"Authorization", b"Bearer s"), id="PAT instead of Cognito"),
+        pytest.param(route(Auth.GRAPHQL), Auth.BEARER, (b"Authorization", b"Bearer s"), id="PAT on GraphQL"),
+        pytest.param(route(Auth.REST, "X-Own"), Auth.REST, (b"X-Own", b"s"), id="a header of the route's own"),
+        pytest.param(route(Auth.BEARER, "X-Own"), Auth.BEARER, (b"X-Own", b"Bearer s"), id="a PAT in an own header"),
+        pytest.param(
+            route(Auth.REST, "X-Own"),
+            Auth.BEARER,
+            (b"Authorization", b"Bearer s"),
+            id="a PAT instead of Cognito leaves the header that was meant for Cognito",
+        ),
+    ],
+)
+def test_credential(given_route: Route, auth: Auth, line: Header) -> None:
+    """Each kind of credential has its header and its form."""
+    assert headers.credential(given_route, auth, "s") == line
+
+
+def test_static_secrets() -> None:
+    """The API key and the personal access token are the profile's own."""
+    both = profile(api_key="key", pat="pat")
+    assert headers.static_secret(Auth.API_KEY, both) == "key"
+    assert headers.static_secret(Auth.BEARER, both) == "pat"
+
+
+@pytest.mark.parametrize(("auth", "name"), [(Auth.API_KEY, "api_key"), (Auth.BEARER, "personal_access_token")])
+def test_missing_secret(auth: Auth, name: str) -> None:
+    """A secret that is not set is named, with the variables that set it."""
+    with pytest.raises(CredentialMissing, match=name) as caught:
+        headers.static_secret(auth, profile())
+    assert f"UL_PROXY_{name.upper()}" in caught.value.hint
+    assert f"UL_PROXY_{name.upper()}_FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Connection",
+        b"Keep-Alive",
+        b"Proxy-Connection",
+        b"Proxy-Authenticate",
+        b"Proxy-Authorization",
+        b"TE",
+        b"Trailer",
+        b"Transfer-Encoding",
+        b"Upgrade",
+    ],
+)
+@pytest.mark.parametrize("spell", [bytes.lower, bytes.upper, bytes], ids=["lower", "upper", "usual"])
+def test_hop_by_hop_fields_stop(name: bytes, spell: type[bytes]) -> None:
+    """Hop-by-hop fields concern one connection and cross in neither direction, in any case."""
+    assert sent((spell(name), b"x"), (b"Accept", b"*/*")) == [(b"Accept", b"*/*")]
+    assert headers.to_caller([(spell(name), b"x"), (b"ETag", b"1")]) == [(b"ETag", b"1"), headers.VIA]
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        [b"x-hop"],
+        [b"X-HOP"],
+        [b"close, X-Hop"],
+        [b"close,x-hop,keep-alive"],
+        [b" \tX-Hop\t , close"],
+        [b",,x-hop,,"],
+        [b"close", b"x-hop"],
+    ],
+)
+def test_fields_that_connection_names_stop(connection: list[bytes]) -> None:
+    """Fields that any Connection line names stop here, in both directions."""
+    lines = [(b"X-Hop", b"1"), *((b"Connection", value) for value in connection), (b"x-HOP", b"2"), (b"X-Stay", b"3")]
+    assert sent(*lines) == [(b"X-Stay", b"3")]
+    assert headers.to_caller(lines) == [(b"X-Stay", b"3"), headers.VIA]
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [b"authorization", b"x-amz-cognito-security-token", b"host, via", b"close, X-Amz-Cognito-Security-Token"],
+)
+def test_connection_cannot_strip_what_is_added(connection: bytes) -> None:
+    """A caller who names the credential in Connection strips their own, not the one that the proxy adds."""
+    result = headers.to_upstream(
+        [(b"Connection", connection), (b"Authorization", b"own"), (b"Accept", b"*/*")],
+        authority=AUTHORITY,
+        added=ADDED,
+    )
+    assert result == [(b"Host", AUTHORITY.encode()), (b"Accept", b"*/*"), headers.VIA, ADDED]
+
+
+CALLERS_OWN = [
+    b"Authorization",
+    b"AUTHORIZATION",
+    b"authorization",
+    b"X-Amz-Cognito-Security-Token",
+    b"x-amz-cognito-security-token",
+    b"X_Amz_Cognito_Security_Token",
+    b"x_amz-cognito_security-token",
+    b"X-Api-Key",
+    b"x_api_key",
+    b"X-API_KEY",
+]
+ADDITIONS = [
+    (b"X-Amz-Cognito-Security-Token", b"fresh"),
+    (b"authorization", b"fresh"),
+    (b"x-api-key", b"fresh"),
+    (b"Authorization", b"Bearer fresh"),
+    (b"X-Own", b"fresh"),
+]
+
+
+@pytest.mark.parametrize(("name", "added"), list(product(CALLERS_OWN, ADDITIONS)))
+def test_callers_credentials_stop(name: bytes, added: Header) -> None:
+    """Where a credential is added, the caller's own are dropped, in every spelling that some server reads as one."""
+    assert sent((name, b"stale"), (b"Accept", b"*/*"), added=added) == [(b"Accept", b"*/*")]
+
+
+@pytest.mark.parametrize("name", [b"X-Own", b"x-own", b"X_Own", b"x_OWN"])
+def test_callers_spelling_of_an_own_header_stops(name: bytes) -> None:
+    """The header that a route names is the proxy's, too."""
+    assert sent((name, b"stale"), added=(b"X-Own", b"fresh")) == []
+
+
+@pytest.mark.parametrize("name", CALLERS_OWN)
+def test_callers_credentials_pass_where_none_is_added(name: bytes) -> None:
+    """On a route without a credential the caller's headers are the caller's business."""
+    assert sent((name, b"own"), added=None) == [(name, b"own")]
+
+
+@pytest.mark.parametrize("name", [b"X-UL-Proxy-Token", b"x-ul-proxy-profile", b"X-Ul-Proxy-Anything"])
+@pytest.mark.parametrize("added", [ADDED, None], ids=["with a credential", "without one"])
+def test_fields_for_the_proxy_stop(name: bytes, added: Header | None) -> None:
+    """What a caller says to the proxy goes no further."""
+    assert sent((name, b"secret"), added=added) == []
+
+
+@pytest.mark.parametrize("name", [b"X_UL_Proxy_Token", b"x_ul_proxy-token"])
+def test_underscore_spellings_of_fields_for_the_proxy_stop(name: bytes) -> None:
+    """Nor does a client token in a spelling with underscores."""
+    assert sent((name, b"secret"), added=None) == []
+
+
+@pytest.mark.parametrize("name", [b"Host", b"host", b"HOST"])
+def test_host_becomes_the_upstreams(name: bytes) -> None:
+    """Host is the upstream's, once, and first."""
+    result = headers.to_upstream([(b"Accept", b"a"), (name, b"localhost:8080")], authority="up:1", added=None)
+    assert result == [(b"Host", b"up:1"), (b"Accept", b"a"), headers.VIA]
+
+
+def test_order_and_duplicates_are_kept() -> None:
+    """Everything else passes in its order, its duplicates and its bytes, in both directions."""
+    lines = [
+        (b"X-B", b"1"),
+        (b"x-a", b"\xff\xfe high bytes"),
+        (b"X-B", b"2"),
+        (b"Cookie", b"a=b"),
+        (b"x-b", b""),
+        (b"User-Agent", b"curl/8"),
+        (b"Accept-Encoding", b"br"),
+        (b"Content-Length", b"5"),
+        (b"Expect", b"100-continue"),
+        (b"Via", b"1.0 older"),
+    ]
+    assert sent(*lines) == lines
+    assert headers.to_caller([*lines, (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b")]) == [
+        *lines,
+        (b"Set-Cookie", b"a"),
+        (b"Set-Cookie", b"b"),
+        headers.VIA,
+    ]
+
+
+def test_via_comes_after_older_ones() -> None:
+    """Via lists the hops in their order (RFC 9110 section 7.6.3)."""
+    result = headers.to_upstream([(b"Via", b"1.0 older")], authority=AUTHORITY, added=None)
+    assert [value for name, value in result if name.lower() == b"via"] == [b"1.0 older", headers.VIA[1]]
+
+
+def test_nothing_is_invented() -> None:
+    """Without a caller's headers there are Host, Via and the credential, and no User-Agent or Accept of the proxy's."""
+    assert headers.to_upstream([], authority=AUTHORITY, added=ADDED) == [*SENT_ALWAYS, ADDED]
+    assert headers.to_caller([]) == [headers.VIA]
+
+
+tokens = st.text(st.sampled_from("aAxX-_kKeEyY"), min_size=1, max_size=12).map(str.encode)
+names = tokens | st.sampled_from([*CALLERS_OWN, b"Connection", b"X_Authorization", b"Accept"])
+values = st.binary(max_size=8) | st.sampled_from(
+    [b"authorization", b"close, x-api-key", b"x-amz-cognito-security-token"]
+)
+
+
+@given(st.lists(st.tuples(names, values), max_size=12), st.sampled_from(ADDITIONS))
+def test_never_two_credentials(lines: list[Header], added: Header) -> None:
+    """Whatever a caller sends, exactly one credential goes upstream: the one that the proxy added."""
+    result = headers.to_upstream(lines, authority=AUTHORITY, added=added)
+    own = headers.CREDENTIALS | {added[0].lower()}
+    found = [line for line in result if line[0].lower().replace(b"_", b"-") in own]
+    assert found == [added]
+
+
+@given(st.lists(st.tuples(names, values), max_size=12), st.sampled_from([*ADDITIONS, None]))
+def test_what_passes_is_unchanged(lines: list[Header], added: Header | None) -> None:
+    """What goes upstream is a subsequence of what came, between Host and what the proxy adds."""
+    result = headers.to_upstream(lines, authority=AUTHORITY, added=added)
+    tail = [headers.VIA] if added is None else [headers.VIA, added]
+    assert result[0] == (b"Host", AUTHORITY.encode())
+    assert result[-len(tail) :] == tail
+    remaining = iter(lines)
+    assert all(line in remaining for line in result[1 : -len(tail)])

@@ -1,0 +1,226 @@
+"""Listening sockets: who may reach them, what a free port is called, and what becomes of a socket's place on disk."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import StartError
+from proxy.listen import close_socket, open_sockets, url_of
+from proxy.model import Bind
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    """Closes what a test opened."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def listen(bind: Bind, opened: ExitStack) -> list[socket.socket]:
+    sockets = open_sockets(bind)
+    for sock in sockets:
+        opened.callback(close_socket, sock)
+    return sockets
+
+
+def unix_listener(path: Path, opened: ExitStack, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A listener of another program."""
+    sock = opened.enter_context(socket.socket(socket.AF_UNIX, kind))
+    sock.bind(str(path))
+    if kind == socket.SOCK_STREAM:
+        sock.listen(0)
+    return sock
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_tcp(host: str, opened: ExitStack) -> None:
+    """Port 0 picks a free port, which the URL names; a caller gets through at once."""
+    (sock,) = listen(Bind(host, 0), opened)
+    port = sock.getsockname()[1]
+    assert port > 0
+    assert url_of(sock) == (f"http://[::1]:{port}" if host == "::1" else f"http://127.0.0.1:{port}")
+    with closing(socket.create_connection((host, port), timeout=5)):
+        accepted, _ = sock.accept()
+        accepted.close()
+
+
+def test_every_address_of_a_name(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with several addresses is listened on at all of them, on one and the same port."""
+
+    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    sockets = listen(Bind("localhost", 0), opened)
+    assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", "::1"]
+    assert len({sock.getsockname()[1] for sock in sockets}) == 1
+
+
+def test_does_not_block(opened: ExitStack, tmp_path: Path) -> None:
+    """The sockets are ready for an event loop."""
+    for bind in (Bind("127.0.0.1", 0), Bind(path=str(tmp_path / "s"))):
+        (sock,) = listen(bind, opened)
+        assert not sock.getblocking()
+
+
+def test_port_in_use(opened: ExitStack) -> None:
+    """A port that another program has is an error that says so and what to do."""
+    (sock,) = listen(Bind("127.0.0.1", 0), opened)
+    port = sock.getsockname()[1]
+    with pytest.raises(StartError, match=f"^127.0.0.1:{port} is in use by another program$") as caught:
+        open_sockets(Bind("127.0.0.1", port))
+    assert "--listen" in caught.value.hint
+
+
+def test_nothing_stays_open_after_a_failure(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one address of a name cannot be had, those that could be are let go."""
+    (taken,) = listen(Bind("::1", 0), opened)
+    port = taken.getsockname()[1]
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _, port, **more: [*real("127.0.0.1", port, **more), *real("::1", port, **more)]
+    )
+    with pytest.raises(StartError):
+        open_sockets(Bind("localhost", port))
+    monkeypatch.undo()
+    listen(Bind("127.0.0.1", port), opened)
+
+
+@pytest.mark.parametrize(
+    ("bind", "reason"),
+    [
+        (Bind(path="/nonexistent/s"), "No such file or directory"),
+        (Bind(path="/" + "s" * 200), "too long"),
+    ],
+    ids=["no folder", "too long"],
+)
+def test_cannot_listen(bind: Bind, reason: str) -> None:
+    """Any other trouble is named together with the address."""
+    with pytest.raises(StartError, match=reason) as caught:
+        open_sockets(bind)
+    assert caught.value.detail.startswith(f"cannot listen on {bind}: ")
+    assert caught.value.hint
+
+
+def test_foreign_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that this machine does not have is trouble like any other."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(StartError, match="^cannot listen on 192.0.2.1:0: Cannot assign requested address$"):
+        open_sockets(Bind("192.0.2.1", 0))
+
+
+def test_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot be resolved is trouble like any other."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(StartError, match="^cannot listen on nowhere:80: Name or service not known$"):
+        open_sockets(Bind("nowhere", 80))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
+def test_unix_mode(umask: int, opened: ExitStack, tmp_path: Path) -> None:
+    """A Unix socket is its owner's alone whatever the umask is, and the umask stays what it was."""
+    path = tmp_path / "s"
+    before = os.umask(umask)
+    try:
+        (sock,) = listen(Bind(path=str(path)), opened)
+    finally:
+        after = os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert after == umask
+    assert url_of(sock) == f"unix:{path}"
+
+
+def test_unix_socket_goes_away(tmp_path: Path) -> None:
+    """A closed Unix socket leaves nothing on disk; closing it again, or its path being gone already, is no trouble."""
+    path = tmp_path / "s"
+    (sock,) = open_sockets(Bind(path=str(path)))
+    close_socket(sock)
+    assert not path.exists()
+    close_socket(sock)
+    (sock,) = open_sockets(Bind(path=str(path)))
+    path.unlink()
+    close_socket(sock)
+
+
+def test_unix_socket_goes_away_with_the_event_loop(tmp_path: Path) -> None:
+    """The event loop closes the sockets that it serves by itself, and they leave nothing on disk either."""
+    path = tmp_path / "s"
+    (sock,) = open_sockets(Bind(path=str(path)))
+    sock.close()
+    close_socket(sock)
+    assert not path.exists()
+
+
+def test_unix_socket_of_a_successor_stays(opened: ExitStack, tmp_path: Path) -> None:
+    """A socket that another program has put at the path meanwhile is not removed."""
+    path = tmp_path / "s"
+    (sock,) = open_sockets(Bind(path=str(path)))
+    path.rename(tmp_path / "old")
+    unix_listener(path, opened)
+    close_socket(sock)
+    assert path.exists()
+
+
+def test_stale_unix_socket(opened: ExitStack, tmp_path: Path) -> None:
+    """What a killed program left behind is replaced."""
+    path = tmp_path / "s"
+    unix_listener(path, opened).close()
+    assert path.exists()
+    (sock,) = listen(Bind(path=str(path)), opened)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(path))
+        sock.accept()[0].close()
+
+
+def test_live_unix_socket(opened: ExitStack, tmp_path: Path) -> None:
+    """A socket that somebody listens on is left alone."""
+    path = tmp_path / "s"
+    unix_listener(path, opened)
+    with pytest.raises(StartError, match="in use by another program"):
+        open_sockets(Bind(path=str(path)))
+    assert path.exists()
+
+
+def test_busy_unix_socket(opened: ExitStack, tmp_path: Path) -> None:
+    """A listener whose backlog is full is alive all the same, and is not waited for."""
+    path = tmp_path / "s"
+    unix_listener(path, opened)
+    with pytest.raises(BlockingIOError):
+        while True:
+            caller = opened.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            caller.connect(str(path))
+    with pytest.raises(StartError, match="in use by another program"):
+        open_sockets(Bind(path=str(path)))
+
+
+def test_socket_of_another_kind(opened: ExitStack, tmp_path: Path) -> None:
+    """A datagram socket refuses connections in its own way, and is left alone."""
+    path = tmp_path / "s"
+    unix_listener(path, opened, socket.SOCK_DGRAM)
+    with pytest.raises(StartError, match="cannot listen on unix:"):
+        open_sockets(Bind(path=str(path)))
+    assert path.exists()
+
+
+def test_file_in_the_way(tmp_path: Path) -> None:
+    """A file that is no socket is left alone."""
+    path = tmp_path / "s"
+    path.write_text("precious")
+    with pytest.raises(StartError, match="exists and is no socket"):
+        open_sockets(Bind(path=str(path)))
+    assert path.read_text() == "precious"

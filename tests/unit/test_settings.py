@@ -1,0 +1,842 @@
+"""The settings: where they come from, what wins, in which forms, and what is said of those that cannot be used."""
+
+import json
+import os
+import signal
+import tomllib
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from support.environment import ROOT, is_ambient
+
+from proxy.cli import main
+from proxy.errors import SettingsError
+from proxy.model import Auth, AuthFlow, Bind, Upstream
+from proxy.settings import Leaf, Loaded, leaves, load, serve_options
+
+CANARY = "c4n4ry"
+LEAVES = {leaf.name: leaf for leaf in leaves()}
+SECRETS = [name for name, leaf in LEAVES.items() if leaf.secret]
+
+# Part 1.4 of the contract: people and scripts hold on to these names and values.
+CONTRACT: dict[str, Any] = {
+    "listen": ["127.0.0.1:8080"],
+    "cognito.region": "ap-southeast-2",
+    "cognito.user_pool_id": "ap-southeast-2_UnpJmDeN5",
+    "cognito.client_id": "7jhe1lfkb5pvhbkicc3d14m0ej",
+    "cognito.identity_pool_id": "ap-southeast-2:359c9d8b-02e4-457f-b185-4f3ff3f639d7",
+    "cognito.auth_flow": AuthFlow.SRP,
+    "upstreams.rest": "https://api.unleashlive.com",
+    "upstreams.graphql": "https://mediadrive-api.unleashlive.com/graphql",
+    "upstreams.flights_cdn": "https://flights.unleashlive.com",
+    "upstreams.library_cdn": "https://library.unleashlive.com",
+    "routes": [],
+    "allowed_hosts": [],
+    "allowed_origins": [],
+    "allow_anonymous_clients": False,
+    "read_only": False,
+    "deny": [],
+    "timeouts.connect": 10.0,
+    "timeouts.headers": 60.0,
+    "timeouts.idle": 300.0,
+    "timeouts.auth": 15.0,
+    "timeouts.drain": 20.0,
+    "replay_limit": 1 << 20,
+    "max_connections": 1000,
+    "enable_stop": False,
+    "token_store": "auto",
+    "log_format": "auto",
+    "log_level": "info",
+    "access_log": True,
+}
+# None of these has a default: the proxy does without, or says what is missing when it is wanted.
+CONTRACT_UNSET = {
+    "username",
+    "password",
+    "totp_secret",
+    "api_key",
+    "personal_access_token",
+    "cognito.client_secret",
+    "cognito.endpoint_url",
+    "cognito.identity_endpoint_url",
+    "client_token",
+}
+NEVER_MISSING = {
+    "listen",
+    "username",
+    "password",
+    "api_key",
+    "personal_access_token",
+    "cognito.region",
+    "cognito.user_pool_id",
+    "cognito.client_id",
+    "cognito.auth_flow",
+    "cognito.endpoint_url",
+    "upstreams.rest",
+    "upstreams.graphql",
+    "upstreams.flights_cdn",
+    "upstreams.library_cdn",
+    "routes",
+    "allowed_hosts",
+    "timeouts.connect",
+    "timeouts.headers",
+    "timeouts.idle",
+    "timeouts.auth",
+    "timeouts.drain",
+    "replay_limit",
+    "log_format",
+    "log_level",
+    "access_log",
+}
+
+
+@pytest.fixture(autouse=True)
+def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No settings anywhere: an empty working directory, home and environment."""
+    for name in [name for name in os.environ if is_ambient(name)]:
+        monkeypatch.delenv(name)
+    for name in ("work", "home", "xdg"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.chmod(mode)
+    return path
+
+
+def write_config(content: str | bytes, mode: int = 0o600) -> Path:
+    return write(Path("ul-proxy.toml"), content, mode)
+
+
+def toml(values: Mapping[str, str]) -> str:
+    """`values`, by dotted name, as a config file."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+
+
+def plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def value_of(loaded: Loaded, name: str) -> Any:
+    return plain(loaded.value(LEAVES[name]))
+
+
+def from_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Loaded:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    return load({})
+
+
+# ---- the defaults
+
+
+def test_every_settled_name_is_there() -> None:
+    """A name that people's files and scripts already use does not go away."""
+    assert set(LEAVES) >= NEVER_MISSING
+
+
+@pytest.mark.parametrize("name", [name for name in CONTRACT if name in LEAVES])
+def test_default(name: str) -> None:
+    """What is in force when nobody has set anything is what the contract says."""
+    loaded = load({})
+    assert value_of(loaded, name) == CONTRACT[name]
+    assert loaded.origins[name] == "default"
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT_UNSET & LEAVES.keys()))
+def test_no_default(name: str) -> None:
+    """Logins, keys and emulators' addresses have no default."""
+    loaded = load({})
+    assert value_of(loaded, name) is None
+    assert name not in loaded.origins
+
+
+def test_shipped_file_is_complete() -> None:
+    """The shipped file holds exactly the settings that have no default in the code: neither can hide the other."""
+    document = tomllib.loads((ROOT / "config" / "defaults.toml").read_text("utf-8"))
+    shipped = {
+        f"{name}.{key}" if isinstance(value, dict) else name
+        for name, value in document.items()
+        for key in (value if isinstance(value, dict) else [""])
+    }
+    assert shipped == {name for name, leaf in LEAVES.items() if leaf.info.is_required()}
+
+
+def test_every_setting_is_described() -> None:
+    """Help texts and the README are made from the descriptions, so each setting has one, on one line."""
+    for leaf in LEAVES.values():
+        assert leaf.info.description, leaf.name
+        assert "\n" not in leaf.info.description, leaf.name
+
+
+# ---- precedence
+
+
+def same(*texts: str) -> dict[str, Any]:
+    return {text: text for text in texts}
+
+
+# For every setting three ways to write a value, and what each means. Routes have forms of their own, below.
+SAMPLES: dict[str, dict[str, Any]] = {
+    "listen": {
+        "127.0.0.1:1": ["127.0.0.1:1"],
+        "[::1]:2": ["[::1]:2"],
+        "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
+    },
+    "username": same("ada", "bob@example.com", "élodie"),
+    "password": same("one", "two words", "drei ♥"),
+    "api_key": same("k1", "k2", "k3"),
+    "personal_access_token": same("ul_pat_1", "ul_pat_2", "ul_pat_3"),
+    "cognito.region": same("us-east-1", "eu-west-2", "us-gov-west-1"),
+    "cognito.user_pool_id": same("ap-southeast-2_A", "ap-southeast-2_B", "ap-southeast-2_C"),
+    "cognito.client_id": same("a1", "b2", "c3"),
+    "cognito.auth_flow": {"srp": AuthFlow.SRP, "password": AuthFlow.PASSWORD},
+    "cognito.endpoint_url": same("http://localhost:1", "http://[::1]:2", "https://cognito.test"),
+    "upstreams.rest": same("http://localhost:1", "http://localhost:2/base", "https://rest.test"),
+    "upstreams.graphql": same("http://localhost:1", "http://localhost:2/graphql", "https://graphql.test"),
+    "upstreams.flights_cdn": same("http://localhost:1", "http://localhost:2", "https://flights.test"),
+    "upstreams.library_cdn": same("http://localhost:1", "http://localhost:2", "https://library.test"),
+    "allowed_hosts": {"a.test": ["a.test"], "B.test.": ["b.test"], "c,d": ["c", "d"]},
+    "allow_anonymous_clients": {"true": True, "false": False},
+    "timeouts.connect": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
+    "timeouts.headers": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
+    "timeouts.idle": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
+    "timeouts.auth": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
+    "timeouts.drain": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
+    "replay_limit": {"1": 1, "2 B": 2, "3 KiB": 3072},
+    "log_format": same("text", "json", "auto"),
+    "log_level": same("debug", "warning", "error"),
+    "access_log": {"false": False, "true": True},
+}
+FLAG, ENVIRONMENT, SECRET_FILE, CONFIG_FILE = "flag", "environment", "secret file", "file"
+
+
+def sources_of(leaf: Leaf) -> list[str]:
+    """From the weakest to the strongest."""
+    return [CONFIG_FILE, SECRET_FILE, ENVIRONMENT] if leaf.secret else [CONFIG_FILE, ENVIRONMENT, FLAG]
+
+
+PRECEDENCE = [(leaf, source) for leaf in LEAVES.values() if leaf.name in SAMPLES for source in sources_of(leaf)]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "winner"), PRECEDENCE, ids=[f"{leaf.name} by {source}" for leaf, source in PRECEDENCE]
+)
+def test_precedence(leaf: Leaf, winner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flag > environment > secret file > config file > default, for every setting by itself."""
+    texts = list(SAMPLES[leaf.name])
+    sources = sources_of(leaf)
+    flags: dict[str, Any] = {}
+    for number, source in enumerate(sources[: sources.index(winner) + 1]):
+        text = texts[number % len(texts)]
+        if source == CONFIG_FILE:
+            write_config(toml({leaf.name: text}))
+        elif source == SECRET_FILE:
+            monkeypatch.setenv(leaf.variable + "_FILE", str(write(Path("secret"), text + "\n")))
+        elif source == ENVIRONMENT:
+            monkeypatch.setenv(leaf.variable, text)
+        else:
+            flags[leaf.name] = text
+    if leaf.name == "cognito.region":
+        flags["cognito.user_pool_id"] = f"{text}_Pool"
+    loaded = load(flags)
+    assert value_of(loaded, leaf.name) == SAMPLES[leaf.name][text]
+    assert (
+        loaded.origins[leaf.name]
+        == {
+            CONFIG_FILE: "file ul-proxy.toml",
+            SECRET_FILE: f"secret file secret ({leaf.variable}_FILE)",
+            ENVIRONMENT: f"environment {leaf.variable}",
+            FLAG: f"flag --{leaf.name.replace('.', '-').replace('_', '-')}",
+        }[winner]
+    )
+
+
+def test_sections_merge_by_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section that several sources touch takes each of its settings from the strongest that has it."""
+    write_config('[timeouts]\nconnect = "1s"\nheaders = "1s"\nidle = "1s"\nauth = "1s"')
+    monkeypatch.setenv("UL_PROXY_TIMEOUTS", '{"headers": "2s", "idle": 2, "auth": "2s"}')
+    monkeypatch.setenv("UL_PROXY_TIMEOUTS__IDLE", "3s")
+    loaded = load({"timeouts.auth": "4s"})
+    names = [f"timeouts.{name}" for name in ("drain", "connect", "headers", "idle", "auth")]
+    assert [value_of(loaded, name) for name in names] == [20.0, 1.0, 2.0, 3.0, 4.0]
+    assert [loaded.origins[name] for name in names] == [
+        "default",
+        "file ul-proxy.toml",
+        "environment UL_PROXY_TIMEOUTS",
+        "environment UL_PROXY_TIMEOUTS__IDLE",
+        "flag --timeouts-auth",
+    ]
+
+
+def test_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`UL_PROXY_X=` is how shells and compose files leave something out, so it sets nothing."""
+    write_config('username = "ada"')
+    loaded = from_environment(
+        monkeypatch,
+        UL_PROXY_USERNAME="",
+        UL_PROXY_PASSWORD="",
+        UL_PROXY_PASSWORD_FILE="",
+        UL_PROXY_TIMEOUTS='{"idle": 2}',
+        UL_PROXY_TIMEOUTS__IDLE="",
+        UL_PROXY_CONFIG="",
+    )
+    assert value_of(loaded, "username") == "ada"
+    assert value_of(loaded, "password") is None
+    assert loaded.origins["timeouts.idle"] == "environment UL_PROXY_TIMEOUTS"
+    assert not loaded.warnings
+
+
+def test_variables_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable is known in whatever case it is written, those that name files included."""
+    monkeypatch.setenv("ul_proxy_config", str(write(Path("other.toml"), 'username = "ada"')))
+    monkeypatch.setenv("ul_proxy_password_file", str(write(Path("secret"), CANARY)))
+    loaded = from_environment(monkeypatch, ul_proxy_timeouts__idle="7s")
+    assert value_of(loaded, "username") == "ada"
+    assert value_of(loaded, "password") == CANARY
+    assert value_of(loaded, "timeouts.idle") == 7.0
+    assert loaded.origins["timeouts.idle"] == "environment ul_proxy_timeouts__idle"
+    assert not loaded.warnings
+
+
+# ---- the forms of a value
+
+ROUTE = {"path": "/staging", "upstream": "https://staging.test", "auth": "rest"}
+FORMS = [
+    ("listen", "127.0.0.1:8080", ["127.0.0.1:8080"]),
+    ("listen", "[::1]:8080", ["[::1]:8080"]),
+    ("listen", "unix:/run/ul-proxy.sock", ["unix:/run/ul-proxy.sock"]),
+    ("listen", "127.0.0.1:0", ["127.0.0.1:0"]),
+    ("listen", "127.0.0.1:1,[::1]:1", ["127.0.0.1:1", "[::1]:1"]),
+    ("listen", " 127.0.0.1:1 , unix:/s ", ["127.0.0.1:1", "unix:/s"]),
+    ("listen", '["127.0.0.1:1", "[::1]:1"]', ["127.0.0.1:1", "[::1]:1"]),
+    ("listen", ' [ "unix:/a,b" ]', ["unix:/a,b"]),
+    ("listen", "127.0.0.1:65535", ["127.0.0.1:65535"]),
+    ("allowed_hosts", "[]", []),
+    ("allowed_hosts", "Proxy.Test", ["proxy.test"]),
+    ("allowed_hosts", "proxy.test:8080", ["proxy.test"]),
+    ("allowed_hosts", "[2001:DB8:0::1]", ["2001:db8::1"]),
+    ("timeouts.idle", "5", 5.0),
+    ("timeouts.idle", "5s", 5.0),
+    ("timeouts.idle", " 5 s ", 5.0),
+    ("timeouts.idle", "1.5s", 1.5),
+    ("timeouts.idle", "500ms", 0.5),
+    ("timeouts.idle", "5 m", 300.0),
+    ("timeouts.idle", "1h", 3600.0),
+    ("replay_limit", "0", 0),
+    ("replay_limit", "1024", 1024),
+    ("replay_limit", "10 B", 10),
+    ("replay_limit", "64 KiB", 65536),
+    ("replay_limit", "2MiB", 2 << 20),
+    ("replay_limit", "1 GiB", 1 << 30),
+    ("access_log", "true", True),
+    ("access_log", "1", True),
+    ("access_log", "off", False),
+    ("access_log", "No", False),
+    ("cognito.auth_flow", "password", AuthFlow.PASSWORD),
+    ("upstreams.rest", "http://localhost:3000/base/", "http://localhost:3000/base/"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "meaning"), FORMS, ids=[f"{name}={text}" for name, text, _ in FORMS])
+def test_form(name: str, text: str, meaning: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable holds text; every form that the README shows is understood."""
+    assert value_of(from_environment(monkeypatch, **{LEAVES[name].variable: text}), name) == meaning
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meaning"),
+    [
+        ("listen", '["127.0.0.1:1", "unix:/a,b"]', ["127.0.0.1:1", "unix:/a,b"]),
+        ("listen", '"127.0.0.1:1"', ["127.0.0.1:1"]),
+        ("timeouts.idle", "5", 5.0),
+        ("timeouts.idle", "2.5", 2.5),
+        ("timeouts.idle", '"5 m"', 300.0),
+        ("replay_limit", "1024", 1024),
+        ("replay_limit", '"1 KiB"', 1024),
+        ("access_log", "false", False),
+        ("allowed_hosts", "[]", []),
+    ],
+)
+def test_form_in_a_file(name: str, written: str, meaning: Any) -> None:
+    """A file has TOML's own lists, numbers and booleans, and the texts that a variable may hold."""
+    write_config(f"{name} = {written}")
+    assert value_of(load({}), name) == meaning
+
+
+@pytest.mark.parametrize("source", [CONFIG_FILE, ENVIRONMENT])
+def test_routes(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routes are tables in a file and a JSON list in a variable."""
+    if source == CONFIG_FILE:
+        write_config("".join(["[[routes]]\n", toml(ROUTE)]))
+    else:
+        monkeypatch.setenv("UL_PROXY_ROUTES", json.dumps([ROUTE]))
+    (route,) = load({}).settings.routes
+    assert (route.path, route.upstream, route.auth, route.header) == (*ROUTE.values(), None)
+
+
+def test_section_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole section may be one variable that holds a JSON object."""
+    loaded = from_environment(
+        monkeypatch, UL_PROXY_COGNITO='{"region": "us-east-1", "user_pool_id": "us-east-1_A", "client_id": "c"}'
+    )
+    cognito = loaded.settings.cognito
+    assert (cognito.region, cognito.user_pool_id, cognito.client_id) == ("us-east-1", "us-east-1_A", "c")
+    assert cognito.auth_flow is AuthFlow.SRP
+
+
+# ---- secret files
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    written: bytes
+    read: str
+
+
+@pytest.mark.parametrize("by", ["variable", "config file"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        Content(b"pa ss", "pa ss"),
+        Content(b"pa ss\n", "pa ss"),
+        Content(b"pa ss\r\n", "pa ss"),
+        Content(b"pa ss\n\n", "pa ss\n"),
+        Content(b" pa ss ", " pa ss "),
+        Content("♥".encode(), "♥"),
+    ],
+    ids=lambda content: repr(content.written),
+)
+def test_secret_file(content: Content, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is its file's text without the one newline that editors add."""
+    path = write(Path("secret"), content.written)
+    if by == "variable":
+        monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", str(path))
+    else:
+        write_config(f'password_file = "{path}"')
+    assert value_of(load({}), "password") == content.read
+
+
+def test_secret_file_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` in the name of a secret file is the home directory."""
+    write(tmp_path / "home" / "key", CANARY)
+    assert value_of(from_environment(monkeypatch, UL_PROXY_API_KEY_FILE="~/key"), "api_key") == CANARY
+
+
+def test_variable_names_the_secret_file_before_the_config_file_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`UL_PROXY_PASSWORD_FILE` beats `password_file`, and that beats `password` in the same file."""
+    write(Path("one"), "1")
+    write(Path("two"), "2")
+    write_config('password = "0"\npassword_file = "one"')
+    assert value_of(load({}), "password") == "1"
+    assert value_of(from_environment(monkeypatch, UL_PROXY_PASSWORD_FILE="two"), "password") == "2"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "complaint"),
+    [
+        (lambda path: None, "cannot be read: No such file or directory"),
+        (lambda path: write(path, ""), "is empty"),
+        (lambda path: write(path, "\n"), "is empty"),
+        (lambda path: write(path, CANARY.encode() + b"\xff"), "is not UTF-8 text"),
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+    ],
+    ids=["missing", "empty", "newline", "not UTF-8", "directory"],
+)
+@pytest.mark.parametrize("by", ["variable", "config file"])
+def test_unusable_secret_file(
+    prepare: Callable[[Path], object], complaint: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret file that holds no secret is named, with the reason, and nothing of what it holds."""
+    prepare(Path("secret"))
+    if by == "variable":
+        monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", "secret")
+    else:
+        write_config('password_file = "secret"')
+    refused(f"password_file: secret {complaint}")
+
+
+def test_unreadable_secret_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret file without the right to read it is an error with that reason."""
+
+    def deny(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", str(write(Path("secret"), CANARY)))
+    real = Path.read_text
+    # Modes mean nothing to root, who runs the tests in many a container.
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *a, **k: (deny if path.name == "secret" else real)(path, *a, **k)
+    )
+    refused("password_file: secret cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("mode", "warned"), [(0o600, False), (0o400, False), (0o640, False), (0o604, True), (0o644, True)], ids=oct
+)
+def test_world_readable_secret_file(mode: int, warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that everybody on the machine can read is used, with a warning that says how to mend that."""
+    monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", str(write(Path("secret"), CANARY, mode)))
+    loaded = load({})
+    assert value_of(loaded, "password") == CANARY
+    assert [warning.partition("chmod")[2] for warning in loaded.warnings] == ([" 600 secret"] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "warned"),
+    [
+        ('password = "x"', 0o644, True),
+        ('password = "x"', 0o600, False),
+        ('username = "x"', 0o644, False),
+    ],
+)
+def test_world_readable_config_file(content: str, mode: int, warned: bool) -> None:
+    """A config file may be read by everybody as long as there is no secret in it."""
+    write_config(content, mode)
+    assert bool(load({}).warnings) == warned
+
+
+# ---- names that are not known
+
+
+@pytest.mark.parametrize(
+    ("content", "unknown", "nearest"),
+    [
+        ('usernme = "x"', "usernme", "username"),
+        ('passwrod = "x"', "passwrod", "password"),
+        ('password_fil = "x"', "password_fil", "password_file"),
+        ('[cognito]\nregoin = "x"', "cognito.regoin", "cognito.region"),
+        ("[timeouts]\nconect = 1", "timeouts.conect", "timeouts.connect"),
+        ("[timeout]\nconnect = 1", "timeout", "timeouts"),
+        (f'[[routes]]\n{toml(ROUTE)}heder = "x"', "routes.heder", "routes.header"),
+        ('[[routes]]\npth = "/a"\nupstream = "https://x.test"\nauth = "rest"', "routes.pth", "routes.path"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "=" not in value else "",
+)
+def test_unknown_key(content: str, unknown: str, nearest: str) -> None:
+    """A key that no setting has is an error, and the setting that was probably meant is named."""
+    write_config(content)
+    error = refused(f"ul-proxy.toml: unknown setting {unknown}")
+    assert error.hint == f"Did you mean {nearest}?"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("UL_PROXY_PASWORD", "UL_PROXY_PASSWORD"),
+        ("UL_PROXY_USER_NAME", "UL_PROXY_USERNAME"),
+        ("UL_PROXY_PASSWORD_FLIE", "UL_PROXY_PASSWORD_FILE"),
+        ("UL_PROXY_COGNITO__REGOIN", "UL_PROXY_COGNITO__REGION"),
+        ("UL_PROXY_COGNITO_REGION", "UL_PROXY_COGNITO__REGION"),
+        ("UL_PROXY_CONFG", "UL_PROXY_CONFIG"),
+        ("ul_proxy_pasword", "UL_PROXY_PASSWORD"),
+        ("UL_PROXY_XYZZY", None),
+    ],
+)
+def test_unknown_variable(variable: str, meant: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that no setting has is a warning that names what was probably meant, and never its value."""
+    (warning,) = from_environment(monkeypatch, **{variable: CANARY}).warnings
+    expected = f"unknown variable {variable} is ignored"
+    assert warning == (expected if meant is None else f"{expected}: did you mean {meant}?")
+
+
+def test_unknown_key_in_a_json_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key inside a JSON variable is ignored no more silently than a variable of its own would be."""
+    (warning,) = from_environment(monkeypatch, UL_PROXY_COGNITO=f'{{"regoin": "{CANARY}"}}').warnings
+    assert warning == "unknown setting cognito.regoin in UL_PROXY_COGNITO is ignored: did you mean cognito.region?"
+
+
+def test_known_variables_are_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable that sets something is called unknown, nor is one of another program."""
+    for name, samples in SAMPLES.items():
+        monkeypatch.setenv(LEAVES[name].variable, next(iter(samples)))
+    monkeypatch.setenv("UL_PROXY_COGNITO__REGION", "ap-southeast-2")
+    assert not from_environment(monkeypatch, UNLEASH_URL="x", UL_PROXYING="x").warnings
+
+
+# ---- which config file
+
+
+def test_config_file_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--config, then UL_PROXY_CONFIG, then ./ul-proxy.toml, then $XDG_CONFIG_HOME/ul-proxy/config.toml; one alone."""
+
+    def user() -> str:
+        return str(value_of(load({}), "username"))
+
+    assert user() == "None"
+    write(tmp_path / "home" / ".config" / "ul-proxy" / "config.toml", 'username = "home"\n')
+    assert user() == "None"
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert user() == "home"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    write(tmp_path / "xdg" / "ul-proxy" / "config.toml", 'username = "xdg"\npassword = "x"')
+    assert user() == "xdg"
+    write_config('username = "here"')
+    assert user() == "here"
+    assert value_of(load({}), "password") is None
+    monkeypatch.setenv("UL_PROXY_CONFIG", str(write(tmp_path / "variable.toml", 'username = "variable"')))
+    assert user() == "variable"
+    flag = write(tmp_path / "flag.toml", 'username = "flag"')
+    assert value_of(load({}, str(flag)), "username") == "flag"
+
+
+@pytest.mark.parametrize("folder", ["/" + "x" * 300, "~nobody-of-this-name/config"], ids=["too long", "no such user"])
+def test_unusable_search_place(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that cannot even be looked at holds no config file: nobody asked for one there."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+    assert value_of(load({}), "username") is None
+
+
+def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's arbitrary user has no home directory, and needs none."""
+
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert value_of(load({}), "username") is None
+
+
+# ---- values that cannot be used
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Settings that must be refused, and what must be said of them."""
+
+    id: str
+    says: str
+    """The beginning of the message: the setting's name, then where it came from."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    file: str | bytes | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    config: str | None = None
+    but: str = ""
+    """Something that the message must hold besides."""
+
+
+def by_variable(name: str, text: str, but: str = "") -> Unusable:
+    variable = LEAVES[name].variable
+    return Unusable(f"{name}={text}", f"{name} (environment {variable}): ", {variable: text}, but=but)
+
+
+def by_file(name: str, written: str, but: str = "", id: str | None = None) -> Unusable:  # noqa: A002
+    return Unusable(
+        id or f"{name} = {written}", f"{name} (file ul-proxy.toml): ", file=f"{name} = {written}\n", but=but
+    )
+
+
+UNUSABLE = [
+    *(by_variable("listen", text, f"{text!r}") for text in (
+        "8080", "localhost", "localhost:", ":8080", "localhost:65536", "localhost:-1", "localhost:http", "::1:8080",
+        "[::1]", "[::1:8080", "::1]:8080", "[localhost]:8080", "unix:relative", "unix:", "localhost:８０",
+    )),
+    by_variable("listen", "127.0.0.1:1,,127.0.0.1:2", "''"),
+    by_variable("listen", '["127.0.0.1:1"', "JSON"),
+    by_variable("listen", "[]"),
+    by_variable("allowed_hosts", "a b", "'a b' is no host name"),
+    by_variable("allowed_hosts", "https://a.test", "is no host name"),
+    by_variable("timeouts.idle", "soon", "is no duration"),
+    by_variable("timeouts.idle", "-1s", "is no duration"),
+    by_variable("timeouts.idle", "1 day", "is no duration"),
+    by_variable("timeouts.idle", "0", "greater than 0"),
+    by_variable("replay_limit", "lots", "is no size"),
+    by_variable("replay_limit", "1 MB", "is no size"),
+    by_variable("replay_limit", "-1", "is no size"),
+    by_variable("access_log", "maybe", "boolean"),
+    by_variable("log_format", "xml", "'json'"),
+    by_variable("log_level", "loud", "'info'"),
+    by_variable("cognito.auth_flow", "oauth", "'srp'"),
+    by_variable("cognito.region", "sydney"),
+    by_variable("cognito.user_pool_id", "nonsense"),
+    by_variable("cognito.client_id", "a b"),
+    by_variable("cognito.endpoint_url", "localhost:9000", "must begin with"),
+    by_variable("upstreams.rest", "api.test", "must begin with"),
+    by_variable("upstreams.rest", "https://", "names no host"),
+    by_variable("upstreams.rest", "https://a.test/?q=1", "query"),
+    by_variable("upstreams.rest", "https://a.test/#f", "fragment"),
+    by_variable("upstreams.rest", "https://a.test:99999"),
+    by_variable("upstreams.rest", "https://[::1", ""),
+    by_variable("upstreams.rest", f"https://me:{CANARY}@a.test", "password"),
+    by_variable("upstreams.rest", f"me:{CANARY}@a.test", "password"),
+    by_variable("upstreams.rest", f"ftp://me:{CANARY}@a.test", "password"),
+    by_variable("upstreams.rest", f"https://me:{CANARY}@a.test?q", "password"),
+    *(by_variable("api_key", text, "header") for text in (f"{CANARY}\nX: y", f" {CANARY}", f"{CANARY}\t", f"{CANARY}é")),
+    by_variable("personal_access_token", f"{CANARY}\r", "header"),
+    by_file("api_key", f'"{CANARY}\\nX: y"', "header", id="key with a newline in a file"),
+    by_file("password", "12345", "string", id="number for password"),
+    by_file("password", f'["{CANARY}"]', "string", id="list for password"),
+    by_file("password", f'{{ value = "{CANARY}" }}', "string", id="table for password"),
+    by_file("api_key", "true", "string", id="boolean for key"),
+    by_file("username", "5", "string"),
+    by_file("listen", "8080", "list"),
+    by_file("listen", "[8080]", "string"),
+    by_file("timeouts.idle", "[]", "number"),
+    by_file("replay_limit", "1.5", "integer"),
+    by_file("cognito.region", "{ name = 1 }", "string"),
+    Unusable("timeouts by flag", "timeouts.idle (flag --timeouts-idle): ", flags={"timeouts.idle": "x"}),
+    Unusable(
+        "region inside JSON", "cognito.region (environment UL_PROXY_COGNITO): ", {"UL_PROXY_COGNITO": '{"region": 5}'}
+    ),
+    Unusable("section not JSON", "UL_PROXY_COGNITO is not valid JSON", {"UL_PROXY_COGNITO": f"{{{CANARY}"}),
+    Unusable("section a JSON list", "UL_PROXY_COGNITO is not a JSON object", {"UL_PROXY_COGNITO": f'["{CANARY}"]'}),
+    Unusable("section a JSON text", "UL_PROXY_COGNITO is not a JSON object", {"UL_PROXY_COGNITO": f'"{CANARY}"'}),
+    Unusable("routes not JSON", "UL_PROXY_ROUTES is not valid JSON", {"UL_PROXY_ROUTES": f"[{CANARY}"}),
+    Unusable("routes a table", "routes (environment UL_PROXY_ROUTES): ", {"UL_PROXY_ROUTES": '{"a": 1}'}, but="list"),
+    Unusable("routes a number", "routes (file ul-proxy.toml): ", file="routes = 5", but="list"),
+    Unusable("routes of text", "routes (file ul-proxy.toml): ", file='routes = ["/a"]'),
+    *(
+        Unusable(f"route {id_}", "routes (file ul-proxy.toml): ", file=f"[[routes]]\n{toml(ROUTE | wrong)}", but=but)
+        for id_, wrong, but in [
+            ("path", {"path": "relative"}, "path"),
+            ("path with a query", {"path": "/a?b"}, "path"),
+            ("upstream", {"upstream": "nowhere"}, "upstream"),
+            ("auth", {"auth": "magic"}, "auth"),
+            ("header", {"header": "a: b"}, "header"),
+        ]
+    ),
+    Unusable("route incomplete", "routes (file ul-proxy.toml): ", file='[[routes]]\npath = "/a"', but="upstream"),
+    Unusable("section a text", "config file ul-proxy.toml: cognito is a section", file='cognito = "x"'),
+    Unusable("not TOML", "config file ul-proxy.toml is not valid TOML", file=f"password = {CANARY}\n"),
+    Unusable("unclosed text", "config file ul-proxy.toml is not valid TOML", file=f'password = "{CANARY}\n'),
+    Unusable("second value", "config file ul-proxy.toml is not valid TOML", file=f'a = "1" {CANARY}\n'),
+    Unusable("no value", "config file ul-proxy.toml is not valid TOML", file=f'password "{CANARY}"\n'),
+    Unusable("not UTF-8", "config file ul-proxy.toml is not valid TOML", file=f'password = "{CANARY}\xff"'.encode("l1")),
+    Unusable("no such config", "config file no.toml cannot be read: No such file", config="no.toml"),
+    Unusable("no such user", "config file ~nobody-of-this-name/c ", config="~nobody-of-this-name/c"),
+    Unusable("config a folder", "config file / cannot be read: Is a directory", {"UL_PROXY_CONFIG": "/"}),
+    Unusable("no such user's secret", "password_file: ~nobody-of-this-name/c ",
+             {"UL_PROXY_PASSWORD_FILE": "~nobody-of-this-name/c"}),
+    Unusable("NUL in a secret's path", "password_file: ", file='password_file = "a\\u0000b"'),
+    Unusable("number for a secret's path", "password_file: 5 cannot be read", file="password_file = 5"),
+    Unusable("region without pool", "cognito.user_pool_id ", {"UL_PROXY_COGNITO__REGION": "us-east-1"}, but="us-east-1"),
+    Unusable("pool without region", "cognito.user_pool_id ", flags={"cognito.user_pool_id": "us-east-1_A"}),
+    *(
+        Unusable(f"open to {where}", f"listen: {where}:80 is not loopback", flags={"listen": [f"{where}:80"]})
+        for where in ("0.0.0.0", "[::]", "192.0.2.1", "proxy.test", "128.0.0.1", "[::2]")  # noqa: S104
+    ),
+    Unusable("open besides loopback", "listen: [::]:80 is not", flags={"listen": ["127.0.0.1:80", "[::]:80"]}),
+]  # fmt: skip
+for_each_unusable = pytest.mark.parametrize("case", UNUSABLE, ids=[case.id for case in UNUSABLE])
+
+
+def set_up(case: Unusable, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in case.variables.items():
+        monkeypatch.setenv(name, text)
+    if case.file is not None:
+        write_config(case.file)
+
+
+def refused(says: str, flags: Mapping[str, Any] | None = None, config: str | None = None) -> SettingsError:
+    """The error that `load` raises: one sentence, and nothing secret wherever it may be shown."""
+    with pytest.raises(SettingsError) as caught:
+        load(flags or {}, config)
+    error = caught.value
+    assert says in error.detail
+    assert error.hint
+    shown = [str(error), repr(error), error.hint, *traceback.format_exception(error)]
+    assert not [text for text in shown if CANARY in text]
+    assert "\n" not in error.detail + error.hint
+    return error
+
+
+@for_each_unusable
+def test_unusable(case: Unusable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that cannot be used is one sentence that names the setting and where it came from, without a secret."""
+    set_up(case, monkeypatch)
+    error = refused(case.says, case.flags, case.config)
+    assert error.detail.startswith(case.says)
+    assert case.but in error.detail
+
+
+@for_each_unusable
+def test_unusable_on_the_command_line(
+    case: Unusable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says so in one line on stderr, without a secret, and returns 2."""
+    set_up(case, monkeypatch)
+    flags = {f"--{name.replace('.', '-').replace('_', '-')}": value for name, value in case.flags.items()}
+    argv = ["config"] + (["--config", case.config] if case.config else [])
+    for flag, value in flags.items():
+        for text in value if isinstance(value, list) else [value]:
+            argv += [flag, text]
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"ul-proxy: {case.says}")
+    assert err.count("\n") == 1
+    assert CANARY not in err
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0:80", "[::]:80", "proxy.test:80"])
+def test_listen_beyond_loopback_on_purpose(value: str) -> None:
+    """Whoever says that strangers may use the login may listen anywhere."""
+    assert load({"listen": [value], "allow_anonymous_clients": True}).settings.listen == [value]
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:1", "127.8.9.10:1", "localhost:1", "LOCALHOST:1", "[::1]:1", "unix:/s"])
+def test_listen_on_loopback(value: str) -> None:
+    """All of 127/8, ::1, localhost and Unix sockets are this machine's own."""
+    assert load({"listen": [value]}).settings.listen == [value]
+
+
+# ---- what the rest of the program gets
+
+
+def test_secrets_are_masked() -> None:
+    """No text form of the settings holds a secret."""
+    write_config(toml(dict.fromkeys(SECRETS, CANARY)))
+    loaded = load({})
+    options = serve_options(loaded.settings)
+    for shown in (repr(loaded), str(loaded.settings), loaded.settings.model_dump_json(), repr(options), str(options)):
+        assert CANARY not in shown
+    assert all(value_of(loaded, name) == CANARY for name in SECRETS)
+
+
+def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings reach the running proxy as frozen values, every one in its place."""
+    monkeypatch.setenv("UL_PROXY_ROUTES", json.dumps([ROUTE | {"path": "/staging/", "header": "X-Token"}]))
+    monkeypatch.setenv("UL_PROXY_PASSWORD", CANARY)
+    options = serve_options(
+        load(
+            {
+                "listen": ["127.0.0.1:1", "[::1]:2", "unix:/s"],
+                "username": "ada",
+                "allowed_hosts": ["a.test"],
+                "timeouts.drain": "3s",
+                "replay_limit": "7",
+                "access_log": False,
+                "upstreams.rest": "https://rest.test/",
+                "cognito.endpoint_url": "http://localhost:9",
+            }
+        ).settings
+    )
+    assert options.listen == (Bind("127.0.0.1", 1), Bind("::1", 2), Bind(path="/s"))
+    assert (options.profile.username, plain(options.profile.password)) == ("ada", CANARY)
+    assert options.profile.pool.endpoint_url == "http://localhost:9"
+    (own,) = options.own_routes
+    assert (own.path, own.auth, own.header) == ("/staging", Auth.REST, "X-Token")
+    assert options.allowed_hosts == {"a.test"}
+    assert (options.timeouts.drain, options.replay_limit, options.access_log) == (3.0, 7, False)
+    routes = {route.path: (route.upstream, route.auth) for route in options.built_in_routes}
+    assert routes == {
+        "/graphql": (Upstream.parse("https://mediadrive-api.unleashlive.com/graphql"), Auth.GRAPHQL),
+        "/v1/analytics": (Upstream.parse("https://rest.test/v1/analytics"), Auth.ANALYTICS),
+        "/cdn/flights": (Upstream.parse("https://flights.unleashlive.com"), Auth.NONE),
+        "/cdn/library": (Upstream.parse("https://library.unleashlive.com"), Auth.NONE),
+        "": (Upstream.parse("https://rest.test"), Auth.REST),
+    }
