@@ -38,5 +38,5 @@ $(VENV)/.dev: $(VENV)/.runtime
 # MiniStack pins another botocore than aiobotocore does, hence an environment of its own.
 $(VENV)-ministack/.installed: constraints.txt
 	$(PYTHON) -m venv $(VENV)-ministack
-	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33
+	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33 cryptography
 	touch $@

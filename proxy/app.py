@@ -4,17 +4,17 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from proxy.admin import Admin
-from proxy.clock import Clock, SystemClock
 from proxy.cognito import Cognito
 from proxy.downstream import Server
 from proxy.forward import Forwarder
 from proxy.listen import close_socket, open_sockets, url_of
-from proxy.model import ServeOptions
+from proxy.model import Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.tokens import TokenKeeper
 from proxy.upstream import AiohttpTransport
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     import socket
 
 log = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> Instant:
+        return Instant(time.monotonic(), time.time())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class App:
@@ -83,6 +93,11 @@ class App:
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered."""
+        return self._server.in_flight
 
     def hurry(self) -> None:
         """Do not wait for requests any longer."""

@@ -13,6 +13,8 @@ from jose.exceptions import JOSEError
 from proxy.model import Pool
 
 ALGORITHM = "RS256"
+_END_OF_TIME = 1e12
+"""Far beyond any token's time, in seconds since 1970."""
 
 
 class ClaimsError(ValueError):
@@ -34,7 +36,7 @@ def verify(token: str, jwks: Mapping[str, Any] | None, *, pool: Pool, token_use:
         claims = jwt.get_unverified_claims(token) if jwks is None else _signed_claims(token, header, jwks)
     except UnknownKey:
         raise
-    except JOSEError as error:
+    except (JOSEError, ValueError) as error:
         raise ClaimsError(f"the {token_use} token's signature or form is wrong ({type(error).__name__})") from None
     if header.get("alg") != ALGORITHM:
         raise ClaimsError(f"the {token_use} token is not signed with {ALGORITHM}")
@@ -43,7 +45,7 @@ def verify(token: str, jwks: Mapping[str, Any] | None, *, pool: Pool, token_use:
 
 
 def _signed_claims(token: str, header: Mapping[str, Any], jwks: Mapping[str, Any]) -> dict[str, Any]:
-    keys = [key for key in jwks.get("keys", ()) if key.get("kid") == header.get("kid")]
+    keys = [key for key in jwks.get("keys", ()) if isinstance(key, Mapping) and key.get("kid") == header.get("kid")]
     if not keys:
         raise UnknownKey("the token is signed with a key that the pool does not publish")
     unchecked = ("aud", "iat", "exp", "nbf", "iss", "sub", "jti", "at_hash")
@@ -65,7 +67,14 @@ def _check(claims: Mapping[str, Any], pool: Pool, token_use: str) -> None:
 
 def lifetime(claims: Mapping[str, Any]) -> float:
     """`exp - iat` in seconds; raises ClaimsError where that is no positive number."""
-    issued, expires = claims.get("iat"), claims.get("exp")
-    if not isinstance(issued, int | float) or not isinstance(expires, int | float) or expires <= issued:
-        raise ClaimsError("exp and iat do not span a lifetime")
-    return float(expires - issued)
+    issued, expires = _time(claims.get("iat")), _time(claims.get("exp"))
+    if expires <= issued:
+        raise ClaimsError("exp does not come after iat")
+    return expires - issued
+
+
+def _time(value: object) -> float:
+    # A truth value is an int to Python, infinity a float, and some ints fit into no float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _END_OF_TIME:
+        raise ClaimsError("exp or iat is no time")
+    return float(value)

@@ -72,7 +72,7 @@ def static_secret(auth: Auth, profile: Profile) -> str:
     if secret is None:
         raise CredentialMissing(
             f"this route needs {name}, which is not set",
-            hint=f"Set UL_PROXY_{name.upper()} or {name}_FILE.",
+            hint=f"Set UL_PROXY_{name.upper()} or UL_PROXY_{name.upper()}_FILE.",
         )
     return secret.get_secret_value()
 
@@ -91,13 +91,14 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None) -> li
     Where a credential is added, the caller's own are dropped, in whatever spelling a lenient server would read as one.
     """
     options = connection_options(headers)
-    stripped = CREDENTIALS if added is None else CREDENTIALS | {_folded(added[0])}
+    stripped = CREDENTIALS if added is None else CREDENTIALS | {added[0].lower().replace(b"_", b"-")}
     result: list[Header] = [(b"Host", authority.encode())]
     for line in headers:
         name = line[0].lower()
-        if name in HOP_BY_HOP or name == b"host" or name in options or name.startswith(OWN_PREFIX):
+        if name in HOP_BY_HOP or name == b"host" or name in options:
             continue
-        if added is not None and _folded(name) in stripped:
+        folded = name.replace(b"_", b"-")
+        if folded.startswith(OWN_PREFIX) or (added is not None and folded in stripped):
             continue
         result.append(line)
     result.append(VIA)
@@ -112,7 +113,3 @@ def to_caller(headers: Headers) -> list[Header]:
     result = [line for line in headers if (name := line[0].lower()) not in HOP_BY_HOP and name not in options]
     result.append(VIA)
     return result
-
-
-def _folded(name: bytes) -> bytes:
-    return name.lower().replace(b"_", b"-")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -22,6 +22,14 @@ class Instant(NamedTuple):
 
     monotonic: float
     wall: float
+
+
+class Clock(Protocol):
+    """Where time comes from. Whoever needs it takes a Clock, so that tests can pass one in."""
+
+    def now(self) -> Instant: ...
+
+    async def sleep(self, seconds: float) -> None: ...
 
 
 class AuthFlow(StrEnum):
@@ -107,13 +115,13 @@ class Upstream:
     @classmethod
     def parse(cls, url: str) -> "Upstream":
         """`https://host[:port][/path]` as an Upstream; raises ValueError, in words for a person."""
+        if "@" in url.partition("?")[0]:
+            raise ValueError("an upstream's address must not hold a user name or password")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https"):
             raise ValueError(f"{url!r} must begin with https:// or http://")
         if not parts.hostname:
             raise ValueError(f"{url!r} names no host")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("an upstream's address must not hold a user name or password")
         if parts.query or parts.fragment or "?" in url or "#" in url:
             raise ValueError(f"{url!r} must not hold a query or fragment")
         if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):

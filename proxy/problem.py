@@ -18,7 +18,7 @@ class Answer(NamedTuple):
 
 def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"application/json") -> Answer:
     """`value` as an answer; never cached, since it says what is so now."""
-    body = json.dumps(value, ensure_ascii=False, default=str).encode() + b"\n"
+    body = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
     headers = (
         (b"Content-Type", media_type),
         (b"Content-Length", str(len(body)).encode()),

@@ -14,10 +14,9 @@ from typing import Any, Protocol
 from cachetools import LRUCache
 
 from proxy import lifetime
-from proxy.clock import Clock
 from proxy.errors import InternalError, ProxyError, RefreshRejected, SignInFailed, SignInTimeout, UnknownProfile
 from proxy.lifetime import State
-from proxy.model import Instant, Profile, RenewalPolicy, Token
+from proxy.model import Clock, Instant, Profile, RenewalPolicy, Token
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from proxy import claims, lifetime, srp
-from proxy.clock import Clock
 from proxy.cognito import failures
 from proxy.cognito.keys import KeySets
 from proxy.errors import CredentialError, CredentialMissing, RefreshRejected, SignInFailed
-from proxy.model import AuthFlow, Pool, Profile, RenewalPolicy, Token
+from proxy.model import AuthFlow, Clock, Pool, Profile, RenewalPolicy, Token
 
 if TYPE_CHECKING:
     from proxy.cognito.sdk import Sdk

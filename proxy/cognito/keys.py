@@ -9,8 +9,7 @@ import aiohttp
 from cachetools import TTLCache
 
 from proxy.claims import ClaimsError, UnknownKey, verify
-from proxy.clock import Clock
-from proxy.model import Pool
+from proxy.model import Clock, Pool
 
 log = logging.getLogger(__name__)
 

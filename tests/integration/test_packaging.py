@@ -19,9 +19,7 @@ BUILDING = guarded_environment(PYTHONPATH=str(SUPPORT))
 
 
 def run(argv: list[str], environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=110, check=False
-    )
+    done = subprocess.run(argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, f"{argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -106,7 +104,9 @@ def outside(installed: Path, guarded_env: Environment) -> dict[str, str]:
 
 def test_settings_load_from_the_wheel(installed: Path, outside: dict[str, str], tmp_path: Path) -> None:
     """The installed package finds its defaults within itself."""
-    code = "import proxy; from proxy.settings import load; print(proxy.__file__, load({}).settings.cognito.user_pool_id)"
+    code = (
+        "import proxy; from proxy.settings import load; print(proxy.__file__, load({}).settings.cognito.user_pool_id)"
+    )
     done = run([sys.executable, "-c", code], outside, tmp_path)
     assert done.stdout.split() == [str(installed / "proxy" / "__init__.py"), "ap-southeast-2_UnpJmDeN5"]
 

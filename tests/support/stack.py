@@ -9,12 +9,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.app import App
-from proxy.clock import Clock
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.demo.signer import Signer
-from proxy.model import Auth, Bind, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.model import Auth, Bind, Clock, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
 
 USERNAME = "pilot@example.com"
 PASSWORD = "correct horse battery staple"

@@ -65,7 +65,7 @@ def admin(
 ) -> Admin:
     readings = iter(times)
     return Admin(
-        keeper=cast(TokenKeeper, Keeper(snapshot)),
+        keeper=cast("TokenKeeper", Keeper(snapshot)),
         profile=profile,
         routes=tuple(routes),
         draining=lambda: draining,
@@ -91,7 +91,12 @@ def header(answer: Answer, name: str) -> str | None:
 
 @pytest.mark.parametrize(
     ("snapshot", "draining"),
-    [(FRESH, False), (FRESH, True), (without_token("none", None), False), (without_token("login_required", WRONG), False)],
+    [
+        (FRESH, False),
+        (FRESH, True),
+        (without_token("none", None), False),
+        (without_token("login_required", WRONG), False),
+    ],
     ids=["fresh", "draining", "no sign-in yet", "login required"],
 )
 async def test_live(snapshot: Snapshot, draining: bool) -> None:

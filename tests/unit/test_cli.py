@@ -195,7 +195,9 @@ def test_config_masks_secrets(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_config_names_origins(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """`config` has one line for every setting: name, value, and where that came from."""
-    Path("ul-proxy.toml").write_text('username = "ada"\n[[routes]]\npath = "/s"\nupstream = "http://x"\nauth = "rest"\n')
+    Path("ul-proxy.toml").write_text(
+        'username = "ada"\n[[routes]]\npath = "/s"\nupstream = "http://x"\nauth = "rest"\n'
+    )
     Path("secret").write_text(CANARY)
     Path("secret").chmod(0o600)
     monkeypatch.setenv("UL_PROXY_API_KEY_FILE", "secret")

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "proxy"
 FLOORS = {
     0: {"model", "errors", ""},
     1: {"srp", "claims", "lifetime", "guard", "routing", "headers", "problem"},
-    2: {"tokens", "cognito", "upstream", "downstream", "store", "settings", "replay", "listen", "logs"},
+    2: {"tokens", "cognito", "upstream", "downstream", "store", "settings", "replay", "listen", "logs", "banner"},
     3: {"forward", "admin"},
     4: {"app"},
     5: {"cli", "__main__"},

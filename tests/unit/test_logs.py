@@ -185,9 +185,7 @@ class TestConfigure:
             ("debug", False, ["debug", "info", "warning"]),
         ],
     )
-    def test_levels(
-        self, level: str, access_log: bool, logged: list[str], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_levels(self, level: str, access_log: bool, logged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         """`log_level` and `access_log` are separate switches."""
         logs.configure("json", level, access_log=access_log)
         log = logging.getLogger("proxy.test")

@@ -31,7 +31,7 @@ async def all_of(stream: AsyncIterator[bytes]) -> bytes:
 async def first_of(stream: AsyncIterator[bytes], count: int) -> bytes:
     """The first `count` pieces; the stream is then dropped, as when an upstream answers early."""
     pieces: list[bytes] = []
-    async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as open_stream:
+    async with aclosing(cast("AsyncGenerator[bytes, None]", stream)) as open_stream:
         while len(pieces) < count:
             pieces.append(await anext(open_stream))
     return b"".join(pieces)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from pydantic import SecretStr
+from support.clock import FakeClock, settle
 
 from proxy import lifetime
 from proxy.errors import (
@@ -18,7 +19,6 @@ from proxy.errors import (
 )
 from proxy.model import Pool, Profile, RenewalPolicy, Token
 from proxy.tokens import TokenKeeper
-from support.clock import FakeClock, settle
 
 POLICY = RenewalPolicy(jitter=0.0)
 PROFILE = Profile("default", Pool("eu-west-1", "eu-west-1_abc", "client"), "me", SecretStr("secret"))

@@ -1,0 +1,464 @@
+"""`ul-proxy serve` as a process: what it prints, how it is reached, and how it ends."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from support.environment import guarded_environment
+
+from proxy import __version__
+
+CANARY = "c4n4ry"
+PATIENCE = 30.0
+
+
+@dataclass(slots=True)
+class Served:
+    """A running `ul-proxy serve` and what it printed so far."""
+
+    process: Process
+    printed: list[str] = field(default_factory=list)
+
+    async def line(self, pattern: str) -> str:
+        """The next line that matches; fails when the process ends without one."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            while text := (await self.process.stdout.readline()).decode():
+                self.printed.append(text)
+                if re.search(pattern, text):
+                    return text
+        errors = await self._errors()
+        pytest.fail(f"no line with {pattern!r} before the end: {self.printed} {errors}")
+
+    async def message(self, pattern: str) -> dict[str, Any]:
+        """The next JSON line whose text matches."""
+        parsed: dict[str, Any] = json.loads(await self.line(pattern))
+        return parsed
+
+    async def ended(self) -> tuple[int, str]:
+        """The exit status and stderr, once the process has ended."""
+        async with asyncio.timeout(PATIENCE):
+            assert self.process.stdout is not None
+            self.printed += (await self.process.stdout.read()).decode().splitlines(keepends=True)
+            errors = await self._errors()
+            return await self.process.wait(), errors
+
+    async def _errors(self) -> str:
+        assert self.process.stderr is not None
+        return (await self.process.stderr.read()).decode()
+
+
+@dataclass(slots=True)
+class SlowUpstream:
+    """Answers `/slow` in two halves: the second when `release` is set."""
+
+    url: str = ""
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def slow(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "10"})
+        await response.prepare(request)
+        await response.write(b"first")
+        self.entered.set()
+        await self.release.wait()
+        await response.write(b"other")
+        return response
+
+    async def fast(self, request: web.Request) -> web.Response:
+        return web.Response(text=request.path_qs)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[SlowUpstream]:
+    """A server that stands for every service of Unleash Live."""
+    made = SlowUpstream()
+    application = web.Application()
+    application.router.add_get("/slow", made.slow)
+    application.router.add_get("/{path:.*}", made.fast)
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    made.release.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def closed_url() -> Iterator[str]:
+    """An address that refuses connections, kept so that nobody else can listen there meanwhile."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    timeout = aiohttp.ClientTimeout(total=PATIENCE)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session:
+        yield session
+
+
+@pytest.fixture
+def settings(closed_url: str, tmp_path: Path) -> dict[str, str]:
+    """An environment in which neither Cognito nor any upstream can be reached, and nothing of the machine's is read."""
+    places = {f"UL_PROXY_UPSTREAMS__{name}": closed_url for name in ("REST", "GRAPHQL", "FLIGHTS_CDN", "LIBRARY_CDN")}
+    return guarded_environment(
+        HOME=str(tmp_path),
+        XDG_CONFIG_HOME=str(tmp_path / "config"),
+        XDG_STATE_HOME=str(tmp_path / "state"),
+        UL_PROXY_LISTEN="127.0.0.1:0",
+        UL_PROXY_COGNITO__ENDPOINT_URL=closed_url,
+        PYTHONDONTWRITEBYTECODE="1",
+        **places,
+    )
+
+
+@asynccontextmanager
+async def serving(settings: dict[str, str], *flags: str) -> AsyncIterator[Served]:
+    """A process that is killed at the end of the test, if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", "serve", *flags, env=settings, cwd=settings["HOME"], stdout=PIPE, stderr=PIPE
+    )
+    served = Served(process)
+    try:
+        yield served
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def url_of(served: Served) -> str:
+    (url,) = (await served.message('"listening"'))["urls"]
+    return str(url)
+
+
+# ---- what it prints, and what it answers
+
+
+async def test_listening_line(settings: dict[str, str]) -> None:
+    """Without a terminal the proxy logs JSON; the line that says where it listens names the port that was picked."""
+    async with serving(settings) as served:
+        line = await served.message('"listening"')
+        assert (line["level"], line["message"]) == ("info", "listening")
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", line["urls"][0])
+
+
+async def test_listening_text(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """In text the first line names the address; the last line of the banner can be pasted."""
+    async with serving(settings, "--log-format", "text") as served:
+        first = await served.line("")
+        match = re.fullmatch(rf"ul-proxy {re.escape(__version__)} listens on (http://127\.0\.0\.1:\d+)\n", first)
+        assert match is not None
+        assert await served.line("^  try ") == f"  try     curl -sS {match[1]}/v1/job\n"
+        async with client.get(match[1] + "/-/live") as answer:
+            assert answer.status == 200
+        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /-/live 200 proxy [\d.]+ ms \d+ B\n", await served.line("/-/live"))
+
+
+async def test_listening_twice(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """Every address that was asked for is listened on, and named."""
+    async with serving(settings, "--listen", "127.0.0.1:0", "--listen", "[::1]:0") as served:
+        urls = (await served.message('"listening"'))["urls"]
+        assert [url.rpartition(":")[0] for url in urls] == ["http://127.0.0.1", "http://[::1]"]
+        for url in urls:
+            async with client.get(url + "/-/live") as answer:
+                assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("login", "code"),
+    [
+        ({}, "credential_missing"),
+        ({"UL_PROXY_USERNAME": "ada", "UL_PROXY_PASSWORD": CANARY}, "sign_in_failed"),
+    ],
+    ids=["no login", "no Cognito"],
+)
+async def test_alive_but_not_ready(
+    login: dict[str, str], code: str, settings: dict[str, str], client: aiohttp.ClientSession
+) -> None:
+    """Without a token the proxy is alive and says, as problem details, why it is not ready."""
+    async with serving(settings | login) as served:
+        url = await url_of(served)
+        async with client.get(url + "/-/live") as answer:
+            assert (answer.status, await answer.json()) == (200, {"live": True})
+        await served.message("no new token")
+        async with client.get(url + "/-/ready") as answer:
+            assert answer.status == 503
+            assert answer.content_type == "application/problem+json"
+            assert answer.headers["Proxy-Status"].startswith("ul-proxy; error=")
+            problem = await answer.json(content_type=None)
+        assert (problem["code"], problem["status"]) == (code, 503)
+        assert problem["hint"]
+
+
+async def test_ready_without_a_login(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """With a personal access token there is no sign-in to wait for."""
+    async with serving(settings | {"UL_PROXY_PERSONAL_ACCESS_TOKEN": f"ul_pat_{CANARY}"}) as served:
+        async with client.get(await url_of(served) + "/-/ready") as answer:
+            assert answer.status == 200
+
+
+async def test_access_line(settings: dict[str, str], upstream: SlowUpstream, client: aiohttp.ClientSession) -> None:
+    """Every request is logged with its path, but without the query, which may hold a secret."""
+    settings["UL_PROXY_UPSTREAMS__FLIGHTS_CDN"] = upstream.url
+    async with serving(settings) as served:
+        url = await url_of(served)
+        async with client.get(f"{url}/cdn/flights/a/b?key={CANARY}") as answer:
+            assert (answer.status, await answer.text()) == (200, f"/a/b?key={CANARY}")
+        line = await served.message("/cdn/flights")
+        expected = {
+            "logger": "proxy.access",
+            "message": "GET /cdn/flights/a/b 200",
+            "method": "GET",
+            "path": "/cdn/flights/a/b",
+            "status": 200,
+            "route": "/cdn/flights",
+            "source": "upstream",
+            "received": 0,
+            "sent": len(f"/a/b?key={CANARY}"),
+        }
+        assert {name: line.get(name) for name in expected} == expected
+        assert line["ms"] > 0
+    assert CANARY not in "".join(served.printed)
+
+
+async def test_upstream_out_of_reach(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """An upstream that refuses connections is a 502 that says so, in the answer and in the log."""
+    async with serving(settings) as served:
+        url = await url_of(served)
+        async with client.get(url + "/cdn/library/x") as answer:
+            assert answer.status == 502
+            assert (await answer.json(content_type=None))["code"] == "upstream_unreachable"
+        line = await served.message("/cdn/library")
+        assert (line["status"], line["source"], line["code"]) == (502, "upstream", "upstream_unreachable")
+
+
+async def test_no_access_log(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """The log of requests can be turned off by itself."""
+    async with serving(settings, "--no-access-log") as served:
+        async with client.get(await url_of(served) + "/-/live") as answer:
+            assert answer.status == 200
+        served.process.terminate()
+        assert await served.ended() == (0, "")
+    assert "/-/live" not in "".join(served.printed)
+
+
+async def test_tells_no_secret(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """At debug level, too, a failed sign-in prints neither password nor key, and no answer holds them."""
+    settings |= {"UL_PROXY_USERNAME": "ada", "UL_PROXY_PASSWORD": CANARY, "UL_PROXY_API_KEY": CANARY}
+    async with serving(settings, "--log-level", "debug", "--cognito-auth-flow", "password") as served:
+        url = await url_of(served)
+        await served.message("no new token")
+        for path in ("/-/ready", "/-/status", "/v1/analytics/x", "/v1/job"):
+            async with client.get(url + path) as answer:
+                assert CANARY not in await answer.text() + str(answer.headers)
+        served.process.terminate()
+        status, errors = await served.ended()
+    assert status == 0
+    assert CANARY not in "".join(served.printed) + errors
+
+
+# ---- how it ends
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_ends_when_idle(number: signal.Signals, settings: dict[str, str]) -> None:
+    """A signal ends the proxy with 0, nothing on stderr, and a line that says why."""
+    async with serving(settings) as served:
+        url = await url_of(served)
+        served.process.send_signal(number)
+        await served.message(f"{number.name}: draining")
+        assert await served.ended() == (0, "")
+        with pytest.raises(OSError, match="[Cc]onnect"):
+            await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+
+
+async def test_idle_connections_do_not_hold_it(settings: dict[str, str]) -> None:
+    """Connections that are kept open without a request are closed, whether they carried one already or not."""
+    async with serving(settings, "--timeouts-drain", "60s") as served:
+        port = int((await url_of(served)).rpartition(":")[2])
+        unused_reader, unused_writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /-/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        served.process.terminate()
+        assert await served.ended() == (0, "")
+        await asyncio.gather(reader.read(), unused_reader.read())
+        for open_writer in (writer, unused_writer):
+            open_writer.close()
+            await open_writer.wait_closed()
+
+
+@asynccontextmanager
+async def in_flight(served: Served, upstream: SlowUpstream) -> AsyncIterator[asyncio.StreamReader]:
+    """A request whose answer has begun and waits for the upstream's second half."""
+    port = int((await url_of(served)).rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET /cdn/flights/slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            await upstream.entered.wait()
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(5) == b"first"
+        yield reader
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_request_in_flight_is_answered(
+    number: signal.Signals, settings: dict[str, str], upstream: SlowUpstream
+) -> None:
+    """A request that is under way is answered to its end; meanwhile nobody new is let in; then the proxy ends with 0."""
+    settings["UL_PROXY_UPSTREAMS__FLIGHTS_CDN"] = upstream.url
+    async with serving(settings) as served, in_flight(served, upstream) as reader:
+        port = int(json.loads(served.printed[0])["urls"][0].rpartition(":")[2])
+        served.process.send_signal(number)
+        await served.message("draining")
+        with pytest.raises(OSError, match="[Cc]onnect"):
+            await asyncio.open_connection("127.0.0.1", port)
+        assert served.process.returncode is None
+        upstream.release.set()
+        assert await reader.read() == b"other"
+        assert await served.ended() == (0, "")
+    assert not [line for line in served.printed if "cut off" in line]
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_second_signal_ends_at_once(
+    second: signal.Signals, settings: dict[str, str], upstream: SlowUpstream
+) -> None:
+    """Whoever signals twice does not want to wait: the request is broken off, visibly, and the status is still 0."""
+    settings["UL_PROXY_UPSTREAMS__FLIGHTS_CDN"] = upstream.url
+    async with serving(settings, "--timeouts-drain", "1h") as served, in_flight(served, upstream) as reader:
+        served.process.terminate()
+        await served.message("draining")
+        served.process.send_signal(second)
+        assert await served.ended() == (0, "")
+        with pytest.raises(ConnectionError):
+            assert await reader.read() == b"a connection reset"
+    assert [line for line in served.printed if "cut off" in line]
+
+
+async def test_draining_has_an_end(settings: dict[str, str], upstream: SlowUpstream) -> None:
+    """A request that does not end within `timeouts.drain` is cut off, and the log says so."""
+    settings["UL_PROXY_UPSTREAMS__FLIGHTS_CDN"] = upstream.url
+    async with serving(settings, "--timeouts-drain", "100ms") as served, in_flight(served, upstream):
+        served.process.terminate()
+        assert await served.ended() == (0, "")
+    assert [line for line in served.printed if "cut off" in line]
+
+
+async def test_address_in_use(settings: dict[str, str]) -> None:
+    """A port that is taken ends the proxy with 1 and one line that names it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with serving(settings, "--listen", f"127.0.0.1:{port}") as served:
+            status, errors = await served.ended()
+    assert status == 1
+    assert re.fullmatch(rf"ul-proxy: 127\.0\.0\.1:{port} is in use by another program\. .+\n", errors)
+
+
+async def test_beyond_loopback(settings: dict[str, str]) -> None:
+    """The proxy does not offer somebody's login to the network by accident."""
+    async with serving(settings, "--listen", "0.0.0.0:0") as served:
+        status, errors = await served.ended()
+    assert (status, served.printed) == (2, [])
+    assert errors.count("\n") == 1
+    assert "0.0.0.0:0 is not loopback" in errors
+
+
+# ---- on a Unix socket
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A place for a socket. Its length is limited to about a hundred bytes; a relative detour may be shorter."""
+    return tmp_path / "s"
+
+
+async def alive(path: Path) -> bool:
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+        session.get("http://localhost/-/live") as answer,
+    ):
+        return answer.status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_unix_socket(number: signal.Signals, settings: dict[str, str], path: Path) -> None:
+    """A Unix socket is its owner's alone, answers, and is gone when the proxy has ended."""
+    async with serving(settings, "--listen", f"unix:{path}") as served:
+        assert await url_of(served) == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert await alive(path)
+        served.process.send_signal(number)
+        assert await served.ended() == (0, "")
+    assert not path.exists()
+
+
+async def test_stale_unix_socket(settings: dict[str, str], path: Path) -> None:
+    """A socket that a killed proxy left behind is replaced."""
+    async with serving(settings, "--listen", f"unix:{path}") as served:
+        await url_of(served)
+        served.process.kill()
+        await served.ended()
+    assert path.exists()
+    async with serving(settings, "--listen", f"unix:{path}") as served:
+        await url_of(served)
+        assert await alive(path)
+
+
+async def test_live_unix_socket(settings: dict[str, str], path: Path) -> None:
+    """A socket that another proxy serves is left to it: the second one ends with 1."""
+    async with serving(settings, "--listen", f"unix:{path}") as first:
+        await url_of(first)
+        async with serving(settings, "--listen", f"unix:{path}") as second:
+            status, errors = await second.ended()
+        assert status == 1
+        assert re.fullmatch(rf"ul-proxy: unix:{re.escape(str(path))} is in use by another program\. .+\n", errors)
+        assert await alive(path)
+
+
+async def test_banner_for_a_unix_socket(settings: dict[str, str], path: Path) -> None:
+    """The line to paste reaches a Unix socket, too."""
+    async with serving(settings, "--log-format", "text", "--listen", f"unix:{path}") as served:
+        assert await served.line("^  try ") == f"  try     curl -sS --unix-socket {path} http://localhost/v1/job\n"
+
+
+async def test_umask_is_kept(settings: dict[str, str], path: Path) -> None:
+    """The socket's mode does not depend on the umask that the proxy was started with."""
+    before = os.umask(0)
+    try:
+        async with serving(settings, "--listen", f"unix:{path}") as served:
+            await url_of(served)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+async def test_banner_in_any_encoding(encoding: str, settings: dict[str, str]) -> None:
+    """A terminal without arrows and ellipses does not keep the proxy from starting."""
+    async with serving(settings | {"PYTHONIOENCODING": encoding}, "--log-format", "text") as served:
+        await served.line("^  try ")
+        served.process.terminate()
+        assert await served.ended() == (0, "")
