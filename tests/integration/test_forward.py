@@ -463,7 +463,7 @@ async def test_own_endpoints_pass_the_same_host_check(path: str, proxy: App) -> 
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 secret-canary\r\n\r\n",
         b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\nsecret-canary\r\n\r\n",
-        b"POST /x HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nX:secret-canary\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: [::1]\r\nContent-Length:5\r\nTransfer-Encoding: chunked\r\nX:secret-canary\r\n\r\n",
         b"TRACE /secret-canary HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         b"CONNECT secret-canary:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     ],
