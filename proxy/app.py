@@ -17,7 +17,7 @@ from proxy.listen import close_socket, open_sockets, url_of
 from proxy.model import Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.tokens import TokenKeeper
-from proxy.upstream import AiohttpTransport
+from proxy.upstream import Connector, PooledTransport
 
 if TYPE_CHECKING:
     import socket
@@ -120,7 +120,8 @@ class App:
             policy=options.renewal,
             patience=options.timeouts.auth,
         )
-        self._transport = AiohttpTransport(options.timeouts)
+        connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
+        self._transport = PooledTransport(options.timeouts, connector)
         admin = Admin(
             keeper=self.keeper,
             profile=options.profile,

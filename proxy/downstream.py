@@ -7,7 +7,7 @@ the framing and cannot break off in a way that the caller notices.
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -20,86 +20,134 @@ from proxy.model import Header, Headers
 from proxy.problem import Answer, error_answer
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_BODILESS = (HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_JOINED = 64 * 1024
+"""Bytes up to which copying content behind its head is cheaper than a write of its own."""
+_TUNNEL_HIGH_WATER = 256 * 1024
 
 
 class Caller:
     """One request and the way back to whoever sent it."""
 
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_head",
+        "_http11",
+        "_keep_alive",
+        "_request",
+        "_transport",
+        "_tunnel",
+        "headers",
+        "method",
+        "received",
+        "sent",
+        "status",
+        "target",
+    )
+
     def __init__(self, request: web.BaseRequest, *, closing: bool) -> None:
         """`closing`: this is the last request that its connection may carry."""
-        self.method = request.method
-        self.target = request.raw_path
-        self.headers: Headers = request.raw_headers
+        message = request._message
+        self.method: str = message.method
+        self.target: str = message.path
+        self.headers: Headers = message.raw_headers
         self.status = 0
         """Of the answer; 0 before it began."""
         self.received = 0
         self.sent = 0
-        """Bytes of body, in each direction."""
+        """Bytes of content, in each direction."""
         self._request = request
         self._transport = request.transport
-        self._keep_alive = request.keep_alive and not closing
-        self._http11 = request.version >= HttpVersion11
-        self._expects_continue = request.headers.get("Expect", "").lower() == "100-continue" and self._http11
+        self._keep_alive = not (message.should_close or closing)
+        self._http11 = message.version >= HttpVersion11
         self._chunked = False
         self._bodiless = False
-        self._held_head: bytes | None = None
-        self._flush: asyncio.Handle | None = None
+        self._head: bytes | None = None
+        self._tunnel: _Tunnel | None = None
+
+    # The request.
 
     @property
     def has_body(self) -> bool:
         """Whether the request's framing announces content (RFC 9112 section 6)."""
         return self._request.body_exists
 
+    @property
+    def chunked(self) -> bool:
+        """Whether its content comes in chunks."""
+        return self._request._message.chunked
+
+    def at_hand(self) -> bytes | None:
+        """The whole of the content if all of it has arrived, else None. To be asked before `read`."""
+        content = self._request.content
+        if not content.is_eof():
+            return None
+        data = content.read_nowait()
+        self.received += len(data)
+        return data
+
     async def read(self) -> bytes:
         """The next piece of the request's content, empty at its end. May be cancelled and called again."""
-        if self._expects_continue:
-            # Only now does somebody want the content (RFC 9110 section 10.1.1).
-            self._expects_continue = False
-            if self.status == 0:
-                self._write(_CONTINUE)
         chunk = await self._request.content.readany()
         self.received += len(chunk)
         return chunk
 
-    def begin(self, status: int, reason: bytes, headers: list[Header]) -> None:
-        """Send the head of the answer. Framing is decided here: a Content-Length among `headers`, chunks, or the end.
+    # The answer.
 
-        It goes out together with content that is at hand at once, by itself otherwise.
+    def inform(self, status: int, reason: bytes, headers: Iterable[Header]) -> None:
+        """Pass on a 1xx answer (RFC 9110 section 15.2), which HTTP/1.0 does not know."""
+        if self._http11 and not self.status:
+            self._send(_head(status, reason, headers))
+
+    def begin(self, status: int, reason: bytes, headers: list[Header]) -> None:
+        """Make ready the head of the answer, which goes out with the first `write` or `finish`.
+
+        Framing is decided here: a Content-Length among `headers`, chunks, or the end of the connection.
         """
         self.status = status
         self._bodiless = self.method == "HEAD" or status in _BODILESS
-        if not self._bodiless and all(name.lower() != b"content-length" for name, _ in headers):
-            self._chunked = self._http11
-            self._keep_alive = self._keep_alive and self._http11
-        lines = [b"HTTP/1.1 %d %b" % (status, reason), *(b"%b: %b" % line for line in headers)]
-        if self._chunked:
-            lines.append(b"Transfer-Encoding: chunked")
-        if not self._keep_alive:
-            lines.append(b"Connection: close")
+        lines = headers
+        if not self._bodiless and not _has_length(headers):
+            if self._http11:
+                self._chunked = True
+                lines = [*lines, (b"Transfer-Encoding", b"chunked")]
+            else:
+                self._keep_alive = False
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._keep_alive = False
+        elif not self._keep_alive:
+            lines = [*lines, (b"Connection", b"close")]
         elif not self._http11:
-            lines.append(b"Connection: keep-alive")
-        self._held_head = b"\r\n".join((*lines, b"", b""))
-        self._flush = asyncio.get_running_loop().call_soon(self._write, b"")
+            lines = [*lines, (b"Connection", b"keep-alive")]
+        self._head = _head(status, reason, lines)
 
-    async def write(self, chunk: bytes) -> None:
-        """Send a piece of content; waits where the caller reads slower than the upstream sends."""
-        if not chunk or self._bodiless:
+    def write(self, data: bytes) -> None:
+        """Send a piece of content, perhaps none; `drain` before the next."""
+        if self._bodiless or not data:
+            self._send(b"")
             return
-        self.sent += len(chunk)
-        self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
-        writer = self._request.writer
-        await writer.drain()
+        self.sent += len(data)
+        self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-    def end(self) -> None:
-        """The answer is whole."""
-        self._write(b"0\r\n\r\n" if self._chunked else b"")
+    async def drain(self) -> None:
+        """Wait where the caller reads slower than the upstream sends."""
+        await self._request.writer.drain()  # type: ignore[attr-defined]  # its abstract class lacks it
+
+    def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
+        """Send the last of the content and the end of the answer."""
+        if self._bodiless:
+            data = b""
+        self.sent += len(data)
+        if self._chunked:
+            end = b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % line for line in trailers])
+            data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
+        self._send(data)
 
     def abort(self) -> None:
         """Break the connection, so that a partial answer cannot pass for a whole one."""
         self._keep_alive = False
-        self._cancel_flush()
+        self._head = None
         transport = self._transport
         if transport is None:
             return
@@ -109,29 +157,92 @@ class Caller:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    async def answer(self, answer: Answer) -> None:
+    def answer(self, answer: Answer) -> None:
         """Send a whole answer that this proxy made."""
         self.begin(answer.status, HTTPStatus(answer.status).phrase.encode(), list(answer.headers))
-        await self.write(answer.body)
-        self.end()
+        self.finish(answer.body)
+
+    # A tunnel, after an answer of 101.
+
+    def open_tunnel(self) -> None:
+        """From here on `read_tunnel` has what the caller sends, as it is."""
+        self._tunnel = _Tunnel(self._transport)
+        self._request.protocol.set_parser(self._tunnel)
+
+    async def read_tunnel(self) -> bytes:
+        """The next bytes, empty when the caller will send no more."""
+        if self._tunnel is None:
+            return b""
+        data = await self._tunnel.read()
+        self.received += len(data)
+        return data
+
+    def close_tunnel(self) -> None:
+        """The upstream will send no more."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
 
     @property
     def keep_alive(self) -> bool:
+        """Whether the connection may carry another request."""
         return self._keep_alive
 
-    def _write(self, data: bytes) -> None:
-        if self._held_head is not None:
-            self._cancel_flush()
-            data = self._held_head + data
-            self._held_head = None
+    def _send(self, data: bytes) -> None:
         transport = self._transport
-        if data and transport is not None and not transport.is_closing():
+        head = self._head
+        if transport is None or transport.is_closing():
+            return
+        if head is not None:
+            self._head = None
+            if len(data) > _JOINED:
+                transport.write(head)
+            else:
+                data = head + data
+        if data:
             transport.write(data)
 
-    def _cancel_flush(self) -> None:
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
+
+def _head(status: int, reason: bytes, headers: Iterable[Header]) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % line for line in headers]))
+
+
+def _has_length(headers: Iterable[Header]) -> bool:
+    for name, _ in headers:
+        if len(name) == 14 and name.lower() == b"content-length":  # noqa: PLR2004
+            return True
+    return False
+
+
+class _Tunnel:
+    """What a caller sends once HTTP is over: the parser that aiohttp hands the bytes to."""
+
+    def __init__(self, transport: asyncio.Transport | None) -> None:
+        self._transport = transport
+        self._data = bytearray()
+        self._ended = False
+        self._arrived = asyncio.Event()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._data += data
+        if len(self._data) > _TUNNEL_HIGH_WATER and self._transport is not None:
+            self._transport.pause_reading()
+        self._arrived.set()
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._ended = True
+        self._arrived.set()
+
+    async def read(self) -> bytes:
+        await self._arrived.wait()
+        data = bytes(self._data)
+        if len(data) > _TUNNEL_HIGH_WATER and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._data.clear()
+        if not self._ended:
+            self._arrived.clear()
+        return data
 
 
 class _Done(web.StreamResponse):
@@ -173,11 +284,18 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """aiohttp's own page would echo the offending bytes, and its log line would hold them."""
-        answer = error_answer(BadRequest("this is not an HTTP/1.1 request that this proxy accepts"), graphql=False)
         caller = Caller(request, closing=True)
-        caller.begin(answer.status, HTTPStatus(answer.status).phrase.encode(), list(answer.headers))
-        caller._write(answer.body)
+        caller.answer(
+            error_answer(BadRequest("this is not an HTTP/1.1 request that this proxy accepts"), graphql=False)
+        )
         return _DONE[False]
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
+        tunnel = self._payload_parser
+        if isinstance(tunnel, _Tunnel):
+            tunnel.feed_eof()
+            return True
+        return False
 
 
 class Server(web.Server):

@@ -52,11 +52,20 @@ class ProxyError(Exception):
     transient: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
 
-    def __init__(self, detail: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        proxy_status: str | None = None,
+    ) -> None:
+        """`proxy_status` where the class's own type is not the most exact one."""
         super().__init__(detail)
         self.detail = detail
         self.hint = self.default_hint if hint is None else hint
         self.retry_after = retry_after
+        self.error_type = proxy_status or self.proxy_status
 
     def again(self, retry_after: float | None = None) -> "ProxyError":
         """The same failure as a new instance, for the next caller who meets it."""

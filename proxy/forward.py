@@ -1,5 +1,6 @@
 """One request: guard, route, credential, headers, upstream, answer."""
 
+import asyncio
 import logging
 import re
 import time
@@ -14,7 +15,7 @@ from proxy.problem import Answer, error_answer
 from proxy.replay import HeldBody
 from proxy.routing import RouteTable, parse_target
 from proxy.tokens import TokenKeeper
-from proxy.upstream import Transport, UpstreamAnswer, UpstreamRequest
+from proxy.upstream import Head, Transport, UpstreamAnswer, UpstreamRequest
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("proxy.access")
@@ -57,12 +58,12 @@ class Forwarder:
         try:
             await self._handle(exchange)
         except ProxyError as error:
-            await self._refuse(exchange, error)
+            self._refuse(exchange, error)
         except ConnectionError:
             exchange.caller.abort()
         except Exception:
             log.exception("answering %s met a defect", caller.method)
-            await self._refuse(exchange, InternalError("the proxy met a defect"))
+            self._refuse(exchange, InternalError("the proxy met a defect"))
         finally:
             if access_log.isEnabledFor(logging.INFO):
                 _log_access(exchange, time.perf_counter() - began)
@@ -70,83 +71,76 @@ class Forwarder:
     async def _handle(self, exchange: "_Exchange") -> None:
         caller = exchange.caller
         guard.check_method(caller.method)
-        guard.check_host([value for name, value in caller.headers if name.lower() == b"host"], self._allowed_hosts)
+        hosts = [value for name, value in caller.headers if name.lower() == b"host"]
+        guard.check_host(hosts, self._allowed_hosts)
+        exchange.host = hosts[0]
         target = parse_target(caller.target)
         if target.authority is not None:
             guard.check_host([target.authority.encode()], self._allowed_hosts)
         exchange.path = target.path.partition("?")[0]
         if target.path.startswith(OWN_PREFIX):
-            await caller.answer(await self._own(caller.method, exchange.path))
+            caller.answer(await self._own(caller.method, exchange.path))
             return
         exchange.route, upstream_target = self._routes.match(target.path)
         await self._forward(exchange, exchange.route, upstream_target)
 
     async def _forward(self, exchange: "_Exchange", route: Route, target: str) -> None:
         caller = exchange.caller
-        body = HeldBody(caller.read, self._replay_limit) if caller.has_body else None
+        body = HeldBody(caller.at_hand, caller.read, self._replay_limit) if caller.has_body else None
+        chunked = body is not None and caller.chunked
+        upgrade = headers.wants_websocket(caller.headers)
         token, credential = await self._credential(route)
 
+        def inform(head: Head) -> None:
+            caller.inform(head.status, head.reason, headers.to_caller(head.headers))
+
         async def send() -> UpstreamAnswer:
-            lines = headers.to_upstream(caller.headers, authority=route.upstream.authority, added=credential)
-            stream = body.stream() if body is not None else None
-            return await self._transport.send(UpstreamRequest(caller.method, route.upstream, target, lines, stream))
+            lines = headers.to_upstream(
+                caller.headers, authority=route.upstream.authority, added=credential, upgrade=upgrade
+            )
+            return await self._transport.send(
+                UpstreamRequest(caller.method, route.upstream, target, lines, inform, body, chunked, upgrade)
+            )
 
         answer = await send()
         try:
             prefix = b""
             if token is not None:
-                prefix = await _peek(answer) if answer.status == HTTPStatus.FORBIDDEN else b""
-                refused = refuses_token(answer.status, prefix) and self._keeper.reject(self._profile.name, token)
+                prefix = await _peek(answer) if answer.head.status == HTTPStatus.FORBIDDEN else b""
+                refused = refuses_token(answer.head.status, prefix) and self._keeper.reject(self._profile.name, token)
                 if refused and (body is None or body.replayable):
                     answer.close()
                     _, credential = await self._credential(route)
                     answer, prefix = await send(), b""
             exchange.source = Source.UPSTREAM
-            await _relay(answer, prefix, caller)
+            if answer.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                await _tunnel(answer, caller)
+            else:
+                await self._relay(answer, prefix, exchange, route)
         finally:
             answer.close()
 
-    async def _credential(self, route: Route) -> tuple[Token | None, Header | None]:
-        """The field line that the route adds, and the token in it where it is one that can be renewed."""
-        auth = headers.effective_auth(route, self._profile)
-        if auth is Auth.NONE:
-            return None, None
-        if not headers.needs_token(auth):
-            return None, headers.credential(route, auth, headers.static_secret(auth, self._profile))
-        token = await self._keeper.get(self._profile.name)
-        return token, headers.credential(route, auth, token.id_token.get_secret_value())
+    async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:
+    """Carry bytes both ways until both ends have closed their direction."""
+    caller.begin(answer.head.status, answer.head.reason, headers.switching(answer.head.headers))
+    caller.write(b"")
+    caller.open_tunnel()
 
-    async def _refuse(self, exchange: "_Exchange", error: ProxyError) -> None:
-        exchange.source = error.source
-        exchange.code = error.code
-        if exchange.caller.status:
-            # The head is out: only a broken connection can tell the caller now.
-            exchange.caller.abort()
-            return
-        graphql = exchange.route is not None and exchange.route.auth is Auth.GRAPHQL
-        await exchange.caller.answer(error_answer(error, graphql=graphql))
+    async def outwards() -> None:
+        while data := await caller.read_tunnel():
+            answer.write(data)
+            await answer.drain()
+        answer.write_eof()
 
-
-class _Exchange:
-    """What a log line says of one request."""
-
-    __slots__ = ("caller", "code", "path", "route", "source")
-
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
-        self.path = "-"
-        """Without the query, which may hold a secret of the caller's."""
-        self.route: Route | None = None
-        self.source = Source.PROXY
-        self.code = ""
-
-
-async def _relay(answer: UpstreamAnswer, prefix: bytes, caller: Caller) -> None:
-    caller.begin(answer.status, answer.reason, headers.to_caller(answer.headers))
-    await caller.write(prefix)
-    while chunk := await answer.read():
-        await caller.write(chunk)
-    caller.end()
+    outward = asyncio.create_task(outwards())
+    try:
+        while data := await answer.read():
+            caller.write(data)
+            await caller.drain()
+        caller.close_tunnel()
+        await outward
+    finally:
+        outward.cancel()
 
 
 async def _peek(answer: UpstreamAnswer) -> bytes:

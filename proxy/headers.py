@@ -10,6 +10,9 @@ from proxy.model import Auth, Header, Headers, Profile, Route
 
 VIA = (b"Via", b"1.1 ul-proxy")
 
+_UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+_TRAILERS_WELCOME = ((b"Connection", b"TE"), (b"TE", b"trailers"))
+
 HOP_BY_HOP = frozenset(
     (
         b"connection",
@@ -18,16 +21,34 @@ HOP_BY_HOP = frozenset(
         b"proxy-authorization",
         b"proxy-connection",
         b"te",
-        b"trailer",
         b"transfer-encoding",
         b"upgrade",
     )
 )
-"""RFC 9110 section 7.6.1, with the fields that older texts (RFC 2616 section 13.5.1) list."""
+"""RFC 9110 section 7.6.1, with the fields that older texts (RFC 2616 section 13.5.1) list. `Trailer` goes with the
+trailers that it announces, which pass."""
 
 CREDENTIALS = frozenset((b"authorization", b"x-amz-cognito-security-token", b"x-api-key"))
 OWN_PREFIX = b"x-ul-proxy-"
 """Fields that callers address to this proxy; none of them is for an upstream."""
+
+_NO_TRAILERS = (
+    CREDENTIALS
+    | HOP_BY_HOP
+    | frozenset(
+        (
+            b"content-encoding",
+            b"content-length",
+            b"content-range",
+            b"content-type",
+            b"cookie",
+            b"host",
+            b"location",
+            b"set-cookie",
+            b"trailer",
+        )
+    )
+)
 
 _HEADER_OF = {
     Auth.REST: "X-Amz-Cognito-Security-Token",
@@ -85,7 +106,15 @@ def connection_options(headers: Headers) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t").lower() for option in b",".join(values).split(b","))
 
 
-def to_upstream(headers: Headers, *, authority: str, added: Header | None) -> list[Header]:
+def wants_websocket(headers: Headers) -> bool:
+    """Whether a request asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""
+    upgrades = [value for name, value in headers if name.lower() == b"upgrade"]
+    if not upgrades:
+        return False
+    return upgrades[0].lower() == b"websocket" and len(upgrades) == 1 and b"upgrade" in connection_options(headers)
+
+
+def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgrade: bool = False) -> list[Header]:
     """A caller's field lines as they go upstream, with `authority` as Host and `added` as the credential.
 
     Where a credential is added, the caller's own are dropped, in whatever spelling a lenient server would read as one.
@@ -102,6 +131,10 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None) -> li
             continue
         result.append(line)
     result.append(VIA)
+    if upgrade:
+        result += _UPGRADE
+    elif b"te" in options and any(b"trailers" in value.lower() for name, value in headers if name.lower() == b"te"):
+        result += _TRAILERS_WELCOME
     if added is not None:
         result.append(added)
     return result
@@ -113,3 +146,18 @@ def to_caller(headers: Headers) -> list[Header]:
     result = [line for line in headers if (name := line[0].lower()) not in HOP_BY_HOP and name not in options]
     result.append(VIA)
     return result
+
+
+def switching(headers: Headers) -> list[Header]:
+    """The field lines of a 101 answer: those that `to_caller` passes, and the switch itself."""
+    return [*to_caller(headers), *_UPGRADE]
+
+
+def trailers(section: Headers) -> list[Header]:
+    """The trailer fields that may pass: none that says who somebody is or how a message is framed or routed.
+
+    RFC 9110 section 6.5.1 forbids these to senders; a recipient that merged them would believe them.
+    """
+    if not section:
+        return []
+    return [line for line in section if line[0].lower().replace(b"_", b"-") not in _NO_TRAILERS]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
@@ -111,6 +112,15 @@ class Upstream:
     host: str
     port: int
     path: str = ""
+    authority: str = field(init=False)
+    """The value of `Host` (RFC 9110 section 7.2): the port only where it is not the scheme's own."""
+    origin: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        own_port = {"http": 80, "https": 443}[self.scheme]
+        object.__setattr__(self, "authority", host if self.port == own_port else f"{host}:{self.port}")
+        object.__setattr__(self, "origin", f"{self.scheme}://{self.authority}")
 
     @classmethod
     def parse(cls, url: str) -> "Upstream":
@@ -128,16 +138,6 @@ class Upstream:
             raise ValueError(f"{url!r} must be plain ASCII without spaces")
         port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
         return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
-
-    @property
-    def authority(self) -> str:
-        """The value of `Host` (RFC 9110 section 7.2): the port only where it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def origin(self) -> str:
-        return f"{self.scheme}://{self.authority}"
 
     def __str__(self) -> str:
         return self.origin + self.path
@@ -204,6 +204,25 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundProxy:
+    """An HTTP proxy that is asked to CONNECT; `credentials` are `user:password`."""
+
+    host: str
+    port: int
+    credentials: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundProxies:
+    """The proxies for upstreams of each scheme, and who is reached without one."""
+
+    http: OutboundProxy | None = None
+    https: OutboundProxy | None = None
+    bypass: str = ""
+    """As NO_PROXY has it: host names, domains and addresses between commas, or `*`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeOptions:
     """Everything that a running proxy needs to know, as the settings have it."""
 
@@ -217,4 +236,7 @@ class ServeOptions:
     replay_limit: int
     """In bytes."""
     access_log: bool = True
+    ca_file: Path | None = None
+    """What to trust instead of the system's certificate authorities."""
+    outbound: OutboundProxies = field(default_factory=OutboundProxies)
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)

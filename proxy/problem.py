@@ -30,7 +30,7 @@ def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"a
 
 def error_answer(error: ProxyError, *, graphql: bool) -> Answer:
     """The answer to a request that `error` ended; shaped for GraphQL clients where `graphql` is set."""
-    extra: list[Header] = [(b"Proxy-Status", f"ul-proxy; error={error.proxy_status}".encode())]
+    extra: list[Header] = [(b"Proxy-Status", f"ul-proxy; error={error.error_type}".encode())]
     if error.retry_after is not None:
         extra.append((b"Retry-After", str(max(1, math.ceil(error.retry_after))).encode()))
     if error.status == 401:  # noqa: PLR2004

@@ -3,16 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from proxy.model import Headers
+
 
 class HeldBody:
     """Passes a body on while keeping its first `limit` bytes."""
 
-    def __init__(self, read: Callable[[], Awaitable[bytes]], limit: int) -> None:
-        """`read` returns the next piece, empty at the end; it may be cancelled and called again."""
+    def __init__(self, at_hand: Callable[[], bytes | None], read: Callable[[], Awaitable[bytes]], limit: int) -> None:
+        """`at_hand` returns the whole body where it has arrived; `read` the next piece, empty at the end.
+
+        `read` may be cancelled and called again.
+        """
+        self._at_hand = at_hand
         self._read = read
         self._limit = limit
         self._held: list[bytes] = []
         self._size = 0
+        self._whole: bytes | None = None
         # An earlier stream may still be on its way out of `read` when the next one begins.
         self._reading = asyncio.Lock()
 
@@ -20,6 +27,17 @@ class HeldBody:
     def replayable(self) -> bool:
         """Whether `stream` can still begin at the first byte."""
         return self._size <= self._limit
+
+    def at_hand(self) -> bytes | None:
+        """The whole body, where it had arrived before anybody asked for it."""
+        if self._whole is None and not self._size:
+            self._whole = self._at_hand()
+            self._size = len(self._whole or b"")
+        return self._whole
+
+    def trailers(self) -> Headers:
+        """The trailer section; aiohttp's server does not hand it on."""
+        return ()
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body from its beginning: what is held, then what is still to come."""

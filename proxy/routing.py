@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from proxy.errors import BadRequest, NoRoute
-from proxy.model import Route
+from proxy.model import Header, Route
 
 _ABSOLUTE = re.compile(r"https?://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+
+
+_AFTER_ORIGIN = (b"/", b"?", b"#", b"")
 
 
 class Target(NamedTuple):
@@ -60,3 +63,35 @@ class RouteTable:
                 target = route.upstream.path + rest
                 return route, target if target.startswith("/") else "/" + target
         raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
+
+    def localised(self, headers: list[Header], route: Route, *, host: bytes) -> list[Header]:
+        """`headers` with a `Location` on the origin of `route` as the caller, who knows the proxy as `host`, sees it."""
+        return [
+            (name, self._local(value, route, host)) if name.lower() == b"location" else (name, value)
+            for name, value in headers
+        ]
+
+    def _local(self, location: bytes, route: Route, host: bytes) -> bytes:
+        origin = route.upstream.origin.encode()
+        if location.startswith(b"/") and not location.startswith(b"//"):
+            path, prefix = location, b""
+        elif (
+            location[: len(origin)].lower() == origin.lower()
+            and location[len(origin) : len(origin) + 1] in _AFTER_ORIGIN
+        ):
+            path, prefix = location[len(origin) :], b"http://" + host
+        else:
+            return location
+        local = self._local_path(path.decode("latin-1"), route)
+        return location if local is None else prefix + local.encode("latin-1")
+
+    def _local_path(self, path: str, route: Route) -> str | None:
+        """The local path that leads to `path` on the origin of `route`; the most exact one, None where there is none."""
+        found: tuple[int, str] | None = None
+        for candidate in self.routes:
+            base = candidate.upstream.path
+            rest = path[len(base) :]
+            reaches = candidate.upstream.origin == route.upstream.origin and path.startswith(base)
+            if reaches and rest[:1] in ("/", "?", "#", "") and (found is None or len(base) > found[0]):
+                found = len(base), candidate.path + rest
+        return None if found is None else found[1] or "/"

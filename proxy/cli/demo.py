@@ -28,7 +28,7 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     # A sandbox is for people: it speaks to them even where its output is not a terminal.
     loaded = load({"log_format": "text", **flags}, config)
     start_logging(loaded)
-    asyncio.run(_demo(serve_options(loaded.settings)))
+    asyncio.run(_demo(serve_options(loaded.settings, loaded.outbound)))
     return 0
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     loaded = load(flags, config)
     log_format = start_logging(loaded)
-    asyncio.run(_serve(serve_options(loaded.settings), log_format))
+    asyncio.run(_serve(serve_options(loaded.settings, loaded.outbound), log_format))
     return 0
 
 

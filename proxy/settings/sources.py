@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import tomllib
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
 from proxy.errors import SettingsError
+from proxy.model import OutboundProxies, OutboundProxy
+from proxy.outbound import parse_proxy
 from proxy.settings.options import refuse_contradictions
 from proxy.settings.schema import PREFIX, Leaf, RouteSettings, Settings, leaves
 
@@ -34,6 +37,7 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
+    outbound: OutboundProxies
 
     def value(self, leaf: Leaf) -> Any:
         value: Any = self.settings
@@ -79,7 +83,7 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
     except ValidationError as error:
         raise _as_sentence(error, origins) from None
     refuse_contradictions(settings)
-    return Loaded(settings, origins, tuple(warnings))
+    return Loaded(settings, origins, tuple(warnings), _outbound_proxies())
 
 
 def _read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
@@ -103,6 +107,21 @@ def _variable(name: str) -> tuple[str, str] | None:
 
 def _sections(known: Mapping[str, Leaf]) -> set[str]:
     return {leaf.path[0] for leaf in known.values() if len(leaf.path) > 1}
+
+
+def _outbound_proxies() -> OutboundProxies:
+    """What HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say, in either case."""
+    given = urllib.request.getproxies_environment()
+
+    def proxy_for(scheme: str) -> OutboundProxy | None:
+        url = given.get(scheme) or given.get("all")
+        try:
+            return parse_proxy(url) if url else None
+        except ValueError as error:
+            variable = f"{scheme.upper()}_PROXY" if given.get(scheme) else "ALL_PROXY"
+            raise SettingsError(f"{variable}: {error}", hint=f"Mend or unset {variable}.") from None
+
+    return OutboundProxies(proxy_for("http"), proxy_for("https"), given.get("no", ""))
 
 
 def _shipped_defaults() -> Path:

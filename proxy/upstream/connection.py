@@ -1,0 +1,329 @@
+"""One HTTP/1.1 connection to an upstream: one request at a time, its answer as it arrives."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+
+from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimeout
+from proxy.model import Header
+from proxy.upstream.framing import (
+    MAX_HEAD,
+    ChunkedDecoder,
+    Delimiter,
+    FramingError,
+    Head,
+    content_of,
+    parse_head,
+)
+
+HIGH_WATER = 256 * 1024
+"""Bytes that may wait for a slow caller before the upstream is made to wait."""
+LOW_WATER = HIGH_WATER // 4
+
+_SWITCHING_PROTOCOLS = 101
+_FIRST_FINAL_STATUS = 200
+_BEGINNING = b"HTTP/1."
+
+
+class Disconnected(Exception):
+    """The connection ended before the answer's head. `answered`: some of the answer had come."""
+
+    def __init__(self, *, answered: bool) -> None:
+        super().__init__()
+        self.answered = answered
+
+
+class _Phase(Enum):
+    IDLE = auto()
+    HEAD = auto()
+    CONTENT = auto()
+    ENDED = auto()
+
+
+class Connection(asyncio.Protocol):
+    """A protocol that reads what `framing` decides. `deadline` is the loop's time at which it is given up."""
+
+    def __init__(self, *, on_lost: Callable[["Connection"], None], idle_timeout: float) -> None:
+        self.deadline = math.inf
+        self.idle_since = 0.0
+        self.trailers: list[Header] = []
+        self._loop = asyncio.get_running_loop()
+        self._on_lost = on_lost
+        self._idle_timeout = idle_timeout
+        self._transport: asyncio.Transport
+        self._phase = _Phase.IDLE
+        self._lost = False
+        self._reusable = True
+        self._write_paused: asyncio.Future[None] | None = None
+        self._read_paused = False
+        self._buffer = b""
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._head: Head | None = None
+        self._error: ProxyError | Disconnected | None = None
+
+    # What the exchange does.
+
+    def begin(self, method: str, data: bytes, *, upgrade: bool, inform: Callable[[Head], None]) -> None:
+        """Send the beginning of a request; `inform` is called with the head of every 1xx answer."""
+        self._phase = _Phase.HEAD
+        self._method = method
+        self._upgrade = upgrade
+        self._inform = inform
+        self._head = self._error = None
+        self.trailers = []
+        self._transport.write(data)
+
+    async def head(self) -> Head:
+        """The head of the final answer; raises Disconnected or a ProxyError."""
+        while self._head is None:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        return self._head
+
+    @property
+    def ended(self) -> bool:
+        """The answer is whole and all of it has been taken."""
+        return self._phase is _Phase.ENDED and not self._chunks
+
+    def take(self) -> bytes:
+        """The content that is at hand, empty where there is none."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._waiting_bytes = 0
+        if self._read_paused:
+            self._read_paused = False
+            if not self._lost:
+                self._transport.resume_reading()
+            self.deadline = self._loop.time() + self._idle_timeout
+        return data
+
+    async def read(self) -> bytes:
+        """The next content, empty at its end; raises UpstreamBroken or UpstreamTimeout where it breaks off."""
+        while not self._chunks:
+            if self._phase is _Phase.ENDED:
+                return b""
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        return self.take()
+
+    def write(self, data: bytes) -> None:
+        """Send more of the request."""
+        if not self._lost:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken what was written; it must take some within the idle timeout."""
+        if self._write_paused is None or self._lost:
+            return
+        awaiting_head = self._phase is _Phase.HEAD
+        if awaiting_head:
+            self.deadline = self._loop.time() + self._idle_timeout
+        await self._write_paused
+        if awaiting_head:
+            self.deadline = math.inf
+
+    def write_eof(self) -> None:
+        """Nothing more will be written (of a tunnel)."""
+        if not self._lost and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def expect_head_by(self, deadline: float) -> None:
+        """The request is out: give up where no answer has begun by then."""
+        if self._phase is _Phase.HEAD:
+            self.deadline = deadline
+
+    def fail(self, error: ProxyError | Disconnected) -> None:
+        """Give up the exchange, for whoever waits for it; the connection is of no use any more."""
+        if self._error is None and self._phase in (_Phase.HEAD, _Phase.CONTENT):
+            self._error = error
+            self._wake()
+        self.abort()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        what = "begin its answer" if self._phase is _Phase.HEAD else "go on"
+        self.fail(UpstreamTimeout(f"the upstream did not {what} in time"))
+
+    def finish(self, *, sent: bool) -> bool:
+        """End the exchange; whether the connection can carry another. `sent`: all of the request went out."""
+        self.deadline = math.inf
+        if self.ended and sent and self._reusable and not self._lost and not self._transport.is_closing():
+            self._phase = _Phase.IDLE
+            return True
+        self.abort()
+        return False
+
+    def abort(self) -> None:
+        self._reusable = False
+        self.deadline = math.inf
+        if not self._lost:
+            self._transport.abort()
+
+    @property
+    def usable(self) -> bool:
+        """Whether an idle connection can still be written to."""
+        return not self._lost and not self._transport.is_closing()
+
+    def fileno(self) -> int:
+        """The socket's descriptor, -1 where it is closed."""
+        sock = self._transport.get_extra_info("socket")
+        return -1 if sock is None else int(sock.fileno())
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream protocol gets no other
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self.resume_writing()
+        if self._phase is _Phase.HEAD:
+            self.fail(Disconnected(answered=bool(self._buffer)))
+        elif self._phase is _Phase.CONTENT:
+            if self._delimiter is Delimiter.CLOSE and exc is None:
+                self._end()
+            else:
+                self.fail(UpstreamBroken("the upstream broke off its answer"))
+        self._on_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase is _Phase.CONTENT:
+            self._receive_content(data)
+        elif self._phase is _Phase.HEAD:
+            self._buffer = self._buffer + data if self._buffer else data
+            try:
+                self._receive_head()
+            except FramingError as error:
+                self.fail(UpstreamBroken(f"the upstream's answer is not to be trusted: {error}"))
+        else:
+            # Nobody asked for this: it must not be taken for the answer to the next request.
+            self.abort()
+
+    def eof_received(self) -> bool:
+        if self._phase is _Phase.CONTENT and self._upgrade:
+            # The other direction of a tunnel stays open.
+            self._end()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self._write_paused = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._write_paused is not None:
+            if not self._write_paused.done():
+                self._write_paused.set_result(None)
+            self._write_paused = None
+
+    # How an answer is read.
+
+    def _receive_head(self) -> None:
+        while True:
+            buffer = self._buffer
+            end = buffer.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
+            if end < 4:
+                if len(buffer) >= MAX_HEAD:
+                    raise FramingError("its head is too large")
+                if not buffer.startswith(_BEGINNING[: len(buffer)]):
+                    raise FramingError("it does not begin like HTTP/1.1")
+                return
+            whole = end == len(buffer)
+            head = parse_head(buffer if whole else buffer[:end])
+            self._buffer = b"" if whole else buffer[end:]
+            if head.status >= _FIRST_FINAL_STATUS or head.status == _SWITCHING_PROTOCOLS:
+                break
+            self._inform(head)
+            if whole:
+                return
+        self._begin_content(head)
+
+    def _begin_content(self, head: Head) -> None:
+        rest, self._buffer = self._buffer, b""
+        if head.status == _SWITCHING_PROTOCOLS:
+            if not self._upgrade:
+                raise FramingError("it switches protocols unasked")
+            self._delimiter: int | Delimiter = Delimiter.CLOSE
+            self._reusable = False
+        else:
+            self._upgrade = False
+            self._delimiter, alive = content_of(self._method, head)
+            self._reusable = self._reusable and alive
+        self._head = head
+        self._phase = _Phase.CONTENT
+        if self._delimiter is Delimiter.CHUNKED:
+            self._decoder = ChunkedDecoder()
+        if isinstance(self._delimiter, int):
+            self._left = self._delimiter
+            if self._left == 0:
+                self._end()
+        if rest:
+            self._receive_content(rest)
+        if self._phase is _Phase.CONTENT and head.status != _SWITCHING_PROTOCOLS and not self._read_paused:
+            self.deadline = self._loop.time() + self._idle_timeout
+        self._wake()
+
+    def _receive_content(self, data: bytes) -> None:
+        delimiter = self._delimiter
+        if delimiter is Delimiter.CLOSE:
+            self._push(data)
+        elif delimiter is Delimiter.CHUNKED:
+            decoder = self._decoder
+            try:
+                for piece in decoder.feed(data):
+                    self._push(piece)
+            except FramingError as error:
+                self.fail(UpstreamBroken(f"the upstream's answer is not to be trusted: {error}"))
+                return
+            if decoder.done:
+                self.trailers = decoder.trailers
+                self._reusable = self._reusable and not decoder.rest
+                self._end()
+        else:
+            surplus = len(data) - self._left
+            if surplus > 0:
+                self._reusable = False
+                data = data[: self._left]
+            self._left -= len(data)
+            if data:
+                self._push(data)
+            if self._left == 0:
+                self._end()
+
+    def _push(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > HIGH_WATER and not self._read_paused and not self._lost:
+            self._read_paused = True
+            self._transport.pause_reading()
+            self.deadline = math.inf
+        elif not self._read_paused and not self._upgrade:
+            self.deadline = self._loop.time() + self._idle_timeout
+        self._wake()
+
+    def _end(self) -> None:
+        self._phase = _Phase.ENDED
+        self.deadline = math.inf
+        self._wake()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

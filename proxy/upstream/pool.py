@@ -1,0 +1,64 @@
+"""Idle connections by origin, the one used last first."""
+
+import asyncio
+import select
+
+from proxy.upstream.connection import Connection
+
+MAX_IDLE = 30.0
+"""Seconds; shorter than what the load balancers of AWS grant."""
+
+
+class Pool:
+    """Keeps connections between two requests."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, list[Connection]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def take(self, origin: str, *, certain: bool) -> Connection | None:
+        """An idle connection to `origin`. `certain` looks whether the upstream has closed it a moment ago.
+
+        The event loop hears of that late; a request that must not be sent twice cannot afford to.
+        """
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if not connection.usable:
+                continue
+            if certain and _has_input(connection.fileno()):
+                connection.abort()
+                continue
+            return connection
+        return None
+
+    def put(self, origin: str, connection: Connection) -> None:
+        connection.idle_since = self._loop.time()
+        self._idle.setdefault(origin, []).append(connection)
+
+    def discard(self, origin: str, connection: Connection) -> None:
+        """Forget a connection that was lost."""
+        idle = self._idle.get(origin)
+        if idle and connection in idle:
+            idle.remove(connection)
+
+    def prune(self, now: float) -> None:
+        """Close what nobody has used for a while."""
+        for idle in self._idle.values():
+            while idle and now - idle[0].idle_since > MAX_IDLE:
+                idle.pop(0).abort()
+
+    def close(self) -> None:
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.abort()
+        self._idle.clear()
+
+
+def _has_input(descriptor: int) -> bool:
+    """Whether an idle socket has something to read: its end, or what nobody asked for."""
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,242 @@
+"""Requests on pooled connections: which connection, what is sent when, what is tried again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from proxy.errors import BadRequest, ProxyError, UpstreamBroken
+from proxy.model import Header, Headers, Timeouts, Upstream
+from proxy.upstream.connect import Connector
+from proxy.upstream.connection import Connection, Disconnected
+from proxy.upstream.framing import Head, chunk, last_chunk, request_head
+from proxy.upstream.pool import Pool
+
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+"""RFC 9110 section 9.2.2: sending these twice does what sending them once does."""
+_CHUNKED = (b"Transfer-Encoding", b"chunked")
+_TICK = 1.0
+"""Seconds between two looks at the deadlines, at most."""
+
+
+class RequestBody(Protocol):
+    """The content of a request."""
+
+    @property
+    def replayable(self) -> bool:
+        """Whether `stream` can begin at the first byte."""
+
+    def at_hand(self) -> bytes | None:
+        """The whole content, where all of it has arrived."""
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The content from its beginning."""
+
+    def trailers(self) -> Headers:
+        """The trailer section, known at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request as it goes out: `headers` are complete but for chunked framing, `target` is sent as it stands.
+
+    `body` is None where there is none; `chunked` where no Content-Length among `headers` says how long it is.
+    `inform` hears of every 1xx answer but 101, which ends the exchange of a request with `upgrade`.
+    """
+
+    method: str
+    upstream: Upstream
+    target: str
+    headers: list[Header]
+    inform: Callable[[Head], None]
+    body: RequestBody | None = None
+    chunked: bool = False
+    upgrade: bool = False
+
+
+class UpstreamAnswer(Protocol):
+    """An answer whose head has arrived. What breaks off raises UpstreamError."""
+
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def ended(self) -> bool:
+        """All of the content has been taken."""
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer section, once `ended`."""
+
+    def take(self) -> bytes:
+        """The content that is at hand, perhaps none."""
+
+    async def read(self) -> bytes:
+        """The next content, empty at its end."""
+
+    def write(self, data: bytes) -> None:
+        """Send into a tunnel (after 101)."""
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken what was written."""
+
+    def write_eof(self) -> None:
+        """End the tunnel's direction towards the upstream."""
+
+    def close(self) -> None:
+        """Let go: the connection is kept where the answer was read to its end, else dropped."""
+
+
+class Transport(Protocol):
+    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+        """The answer's head; raises UpstreamUnreachable, UpstreamBroken, UpstreamTimeout."""
+
+    async def close(self) -> None: ...
+
+
+class PooledTransport:
+    """The transport over kept-alive connections."""
+
+    def __init__(self, timeouts: Timeouts, connector: Connector) -> None:
+        self._timeouts = timeouts
+        self._connector = connector
+        self._loop = asyncio.get_running_loop()
+        self._pool = Pool()
+        self._active: set[Connection] = set()
+        self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
+        self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
+
+    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+        idempotent = request.method in _IDEMPOTENT
+        while True:
+            connection = self._pool.take(request.upstream.origin, certain=not idempotent)
+            reused = connection is not None
+            if connection is None:
+                connection = await self._connect(request.upstream)
+            try:
+                return await self._exchange(connection, request)
+            except Disconnected as error:
+                restartable = request.body is None or request.body.replayable
+                if not (reused and idempotent and restartable and not error.answered):
+                    raise UpstreamBroken("the upstream closed the connection without an answer") from None
+
+    async def close(self) -> None:
+        self._ticker.cancel()
+        self._pool.close()
+        for connection in tuple(self._active):
+            connection.abort()
+
+    async def _connect(self, upstream: Upstream) -> Connection:
+        on_lost = partial(self._pool.discard, upstream.origin)
+        new = partial(Connection, on_lost=on_lost, idle_timeout=self._timeouts.idle)
+        return await self._connector.connect(upstream, new)
+
+    async def _exchange(self, connection: Connection, request: UpstreamRequest) -> "_Answer":
+        body = request.body
+        whole = b"" if body is None else body.at_hand()
+        extra = (_CHUNKED,) if request.chunked else ()
+        data = request_head(request.method, request.target, request.headers, *extra)
+        if whole and body is not None:
+            data += chunk(whole) + last_chunk(body.trailers()) if request.chunked else whole
+        elif whole is not None and request.chunked and body is not None:
+            data += last_chunk(body.trailers())
+        self._active.add(connection)
+        upload: asyncio.Task[None] | None = None
+        try:
+            connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
+            if body is not None and whole is None:
+                upload = self._loop.create_task(self._upload(connection, body, chunked=request.chunked))
+            else:
+                connection.expect_head_by(self._loop.time() + self._timeouts.headers)
+            head = await connection.head()
+        except BaseException:
+            self._active.discard(connection)
+            connection.abort()
+            if upload is not None:
+                upload.cancel()
+            raise
+        return _Answer(self, request.upstream.origin, connection, head, upload)
+
+    async def _upload(self, connection: Connection, body: RequestBody, *, chunked: bool) -> None:
+        try:
+            async for data in body.stream():
+                connection.write(chunk(data) if chunked else data)
+                await connection.drain()
+            if chunked:
+                connection.write(last_chunk(body.trailers()))
+            connection.expect_head_by(self._loop.time() + self._timeouts.headers)
+        except ProxyError as error:
+            connection.fail(error)
+        except Exception as error:
+            # Only the caller's side raises here; the upstream's is heard of through the connection.
+            connection.fail(BadRequest(f"the request's content broke off ({type(error).__name__})"))
+
+    def release(self, origin: str, connection: Connection, *, sent: bool) -> None:
+        """Take a connection back after its exchange."""
+        self._active.discard(connection)
+        if connection.finish(sent=sent):
+            self._pool.put(origin, connection)
+
+    def _look_at_deadlines(self) -> None:
+        now = self._loop.time()
+        for connection in [connection for connection in self._active if connection.deadline <= now]:
+            connection.expire()
+        self._pool.prune(now)
+        self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
+
+
+class _Answer:
+    """The `UpstreamAnswer` of a connection."""
+
+    __slots__ = (
+        "_connection",
+        "_open",
+        "_origin",
+        "_transport",
+        "_upload",
+        "drain",
+        "head",
+        "read",
+        "take",
+        "write",
+        "write_eof",
+    )
+
+    def __init__(
+        self,
+        transport: PooledTransport,
+        origin: str,
+        connection: Connection,
+        head: Head,
+        upload: asyncio.Task[None] | None,
+    ) -> None:
+        self.head = head
+        self.take = connection.take
+        self.read = connection.read
+        self.write = connection.write
+        self.drain = connection.drain
+        self.write_eof = connection.write_eof
+        self._transport = transport
+        self._origin = origin
+        self._connection = connection
+        self._upload = upload
+        self._open = True
+
+    @property
+    def ended(self) -> bool:
+        return self._connection.ended
+
+    @property
+    def trailers(self) -> Headers:
+        return self._connection.trailers
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        upload = self._upload
+        sent = upload is None or (upload.done() and not upload.cancelled())
+        if upload is not None and not sent:
+            upload.cancel()
+        self._transport.release(self._origin, self._connection, sent=sent)
