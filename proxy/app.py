@@ -85,11 +85,11 @@ class App:
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         if not (drained.done() and drained.result()):
-            log.warning("%d requests were cut off", self._server.in_flight)
+            log.warning("requests cut off: %d", self._server.in_flight)
         drained.cancel()
         self._renewal.cancel()
         await asyncio.gather(drained, hurried, self._renewal, return_exceptions=True)
-        await self._server.shutdown(0)
+        await self._server.cut_off()
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()

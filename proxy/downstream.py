@@ -310,7 +310,7 @@ class Server(web.Server):
             **options,
         )
         self._handle = handle
-        self._in_flight = 0
+        self._callers: set[Caller] = set()
         self._draining = False
         self._empty = asyncio.Event()
 
@@ -320,7 +320,7 @@ class Server(web.Server):
     @property
     def in_flight(self) -> int:
         """Requests that are being answered."""
-        return self._in_flight
+        return len(self._callers)
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109
         """Close idle connections and let every request come to its end; False where `timeout` s were not enough."""
@@ -328,7 +328,7 @@ class Server(web.Server):
         for connection in self.connections:
             if isinstance(connection, _Connection) and connection.idle:
                 connection.force_close()
-        if self._in_flight == 0:
+        if not self._callers:
             return True
         try:
             async with asyncio.timeout(timeout):
@@ -337,13 +337,20 @@ class Server(web.Server):
             return False
         return True
 
+    async def cut_off(self) -> None:
+        """Break the connections of the requests that are still being answered, and close all others."""
+        for caller in tuple(self._callers):
+            caller.abort()
+        # Not 0, which aiohttp takes for "without end".
+        await self.shutdown(0.1)
+
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         caller = Caller(request, closing=self._draining)
-        self._in_flight += 1
+        self._callers.add(caller)
         try:
             await self._handle(caller)
         finally:
-            self._in_flight -= 1
-            if self._draining and self._in_flight == 0:
+            self._callers.discard(caller)
+            if self._draining and not self._callers:
                 self._empty.set()
         return _DONE[caller.keep_alive and not self._draining]

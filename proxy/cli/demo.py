@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from proxy.app import App
 from proxy.banner import banner, curl
-from proxy.cli.serve import start_logging, until_signalled
+from proxy.cli.serve import catch_signals, start_logging
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
@@ -40,13 +40,14 @@ async def _demo(options: ServeOptions) -> None:
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed) as app:
+            stop = catch_signals(app)
             print(banner(app.urls, sandboxed.profile, app.routes.routes))
             print(
                 "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
             )
             job = next(iter(embedded_api.data.job))
             print("\n".join(commands(app.urls[0], job)) + "\n", flush=True)
-            await until_signalled(app)
+            await stop.wait()
 
 
 def sandboxed_options(

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,15 +33,19 @@ def start_logging(loaded: Loaded) -> str:
 
 async def _serve(options: ServeOptions, log_format: str) -> None:
     async with App(options) as app:
+        stop = catch_signals(app)
         if log_format == "text":
             print(banner(app.urls, options.profile, app.routes.routes), flush=True)
         else:
             log.info("listening", extra={"fields": {"urls": app.urls, "username": options.profile.username}})
-        await until_signalled(app)
+        await stop.wait()
 
 
-async def until_signalled(app: App) -> None:
-    """Wait for SIGTERM or SIGINT; from then on, a second one ends the draining at once."""
+def catch_signals(app: App) -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; from then on, a second signal ends the draining at once.
+
+    To be called before anybody hears that the proxy listens: who waits for that may signal the next moment.
+    """
     stop = asyncio.Event()
 
     def signalled(name: str) -> None:
@@ -55,5 +58,4 @@ async def until_signalled(app: App) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled, number.name)
-    await stop.wait()
-    sys.stdout.flush()
+    return stop

@@ -75,6 +75,7 @@ def test_settings_table() -> None:
         wrong = [row for row in found if row not in expected]
         missing = [row for row in expected if row not in found]
         pytest.fail(
-            f"README.md differs from the settings.\nwrong: {wrong}\nmissing: {missing}\nPaste this:\n\n{as_markdown(expected)}",
+            f"README.md differs from the settings.\nwrong: {wrong}\nmissing: {missing}\n"
+            f"Paste this:\n\n{as_markdown(expected)}",
             pytrace=False,
         )

@@ -148,6 +148,12 @@ def test_every_settled_name_is_there() -> None:
     assert set(LEAVES) >= NEVER_MISSING
 
 
+def test_tables_know_every_setting() -> None:
+    """A new setting gets a row in the tables of this file: its default, and samples that show its precedence."""
+    assert set(LEAVES) - CONTRACT.keys() - CONTRACT_UNSET == set()
+    assert set(LEAVES) - SAMPLES.keys() == {"routes"}
+
+
 @pytest.mark.parametrize("name", [name for name in CONTRACT if name in LEAVES])
 def test_default(name: str) -> None:
     """What is in force when nobody has set anything is what the contract says."""
@@ -643,7 +649,7 @@ def by_file(name: str, written: str, but: str = "", id: str | None = None) -> Un
 UNUSABLE = [
     *(by_variable("listen", text, f"{text!r}") for text in (
         "8080", "localhost", "localhost:", ":8080", "localhost:65536", "localhost:-1", "localhost:http", "::1:8080",
-        "[::1]", "[::1:8080", "::1]:8080", "[localhost]:8080", "unix:relative", "unix:", "localhost:８０",
+        "[::1]", "[::1:8080", "::1]:8080", "[localhost]:8080", "unix:relative", "unix:", "localhost:\uff18\uff10",
     )),
     by_variable("listen", "127.0.0.1:1,,127.0.0.1:2", "''"),
     by_variable("listen", '["127.0.0.1:1"', "JSON"),
@@ -675,7 +681,9 @@ UNUSABLE = [
     by_variable("upstreams.rest", f"me:{CANARY}@a.test", "password"),
     by_variable("upstreams.rest", f"ftp://me:{CANARY}@a.test", "password"),
     by_variable("upstreams.rest", f"https://me:{CANARY}@a.test?q", "password"),
-    *(by_variable("api_key", text, "header") for text in (f"{CANARY}\nX: y", f" {CANARY}", f"{CANARY}\t", f"{CANARY}é")),
+    *(by_variable("api_key", text, "header") for text in (
+        f"{CANARY}\nX: y", f" {CANARY}", f"{CANARY}\t", f"{CANARY}é", f"{CANARY}\x7f"
+    )),
     by_variable("personal_access_token", f"{CANARY}\r", "header"),
     by_file("api_key", f'"{CANARY}\\nX: y"', "header", id="key with a newline in a file"),
     by_file("password", "12345", "string", id="number for password"),
@@ -715,7 +723,7 @@ UNUSABLE = [
     Unusable("unclosed text", "config file ul-proxy.toml is not valid TOML", file=f'password = "{CANARY}\n'),
     Unusable("second value", "config file ul-proxy.toml is not valid TOML", file=f'a = "1" {CANARY}\n'),
     Unusable("no value", "config file ul-proxy.toml is not valid TOML", file=f'password "{CANARY}"\n'),
-    Unusable("not UTF-8", "config file ul-proxy.toml is not valid TOML", file=f'password = "{CANARY}\xff"'.encode("l1")),
+    Unusable("not UTF-8", "config file ul-proxy.toml is not valid TOML", file=f'a = "{CANARY}\xff"'.encode("latin-1")),
     Unusable("no such config", "config file no.toml cannot be read: No such file", config="no.toml"),
     Unusable("no such user", "config file ~nobody-of-this-name/c ", config="~nobody-of-this-name/c"),
     Unusable("config a folder", "config file / cannot be read: Is a directory", {"UL_PROXY_CONFIG": "/"}),
@@ -723,7 +731,7 @@ UNUSABLE = [
              {"UL_PROXY_PASSWORD_FILE": "~nobody-of-this-name/c"}),
     Unusable("NUL in a secret's path", "password_file: ", file='password_file = "a\\u0000b"'),
     Unusable("number for a secret's path", "password_file: 5 cannot be read", file="password_file = 5"),
-    Unusable("region without pool", "cognito.user_pool_id ", {"UL_PROXY_COGNITO__REGION": "us-east-1"}, but="us-east-1"),
+    Unusable("region without pool", "cognito.user_pool_id ", {"UL_PROXY_COGNITO__REGION": "eu-west-2"}, but="eu-west"),
     Unusable("pool without region", "cognito.user_pool_id ", flags={"cognito.user_pool_id": "us-east-1_A"}),
     *(
         Unusable(f"open to {where}", f"listen: {where}:80 is not loopback", flags={"listen": [f"{where}:80"]})
