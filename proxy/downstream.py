@@ -89,7 +89,10 @@ class Caller:
 
     async def read(self) -> bytes:
         """The next piece of the request's content, empty at its end. May be cancelled and called again."""
-        chunk = await self._request.content.readany()
+        try:
+            chunk = await self._request.content.readany()
+        except web.RequestPayloadError:
+            raise BadRequest("the request's content is malformed", hint="Check its chunks or length.") from None
         self.received += len(chunk)
         return chunk
 
@@ -132,7 +135,7 @@ class Caller:
 
     async def drain(self) -> None:
         """Wait where the caller reads slower than the upstream sends."""
-        await self._request.writer.drain()  # type: ignore[attr-defined]  # its abstract class lacks it
+        await self._request.writer.drain()
 
     def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
         """Send the last of the content and the end of the answer."""
@@ -167,7 +170,7 @@ class Caller:
     def open_tunnel(self) -> None:
         """From here on `read_tunnel` has what the caller sends, as it is."""
         self._tunnel = _Tunnel(self._transport)
-        self._request.protocol.set_parser(self._tunnel)
+        self._request.protocol.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
 
     async def read_tunnel(self) -> bytes:
         """The next bytes, empty when the caller will send no more."""
@@ -208,10 +211,7 @@ def _head(status: int, reason: bytes, headers: Iterable[Header]) -> bytes:
 
 
 def _has_length(headers: Iterable[Header]) -> bool:
-    for name, _ in headers:
-        if len(name) == 14 and name.lower() == b"content-length":  # noqa: PLR2004
-            return True
-    return False
+    return any(name.lower() == b"content-length" for name, _ in headers)
 
 
 class _Tunnel:

@@ -120,7 +120,56 @@ class Forwarder:
         finally:
             answer.close()
 
-    async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:
+    async def _relay(self, answer: UpstreamAnswer, prefix: bytes, exchange: "_Exchange", route: Route) -> None:
+        caller, head = exchange.caller, answer.head
+        lines = headers.to_caller(head.headers)
+        if HTTPStatus.MULTIPLE_CHOICES <= head.status < HTTPStatus.BAD_REQUEST or head.status == HTTPStatus.CREATED:
+            lines = self._routes.localised(lines, route, host=exchange.host)
+        caller.begin(head.status, head.reason, lines)
+        data = prefix + answer.take()
+        while not answer.ended:
+            caller.write(data)
+            await caller.drain()
+            data = await answer.read()
+        caller.finish(data, headers.trailers(answer.trailers))
+
+    async def _credential(self, route: Route) -> tuple[Token | None, Header | None]:
+        """The field line that the route adds, and the token in it where it is one that can be renewed."""
+        auth = headers.effective_auth(route, self._profile)
+        if auth is Auth.NONE:
+            return None, None
+        if not headers.needs_token(auth):
+            return None, headers.credential(route, auth, headers.static_secret(auth, self._profile))
+        token = await self._keeper.get(self._profile.name)
+        return token, headers.credential(route, auth, token.id_token.get_secret_value())
+
+    def _refuse(self, exchange: "_Exchange", error: ProxyError) -> None:
+        exchange.source = error.source
+        exchange.code = error.code
+        if exchange.caller.status:
+            # The head is out: only a broken connection can tell the caller now.
+            exchange.caller.abort()
+            return
+        graphql = exchange.route is not None and exchange.route.auth is Auth.GRAPHQL
+        exchange.caller.answer(error_answer(error, graphql=graphql))
+
+
+class _Exchange:
+    """What has been learned of one request on its way."""
+
+    __slots__ = ("caller", "code", "host", "path", "route", "source")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.path = "-"
+        """Without the query, which may hold a secret of the caller's."""
+        self.host = b""
+        self.route: Route | None = None
+        self.source = Source.PROXY
+        self.code = ""
+
+
+async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:
     """Carry bytes both ways until both ends have closed their direction."""
     caller.begin(answer.head.status, answer.head.reason, headers.switching(answer.head.headers))
     caller.write(b"")

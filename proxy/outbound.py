@@ -1,7 +1,7 @@
 """Which outbound proxy a connection goes through, by the conventions of HTTPS_PROXY and NO_PROXY."""
 
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 from pydantic import SecretStr
 

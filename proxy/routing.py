@@ -65,7 +65,7 @@ class RouteTable:
         raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
 
     def localised(self, headers: list[Header], route: Route, *, host: bytes) -> list[Header]:
-        """`headers` with a `Location` on the origin of `route` as the caller, who knows the proxy as `host`, sees it."""
+        """`headers`, with a `Location` on the origin of `route` made local to a caller who named `host`."""
         return [
             (name, self._local(value, route, host)) if name.lower() == b"location" else (name, value)
             for name, value in headers
@@ -86,7 +86,7 @@ class RouteTable:
         return location if local is None else prefix + local.encode("latin-1")
 
     def _local_path(self, path: str, route: Route) -> str | None:
-        """The local path that leads to `path` on the origin of `route`; the most exact one, None where there is none."""
+        """The most exact local path that leads to `path` on the origin of `route`, None where there is none."""
         found: tuple[int, str] | None = None
         for candidate in self.routes:
             base = candidate.upstream.path

@@ -59,6 +59,7 @@ def sandboxed_options(
         graphql=api_url + api.GRAPHQL,
         flights_cdn=api_url + api.FLIGHTS_CDN,
         library_cdn=api_url + api.LIBRARY_CDN,
+        ca_file=None,
     )
     profile = Profile(
         name=options.profile.name,

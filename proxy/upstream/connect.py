@@ -104,18 +104,22 @@ async def _open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstre
 def _translated(error: OSError | EOFError) -> UpstreamError:
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("no connection to the upstream in time", proxy_status="connection_timeout")
-    if isinstance(error, EOFError):
-        return UpstreamUnreachable("the outbound proxy broke off", hint="Check HTTPS_PROXY.")
-    if isinstance(error, socket.gaierror):
-        return UpstreamUnreachable("the upstream's name cannot be resolved", proxy_status="dns_error")
     if isinstance(error, ssl.SSLCertVerificationError):
         return UpstreamUnreachable(
             f"the upstream's certificate cannot be verified: {error.verify_message}",
             hint="Set upstreams.ca_file where the upstream has a certificate of your own authority.",
             proxy_status="tls_certificate_error",
         )
-    if isinstance(error, ssl.SSLError):
-        return UpstreamUnreachable("TLS with the upstream failed", proxy_status="tls_protocol_error")
-    if isinstance(error, ConnectionRefusedError):
-        return UpstreamUnreachable("the upstream refuses connections", proxy_status="connection_refused")
-    return UpstreamUnreachable(f"no connection to the upstream ({error.strerror or type(error).__name__})")
+    for kind, detail, error_type in _FAILURES:
+        if isinstance(error, kind):
+            return UpstreamUnreachable(detail, proxy_status=error_type)
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return UpstreamUnreachable(f"no connection to the upstream ({reason})")
+
+
+_FAILURES = (
+    (EOFError, "the outbound proxy broke off", "connection_terminated"),
+    (socket.gaierror, "the upstream's name cannot be resolved", "dns_error"),
+    (ssl.SSLError, "TLS with the upstream failed", "tls_protocol_error"),
+    (ConnectionRefusedError, "the upstream refuses connections", "connection_refused"),
+)

@@ -5,9 +5,9 @@ import math
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimeout
-from proxy.model import Header
 from proxy.upstream.framing import (
     MAX_HEAD,
     ChunkedDecoder,
@@ -17,6 +17,9 @@ from proxy.upstream.framing import (
     content_of,
     parse_head,
 )
+
+if TYPE_CHECKING:
+    from proxy.model import Headers
 
 HIGH_WATER = 256 * 1024
 """Bytes that may wait for a slow caller before the upstream is made to wait."""
@@ -48,7 +51,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, *, on_lost: Callable[["Connection"], None], idle_timeout: float) -> None:
         self.deadline = math.inf
         self.idle_since = 0.0
-        self.trailers: list[Header] = []
+        self.trailers: Headers = ()
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
         self._idle_timeout = idle_timeout
@@ -74,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._upgrade = upgrade
         self._inform = inform
         self._head = self._error = None
-        self.trailers = []
+        self.trailers = ()
         self._transport.write(data)
 
     async def head(self) -> Head:
@@ -231,13 +234,14 @@ class Connection(asyncio.Protocol):
     def _receive_head(self) -> None:
         while True:
             buffer = self._buffer
-            end = buffer.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
-            if end < 4:
+            found = buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
+            if found < 0:
                 if len(buffer) >= MAX_HEAD:
                     raise FramingError("its head is too large")
                 if not buffer.startswith(_BEGINNING[: len(buffer)]):
                     raise FramingError("it does not begin like HTTP/1.1")
                 return
+            end = found + 4
             whole = end == len(buffer)
             head = parse_head(buffer if whole else buffer[:end])
             self._buffer = b"" if whole else buffer[end:]

@@ -72,18 +72,10 @@ def _fields(data: bytes, start: int) -> list[Header]:
 
 def content_of(method: str, head: Head) -> Content:
     """How the content of the answer to a `method` request ends (RFC 9112 sections 6.3, 9.3); raises FramingError."""
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
-    options = b""
-    for name, value in head.headers:
-        lowered = name.lower()
-        if lowered == b"content-length":
-            lengths.append(value)
-        elif lowered == b"transfer-encoding":
-            codings.append(value)
-        elif lowered == b"connection":
-            options += b"," + value
-    alive = _keeps_alive(head.minor, options)
+    named = [(name.lower(), value) for name, value in head.headers]
+    lengths = [value for name, value in named if name == b"content-length"]
+    codings = [value for name, value in named if name == b"transfer-encoding"]
+    alive = _keeps_alive(head.minor, b",".join([value for name, value in named if name == b"connection"]))
     if method == "HEAD" or head.status in (204, 304):
         return Content(0, alive)
     if codings:
@@ -142,7 +134,7 @@ class ChunkedDecoder:
         """The content in `data`; raises FramingError. After the end, `done` is set."""
         data = self._buffer + data if self._buffer else data
         pieces: list[bytes] = []
-        position, size = 0, len(data)
+        position = 0
         while not self.done:
             if self._left:
                 position, complete = self._take(data, position, pieces)
@@ -153,24 +145,27 @@ class ChunkedDecoder:
                 if not self.done:
                     break
             else:
-                end = data.find(b"\n", position, position + _MAX_CHUNK_LINE)
-                if end < 0:
-                    if size - position >= _MAX_CHUNK_LINE:
+                end = data.find(b"\n", position, position + _MAX_CHUNK_LINE) + 1
+                if not end:
+                    if len(data) - position >= _MAX_CHUNK_LINE:
                         raise FramingError("a chunk size line without an end")
                     break
-                match = _CHUNK_SIZE.fullmatch(data, position, end + 1)
-                if match is None:
-                    raise FramingError("not a chunk size")
-                position = end + 1
-                length = int(match[1], 16)
-                if length:
-                    self._left = length + 2
-                else:
-                    self._reading_trailers = True
+                self._begin_chunk(data, position, end)
+                position = end
         self._buffer = b"" if self.done else data[position:]
         if self.done:
             self.rest = data[position:]
         return pieces
+
+    def _begin_chunk(self, data: bytes, start: int, end: int) -> None:
+        match = _CHUNK_SIZE.fullmatch(data, start, end)
+        if match is None:
+            raise FramingError("not a chunk size")
+        length = int(match[1], 16)
+        if length:
+            self._left = length + 2
+        else:
+            self._reading_trailers = True
 
     def _take(self, data: bytes, position: int, pieces: list[bytes]) -> tuple[int, bool]:
         """Take what is there of the current chunk; whether it is complete, CRLF included."""

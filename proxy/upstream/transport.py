@@ -1,17 +1,20 @@
 """Requests on pooled connections: which connection, what is sent when, what is tried again."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from proxy.errors import BadRequest, ProxyError, UpstreamBroken
+from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
 from proxy.model import Header, Headers, Timeouts, Upstream
 from proxy.upstream.connect import Connector
 from proxy.upstream.connection import Connection, Disconnected
 from proxy.upstream.framing import Head, chunk, last_chunk, request_head
 from proxy.upstream.pool import Pool
+
+log = logging.getLogger(__name__)
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110 section 9.2.2: sending these twice does what sending them once does."""
@@ -168,9 +171,11 @@ class PooledTransport:
             connection.expect_head_by(self._loop.time() + self._timeouts.headers)
         except ProxyError as error:
             connection.fail(error)
-        except Exception as error:
-            # Only the caller's side raises here; the upstream's is heard of through the connection.
-            connection.fail(BadRequest(f"the request's content broke off ({type(error).__name__})"))
+        except ConnectionError:
+            connection.fail(BadRequest("the caller broke off the request's content"))
+        except Exception:
+            log.exception("sending a request's content met a defect")
+            connection.fail(InternalError("the proxy met a defect"))
 
     def release(self, origin: str, connection: Connection, *, sent: bool) -> None:
         """Take a connection back after its exchange."""

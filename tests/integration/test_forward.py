@@ -295,7 +295,7 @@ async def test_100_continue_comes_when_the_content_is_wanted(proxy: App, origin:
     host, _, port = proxy.urls[0].removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /v1/job HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 100 Continue\r\n")
     writer.write(b"abc")
     assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
     assert origin.requests[0].body == b"abc"
@@ -403,7 +403,7 @@ async def test_an_unreachable_upstream_is_an_honest_502(path: str, graphql: bool
         answer = await talk(app.urls[0], closing("POST", path, body=b"{}"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert status_of(answer) == 502
-    assert b"Proxy-Status: ul-proxy; error=destination_unavailable" in head
+    assert b"Proxy-Status: ul-proxy; error=connection_refused" in head
     document = json.loads(body)
     facts = document["errors"][0]["extensions"] if graphql else document
     assert facts["code"] == "upstream_unreachable"
