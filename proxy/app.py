@@ -14,6 +14,7 @@ from proxy.cognito import Cognito
 from proxy.downstream import Server
 from proxy.forward import Forwarder
 from proxy.listen import close_socket, open_sockets, url_of
+from proxy.logs import AccessLog
 from proxy.model import Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.tokens import TokenKeeper
@@ -45,7 +46,9 @@ class App:
         clock: Clock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         draw: Callable[[], float] = random.random,
+        access: AccessLog | None = None,
     ) -> None:
+        self._access = access
         self.urls: list[str] = []
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         self._options = options
@@ -93,6 +96,8 @@ class App:
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()
+        if self._access is not None:
+            self._access.flush()
 
     @property
     def in_flight(self) -> int:
@@ -138,6 +143,7 @@ class App:
             own=admin,
             allowed_hosts=options.allowed_hosts,
             replay_limit=options.replay_limit,
+            access=self._access,
         )
         self._server = Server(forwarder.handle)
 

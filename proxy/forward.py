@@ -10,6 +10,7 @@ from http import HTTPStatus
 from proxy import guard, headers
 from proxy.downstream import Caller
 from proxy.errors import InternalError, ProxyError, Source
+from proxy.logs import AccessEntry
 from proxy.model import Auth, Header, Profile, Route, Token
 from proxy.problem import Answer, error_answer
 from proxy.replay import HeldBody
@@ -18,7 +19,6 @@ from proxy.tokens import TokenKeeper
 from proxy.upstream import Head, Transport, UpstreamAnswer, UpstreamRequest
 
 log = logging.getLogger(__name__)
-access_log = logging.getLogger("proxy.access")
 
 OWN_PREFIX = "/-/"
 CLIENT_LEFT = 499
@@ -41,8 +41,10 @@ class Forwarder:
         own: Callable[[str, str], Awaitable[Answer]],
         allowed_hosts: frozenset[str],
         replay_limit: int,
+        access: Callable[[AccessEntry], None] | None,
     ) -> None:
-        """`own(method, path)` answers the proxy's own endpoints."""
+        """`own(method, path)` answers the proxy's own endpoints; `access` notes every request."""
+        self._access = access
         self._routes = routes
         self._profile = profile
         self._keeper = keeper
@@ -65,8 +67,8 @@ class Forwarder:
             log.exception("answering %s met a defect", caller.method)
             self._refuse(exchange, InternalError("the proxy met a defect"))
         finally:
-            if access_log.isEnabledFor(logging.INFO):
-                _log_access(exchange, time.perf_counter() - began)
+            if self._access is not None:
+                self._access(exchange.entry(time.perf_counter() - began))
 
     async def _handle(self, exchange: "_Exchange") -> None:
         caller = exchange.caller
@@ -86,7 +88,7 @@ class Forwarder:
 
     async def _forward(self, exchange: "_Exchange", route: Route, target: str) -> None:
         caller = exchange.caller
-        body = HeldBody(caller.at_hand, caller.read, self._replay_limit) if caller.has_body else None
+        body = HeldBody(caller.read, self._replay_limit, at_hand=caller.at_hand) if caller.has_body else None
         chunked = body is not None and caller.chunked
         upgrade = headers.wants_websocket(caller.headers)
         token, credential = await self._credential(route)
@@ -168,6 +170,21 @@ class _Exchange:
         self.source = Source.PROXY
         self.code = ""
 
+    def entry(self, seconds: float) -> AccessEntry:
+        """What the access log says; `seconds` from the request's head to the answer's end."""
+        caller = self.caller
+        return AccessEntry(
+            method=caller.method,
+            path=self.path,
+            status=caller.status or CLIENT_LEFT,
+            route=None if self.route is None else self.route.path or "/",
+            source=self.source,
+            code=self.code,
+            seconds=seconds,
+            received=caller.received,
+            sent=caller.sent,
+        )
+
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:
     """Carry bytes both ways until both ends have closed their direction."""
@@ -205,27 +222,3 @@ def refuses_token(status: int, content: bytes) -> bool:
     if status == HTTPStatus.FORBIDDEN:
         return _EXPIRED.search(content) is not None
     return status == HTTPStatus.UNAUTHORIZED
-
-
-def _log_access(exchange: _Exchange, seconds: float) -> None:
-    caller = exchange.caller
-    status = caller.status or CLIENT_LEFT
-    access_log.info(
-        "%s %s %d",
-        caller.method,
-        exchange.path,
-        status,
-        extra={
-            "fields": {
-                "method": caller.method,
-                "path": exchange.path,
-                "status": status,
-                "route": (exchange.route.path or "/") if exchange.route is not None else None,
-                "source": str(exchange.source),
-                "code": exchange.code or None,
-                "ms": round(seconds * 1000, 1),
-                "received": caller.received,
-                "sent": caller.sent,
-            }
-        },
-    )

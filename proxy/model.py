@@ -235,7 +235,6 @@ class ServeOptions:
     timeouts: Timeouts
     replay_limit: int
     """In bytes."""
-    access_log: bool = True
     ca_file: Path | None = None
     """What to trust instead of the system's certificate authorities."""
     outbound: OutboundProxies = field(default_factory=OutboundProxies)

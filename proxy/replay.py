@@ -9,13 +9,19 @@ from proxy.model import Headers
 class HeldBody:
     """Passes a body on while keeping its first `limit` bytes."""
 
-    def __init__(self, at_hand: Callable[[], bytes | None], read: Callable[[], Awaitable[bytes]], limit: int) -> None:
-        """`at_hand` returns the whole body where it has arrived; `read` the next piece, empty at the end.
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[bytes]],
+        limit: int,
+        *,
+        at_hand: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
+        """`read` returns the next piece, empty at the end; it may be cancelled and called again.
 
-        `read` may be cancelled and called again.
+        `at_hand` returns the whole body where all of it has arrived, else None.
         """
-        self._at_hand = at_hand
         self._read = read
+        self._at_hand = at_hand
         self._limit = limit
         self._held: list[bytes] = []
         self._size = 0

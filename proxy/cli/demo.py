@@ -1,6 +1,5 @@
 """`ul-proxy demo`: an embedded Cognito, an embedded Unleash Live API and the proxy in front, in one process."""
 
-import asyncio
 import dataclasses
 import secrets
 from collections.abc import Mapping
@@ -10,11 +9,12 @@ from pydantic import SecretStr
 
 from proxy.app import App
 from proxy.banner import banner, curl
-from proxy.cli.serve import catch_signals, start_logging
+from proxy.cli.serve import catch_signals, run_in_loop, start_logging
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
+from proxy.logs import AccessLog
 from proxy.model import Pool, Profile, ServeOptions
 from proxy.settings import load, serve_options
 from proxy.settings.options import built_in_routes
@@ -27,19 +27,19 @@ NEW_JOB = '{"title":"Tower 7 inspection"}'
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     # A sandbox is for people: it speaks to them even where its output is not a terminal.
     loaded = load({"log_format": "text", **flags}, config)
-    start_logging(loaded)
-    asyncio.run(_demo(serve_options(loaded.settings, loaded.outbound)))
+    _, access = start_logging(loaded)
+    run_in_loop(_demo(serve_options(loaded.settings, loaded.outbound), access))
     return 0
 
 
-async def _demo(options: ServeOptions) -> None:
+async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
     password = secrets.token_urlsafe(12)
     pool = PoolConfig()
     cognito = EmbeddedCognito(pool, [data.sample_user(password)])
     embedded_api = EmbeddedApi(cognito.verify)
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
-        async with App(sandboxed) as app:
+        async with App(sandboxed, access=access) as app:
             stop = catch_signals(app)
             print(banner(app.urls, sandboxed.profile, app.routes.routes))
             print(

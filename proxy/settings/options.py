@@ -1,5 +1,7 @@
 """The settings as the frozen values that the running proxy is built from."""
 
+from pathlib import Path
+
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback
 from proxy.model import Auth, OutboundProxies, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
@@ -7,7 +9,7 @@ from proxy.settings.schema import Settings, UpstreamSettings
 from proxy.settings.values import parse_bind
 
 
-def serve_options(settings: Settings, outbound: OutboundProxies) -> ServeOptions:
+def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -> ServeOptions:
     """The settings as the frozen values that the running proxy is built from."""
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
@@ -27,9 +29,8 @@ def serve_options(settings: Settings, outbound: OutboundProxies) -> ServeOptions
         allowed_hosts=frozenset(settings.allowed_hosts),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
         replay_limit=settings.replay_limit,
-        ca_file=settings.upstreams.ca_file,
-        outbound=outbound,
-        access_log=settings.access_log,
+        ca_file=Path(settings.upstreams.ca_file).expanduser() if settings.upstreams.ca_file else None,
+        outbound=outbound or OutboundProxies(),
     )
 
 

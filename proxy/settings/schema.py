@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -32,7 +31,7 @@ class UpstreamSettings(_Section):
     graphql: HttpUrl = Field(description="the Media Drive GraphQL endpoint")
     flights_cdn: HttpUrl = Field(description="flight logs")
     library_cdn: HttpUrl = Field(description="media files")
-    ca_file: Path | None = Field(None, description="certificates, in PEM, to trust instead of the system's")
+    ca_file: str | None = Field(None, description="certificates, in PEM, to trust instead of the system's")
 
 
 class TimeoutSettings(_Section):

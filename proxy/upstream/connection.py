@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.upstream.framing import (
@@ -184,9 +184,8 @@ class Connection(asyncio.Protocol):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream protocol gets no other
-        self._transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True

@@ -123,7 +123,6 @@ def test_missing_secret(auth: Auth, name: str) -> None:
         b"Proxy-Authenticate",
         b"Proxy-Authorization",
         b"TE",
-        b"Trailer",
         b"Transfer-Encoding",
         b"Upgrade",
     ],

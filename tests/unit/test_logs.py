@@ -1,5 +1,7 @@
 """Log lines: one record is one line, for people and for machines, whatever a stranger put into it."""
 
+import asyncio
+import io
 import json
 import logging
 import re
@@ -10,19 +12,7 @@ from typing import Any
 import pytest
 
 from proxy import logs
-from proxy.logs import JsonFormatter, TextFormatter, printable
-
-ACCESS: dict[str, Any] = {
-    "method": "GET",
-    "path": "/v1/job",
-    "status": 200,
-    "route": "/",
-    "source": "upstream",
-    "code": None,
-    "ms": 12.3,
-    "received": 0,
-    "sent": 42,
-}
+from proxy.logs import AccessEntry, AccessLog, JsonFormatter, TextFormatter, printable
 
 # What ends a line somewhere, moves a terminal's cursor, hides text, or cannot be written as UTF-8.
 HOSTILE = {
@@ -73,17 +63,6 @@ def _restored() -> Iterator[None]:
 
 
 class TestText:
-    def test_access_line(self) -> None:
-        """An access line shows time, request, status, who answered, how long it took and how much was sent."""
-        line = TextFormatter().format(record("%s %s %d", "GET", "/v1/job", 200, **ACCESS))
-        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /v1/job 200 upstream 12\.3 ms 42 B", line)
-
-    def test_access_line_of_an_error(self) -> None:
-        """An answer that the proxy made itself shows the error's code."""
-        fields = ACCESS | {"source": "cognito", "code": "login_required", "status": 503}
-        line = TextFormatter().format(record("GET /v1/job 503", **fields))
-        assert line.endswith("GET /v1/job 503 cognito (login_required) 12.3 ms 42 B")
-
     @pytest.mark.parametrize(
         ("level", "shown"), [(logging.INFO, ""), (logging.WARNING, "WARNING "), (logging.ERROR, "ERROR ")]
     )
@@ -112,15 +91,15 @@ class TestText:
 
 
 class TestJson:
-    def test_access_line(self) -> None:
-        """An access line carries its facts as fields of their own; what is not known is left out."""
-        document = json.loads(JsonFormatter().format(record("GET /v1/job 200", **ACCESS)))
+    def test_fields(self) -> None:
+        """A record's facts are fields of their own; what is not known is left out."""
+        document = json.loads(JsonFormatter().format(record("listening", urls=["x"], username=None)))
         assert document == {
             "time": "2023-11-14T22:13:20.123+00:00",
             "level": "info",
             "logger": "proxy.test",
-            "message": "GET /v1/job 200",
-            **{name: value for name, value in ACCESS.items() if value is not None},
+            "message": "listening",
+            "urls": ["x"],
         }
 
     def test_exception(self) -> None:
@@ -164,11 +143,11 @@ class TestConfigure:
     def test_auto(self, terminal: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """`auto` is text for a person at a terminal and JSON for whatever collects the lines otherwise."""
         monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-        assert logs.configure("auto", "info", access_log=True) == chosen
+        assert logs.configure("auto", "info") == chosen
 
     def test_goes_to_stdout(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The log goes to stdout, one line a record."""
-        logs.configure("json", "info", access_log=True)
+        logs.configure("json", "info")
         logging.getLogger("proxy.test").info("one\ntwo")
         logging.getLogger("proxy.test").debug("not this")
         out, err = capsys.readouterr()
@@ -176,29 +155,111 @@ class TestConfigure:
         assert err == ""
 
     @pytest.mark.parametrize(
-        ("level", "access_log", "logged"),
+        ("level", "logged"),
         [
-            ("info", True, ["info", "warning", "access"]),
-            ("debug", True, ["debug", "info", "warning", "access"]),
-            ("warning", True, ["warning", "access"]),
-            ("error", False, []),
-            ("debug", False, ["debug", "info", "warning"]),
+            ("debug", ["debug", "info", "warning"]),
+            ("info", ["info", "warning"]),
+            ("warning", ["warning"]),
+            ("error", []),
         ],
     )
-    def test_levels(self, level: str, access_log: bool, logged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """`log_level` and `access_log` are separate switches."""
-        logs.configure("json", level, access_log=access_log)
+    def test_levels(self, level: str, logged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """`log_level` is the least that is logged."""
+        logs.configure("json", level)
         log = logging.getLogger("proxy.test")
         log.debug("debug")
         log.info("info")
         log.warning("warning")
-        logging.getLogger("proxy.access").info("access")
         assert [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()] == logged
 
     @pytest.mark.parametrize("library", ["botocore.endpoint", "aiobotocore", "aiohttp.client", "asyncio", "urllib3"])
     def test_libraries_stay_quiet(self, library: str, capsys: pytest.CaptureFixture[str]) -> None:
         """At debug level, too, libraries that would log whole requests with their secrets do not."""
-        logs.configure("text", "debug", access_log=True)
+        logs.configure("text", "debug")
         logging.getLogger(library).debug("AuthParameters: …")
         logging.getLogger(library).info("AuthParameters: …")
         assert capsys.readouterr().out == ""
+
+
+ENTRY = AccessEntry("GET", "/v1/job", 200, "/", "upstream", "", 0.01234, 7, 42)
+
+
+def access_line(log_format: str, entry: AccessEntry) -> str:
+    async def logged() -> str:
+        stream = io.StringIO()
+        log = AccessLog(stream, log_format)
+        log(entry)
+        log.flush()
+        return stream.getvalue()
+
+    return asyncio.run(logged())
+
+
+class TestAccessLog:
+    def test_text(self) -> None:
+        """An access line shows time, request, status, who answered, how long it took and how much was sent."""
+        line = access_line("text", ENTRY)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /v1/job 200 upstream 12\.3 ms 42 B\n", line)
+
+    def test_text_of_an_error(self) -> None:
+        """An answer that the proxy made itself shows the error's code."""
+        line = access_line("text", ENTRY._replace(status=503, source="cognito", code="login_required"))
+        assert line.endswith(" GET /v1/job 503 cognito (login_required) 12.3 ms 42 B\n")
+
+    def test_json(self) -> None:
+        """For machines every fact is a field; what does not apply is left out."""
+        document = json.loads(access_line("json", ENTRY))
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", document.pop("time"))
+        assert document == {
+            "level": "info",
+            "logger": "proxy.access",
+            "message": "GET /v1/job 200",
+            "method": "GET",
+            "path": "/v1/job",
+            "status": 200,
+            "route": "/",
+            "source": "upstream",
+            "ms": 12.3,
+            "received": 7,
+            "sent": 42,
+        }
+
+    def test_json_of_an_error(self) -> None:
+        """The code of an error, and the lack of a route, show."""
+        document = json.loads(access_line("json", ENTRY._replace(route=None, code="no_route")))
+        assert document["code"] == "no_route"
+        assert "route" not in document
+
+    @hostile
+    @pytest.mark.parametrize("log_format", ["text", "json"])
+    def test_injection(self, log_format: str, text: str) -> None:
+        """Nothing in a path ends its line or reaches the terminal as a control sequence."""
+        line = access_line(log_format, ENTRY._replace(path=f"/a{text}12:00:00 forged"))
+        assert line.endswith("\n")
+        assert line[:-1].isprintable()
+
+    async def test_lines_go_out_by_themselves(self) -> None:
+        """Lines are written in batches, without anybody asking."""
+        stream = io.StringIO()
+        log = AccessLog(stream, "text")
+        log(ENTRY)
+        log(ENTRY)
+        assert stream.getvalue() == ""
+        async with asyncio.timeout(5):
+            while not stream.getvalue():
+                await asyncio.sleep(0.01)
+        assert stream.getvalue().count("\n") == 2
+
+    @pytest.mark.parametrize(
+        ("level", "enabled", "logs_access"),
+        [
+            ("debug", True, True),
+            ("info", True, True),
+            ("warning", True, True),
+            ("error", True, False),
+            ("info", False, False),
+        ],
+    )
+    def test_switches(self, level: str, enabled: bool, logs_access: bool) -> None:
+        """`access_log` is a switch of its own, and `log_level = error` means errors alone."""
+        assert (logs.access_log("text", level, enabled=enabled) is not None) is logs_access

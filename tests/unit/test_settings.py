@@ -62,6 +62,7 @@ CONTRACT_UNSET = {
     "api_key",
     "personal_access_token",
     "cognito.client_secret",
+    "upstreams.ca_file",
     "cognito.endpoint_url",
     "cognito.identity_endpoint_url",
     "client_token",
@@ -202,6 +203,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "[::1]:2": ["[::1]:2"],
         "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
     },
+    "upstreams.ca_file": same("/a.pem", "/b.pem", "/c.pem"),
     "username": same("ada", "bob@example.com", "élodie"),
     "password": same("one", "two words", "drei ♥"),
     "api_key": same("k1", "k2", "k3"),
@@ -827,7 +829,6 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
                 "allowed_hosts": ["a.test"],
                 "timeouts.drain": "3s",
                 "replay_limit": "7",
-                "access_log": False,
                 "upstreams.rest": "https://rest.test/",
                 "cognito.endpoint_url": "http://localhost:9",
             }
@@ -839,7 +840,7 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
     (own,) = options.own_routes
     assert (own.path, own.auth, own.header) == ("/staging", Auth.REST, "X-Token")
     assert options.allowed_hosts == {"a.test"}
-    assert (options.timeouts.drain, options.replay_limit, options.access_log) == (3.0, 7, False)
+    assert (options.timeouts.drain, options.replay_limit) == (3.0, 7)
     routes = {route.path: (route.upstream, route.auth) for route in options.built_in_routes}
     assert routes == {
         "/graphql": (Upstream.parse("https://mediadrive-api.unleashlive.com/graphql"), Auth.GRAPHQL),
