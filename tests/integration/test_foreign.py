@@ -73,8 +73,9 @@ async def test_a_session_ended_elsewhere_leads_to_a_new_sign_in(ministack_cognit
 async def test_a_wrong_pool_or_client_is_told(setting: str, ministack_cognito: ForeignCognito) -> None:
     """A pool or client that does not exist is terminal, and the hint names the settings."""
     wrong = {"client_id": "0" * 26, "user_pool_id": f"{ministack_cognito.region}_Nowhere00"}
+    changed: Any = {setting: wrong[setting]}
     profile = profile_of(ministack_cognito, AuthFlow.SRP)
-    profile = replace(profile, pool=replace(profile.pool, **{setting: wrong[setting]}))
+    profile = replace(profile, pool=replace(profile.pool, **changed))
     async with Origin().running() as origin, running_proxy(options_for("", origin.url, profile=profile)) as app:
         answer = await talk(app.urls[0], closing("GET", "/v1/job"))
     assert b" 503 " in answer

@@ -240,14 +240,18 @@ class TestAccessLog:
 
     async def test_lines_go_out_by_themselves(self) -> None:
         """Lines are written in batches, without anybody asking."""
-        stream = io.StringIO()
+        written = asyncio.Event()
+
+        class Stream(io.StringIO):
+            def flush(self) -> None:
+                written.set()
+
+        stream = Stream()
         log = AccessLog(stream, "text")
         log(ENTRY)
         log(ENTRY)
         assert stream.getvalue() == ""
-        async with asyncio.timeout(5):
-            while not stream.getvalue():
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(written.wait(), 5)
         assert stream.getvalue().count("\n") == 2
 
     @pytest.mark.parametrize(
