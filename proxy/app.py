@@ -116,6 +116,7 @@ class App:
             draw=self._draw,
             policy=options.renewal,
             timeout=options.timeouts.auth,
+            outbound=options.outbound,
         )
         self.keeper = TokenKeeper(
             self._cognito,

@@ -185,8 +185,6 @@ class RenewalPolicy:
     backoff_cap: float = 60.0
     forced_interval: float = 30.0
     """At most one renewal that an upstream's refusal forces within this time."""
-    lockout_pause: float = 60.0
-    """Cognito's lockout after wrong passwords is waited out at least this long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Which outbound proxy a connection goes through, by the conventions of HTTPS_PROXY and NO_PROXY."""
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 from pydantic import SecretStr
@@ -25,3 +25,12 @@ def choose(proxies: OutboundProxies, upstream: Upstream) -> OutboundProxy | None
     if via is None or proxy_bypass_environment(f"{upstream.host}:{upstream.port}", {"no": proxies.bypass}):
         return None
     return via
+
+
+def url_of(proxy: OutboundProxy) -> str:
+    """The proxy as a URL, credentials included: for libraries that want one, never for a person to see."""
+    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+    if proxy.credentials is None:
+        return f"http://{host}:{proxy.port}"
+    user, _, password = proxy.credentials.get_secret_value().partition(":")
+    return f"http://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{proxy.port}"

@@ -21,6 +21,8 @@ from proxy.model import Clock, Instant, Profile, RenewalPolicy, Token
 log = logging.getLogger(__name__)
 
 MAX_PROFILES = 1024
+_LOOK_AGAIN = 30.0
+"""Seconds after which the background looks at the clock again, at most."""
 _NEVER = Instant(0.0, 0.0)
 
 
@@ -125,6 +127,8 @@ class TokenKeeper:
         log.warning("the upstream refused the token of profile %s: renewing it", name)
         slot.forced_at = now
         slot.token = None
+        if slot.flight is None and self._refusal(slot, now) is None:
+            self._take_off(slot)
         return True
 
     async def keep_fresh(self, name: str) -> None:
@@ -138,7 +142,8 @@ class TokenKeeper:
                     return
                 wait = self._due_in(slot, now)
                 if wait > 0:
-                    await self._clock.sleep(wait)
+                    # In slices: timers stand still while a machine sleeps, and a token may be dropped meanwhile.
+                    await self._clock.sleep(min(wait, _LOOK_AGAIN))
                     continue
             await asyncio.shield(slot.flight or self._take_off(slot))
 

@@ -4,6 +4,8 @@ AWS: "Common error types" and the Errors sections of InitiateAuth, RespondToAuth
 GetTokensFromRefreshToken (Amazon Cognito user pools API reference). Cognito's own texts are never handed on.
 """
 
+import re
+
 from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed
 
 LOCKOUT_PAUSE = 60.0
@@ -42,7 +44,7 @@ _TRANSIENT = {
 }
 
 _UNKNOWN_OPERATION = frozenset(
-    ("UnknownOperationException", "InvalidAction", "NotImplemented", "UnsupportedOperationException", "404", "501")
+    ("UnknownOperationException", "InvalidAction", "NotImplemented", "UnsupportedOperationException")
 )
 
 
@@ -67,8 +69,10 @@ def from_answer(operation: str, status: int, code: str, message: str) -> Credent
         return LoginRequired(detail, hint=hint)
     if code in _TRANSIENT or status >= 500:  # noqa: PLR2004
         return SignInFailed(_TRANSIENT.get(code, f"Cognito answered {status}"))
-    safe_code = code if code.isalnum() else "an unknown error"
-    return LoginRequired(f"Cognito answered {operation} with {safe_code}", hint=_CHECK_POOL)
+    if not re.fullmatch(r"[A-Za-z]\w{0,99}", code, re.ASCII):
+        # Cognito's own errors have names. A captive portal or a proxy on the way answers without.
+        return SignInFailed(f"something on the way to Cognito answered {status}")
+    return LoginRequired(f"Cognito answered {operation} with {code}", hint=_CHECK_POOL)
 
 
 def _not_authorized(operation: str, message: str) -> CredentialError:
@@ -109,6 +113,7 @@ def from_challenge(name: str) -> CredentialError:
 def unknown_operation(status: int, code: str, *, emulator: bool) -> bool:
     """Whether an endpoint's error says that it has no such operation.
 
-    Emulators also fail with a bare 500 there; of the real service that would be an outage.
+    Emulators also fail with a bare 404 or 500 there; on the way to the real service that would be an outage.
     """
-    return code in _UNKNOWN_OPERATION or (emulator and status >= 500 and code != "InternalErrorException")  # noqa: PLR2004
+    bare = (status == 404 or status >= 500) and code not in _TRANSIENT  # noqa: PLR2004
+    return code in _UNKNOWN_OPERATION or (emulator and bare)

@@ -5,16 +5,15 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from proxy import claims, lifetime, srp
-from proxy.cognito import failures
+from proxy.cognito import answers, failures
 from proxy.cognito.keys import KeySets
-from proxy.errors import CredentialError, CredentialMissing, RefreshRejected, SignInFailed
-from proxy.model import AuthFlow, Clock, Pool, Profile, RenewalPolicy, Token
+from proxy.errors import CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
+from proxy.model import AuthFlow, Clock, OutboundProxies, Pool, Profile, RenewalPolicy, Token
 
 if TYPE_CHECKING:
     from proxy.cognito.sdk import Sdk
@@ -33,15 +32,18 @@ class Cognito:
         draw: Callable[[], float],
         policy: RenewalPolicy,
         timeout: float,
+        outbound: OutboundProxies,
     ) -> None:
         """`random(n)` returns n unpredictable bytes, `draw()` a uniform number in [0, 1); `timeout` in seconds."""
+        self._outbound = outbound
         self._clock = clock
         self._random = random
         self._draw = draw
         self._policy = policy
         self._timeout = timeout
         self._sdk: Sdk | None = None
-        self._keys = KeySets(clock=clock, timeout=timeout)
+        # A share of what callers wait for: without keys the sign-in still has to be in time.
+        self._keys = KeySets(clock=clock, timeout=timeout / 3, outbound=outbound)
         self._without_get_tokens: set[Pool] = set()
 
     async def sign_in(self, profile: Profile) -> Token:
@@ -61,12 +63,11 @@ class Cognito:
         if token.refresh_token is None:
             raise RefreshRejected("Cognito issued no refresh token")
         pool, refresh_token = profile.pool, token.refresh_token.get_secret_value()
-        answer = await self._get_tokens(pool, refresh_token)
-        if answer is None:
-            parameters = {"REFRESH_TOKEN": refresh_token}
-            answer = await self._expect_result(
-                pool, "InitiateAuth", ClientId=pool.client_id, AuthFlow="REFRESH_TOKEN_AUTH", AuthParameters=parameters
-            )
+        try:
+            answer = await self._renewed(pool, refresh_token)
+        except LoginRequired as error:
+            # Whatever is wrong with this way of renewing, a sign-in may still work, and will tell if not.
+            raise RefreshRejected(error.detail) from None
         return await self._token(pool, answer, previous=token)
 
     async def close(self) -> None:
@@ -88,23 +89,23 @@ class Cognito:
             AuthFlow="USER_SRP_AUTH",
             AuthParameters={"USERNAME": username, "SRP_A": exchange.srp_a},
         )
-        if challenge.get("ChallengeName") != "PASSWORD_VERIFIER":
+        if answers.challenge_name(challenge) != "PASSWORD_VERIFIER":
             return challenge
-        given = challenge["ChallengeParameters"]
-        user, pool_name = given["USER_ID_FOR_SRP"], pool.user_pool_id.partition("_")[2]
+        given = answers.srp_challenge(challenge)
+        pool_name = pool.user_pool_id.partition("_")[2]
         try:
-            key = exchange.key(pool_name, user, password, given["SRP_B"], given["SALT"])
-            block = srp.secret_block(given["SECRET_BLOCK"])
+            key = exchange.key(pool_name, given.user_id, password, given.srp_b, given.salt)
+            block = srp.secret_block(given.secret_block)
         except srp.SrpError as error:
-            raise SignInFailed(f"Cognito's part of the SRP exchange is unusable: {error}") from None
-        stamp = srp.timestamp(_server_time(challenge) or datetime.fromtimestamp(self._clock.now().wall, UTC))
+            raise answers.unusable(error) from None
+        stamp = srp.timestamp(answers.server_time(challenge) or datetime.fromtimestamp(self._clock.now().wall, UTC))
         responses = {
-            "USERNAME": given.get("USERNAME", user),
-            "PASSWORD_CLAIM_SECRET_BLOCK": given["SECRET_BLOCK"],
-            "PASSWORD_CLAIM_SIGNATURE": srp.claim(key, pool_name, user, block, stamp),
+            "USERNAME": given.username,
+            "PASSWORD_CLAIM_SECRET_BLOCK": given.secret_block,
+            "PASSWORD_CLAIM_SIGNATURE": srp.claim(key, pool_name, given.user_id, block, stamp),
             "TIMESTAMP": stamp,
         }
-        session = {"Session": challenge["Session"]} if challenge.get("Session") else {}
+        session = {"Session": given.session} if given.session else {}
         return await self._expect_result(
             pool,
             "RespondToAuthChallenge",
@@ -114,21 +115,24 @@ class Cognito:
             **session,
         )
 
-    async def _get_tokens(self, pool: Pool, refresh_token: str) -> dict[str, Any] | None:
-        """The answer of GetTokensFromRefreshToken; None where the endpoint has no such operation."""
-        if pool in self._without_get_tokens:
-            return None
-        try:
-            return await self._call(
-                pool, "GetTokensFromRefreshToken", ClientId=pool.client_id, RefreshToken=refresh_token
-            )
-        except failures.Refused as refused:
-            emulator = pool.endpoint_url is not None
-            if not failures.unknown_operation(refused.status, refused.code, emulator=emulator):
-                raise refused.meaning from None
-        log.info("this endpoint has no GetTokensFromRefreshToken: renewing with REFRESH_TOKEN_AUTH")
-        self._without_get_tokens.add(pool)
-        return None
+    async def _renewed(self, pool: Pool, refresh_token: str) -> dict[str, Any]:
+        if pool not in self._without_get_tokens:
+            try:
+                return await self._call(
+                    pool, "GetTokensFromRefreshToken", ClientId=pool.client_id, RefreshToken=refresh_token
+                )
+            except failures.Refused as refused:
+                emulator = pool.endpoint_url is not None
+                if not failures.unknown_operation(refused.status, refused.code, emulator=emulator):
+                    raise refused.meaning from None
+        parameters = {"REFRESH_TOKEN": refresh_token}
+        answer = await self._expect_result(
+            pool, "InitiateAuth", ClientId=pool.client_id, AuthFlow="REFRESH_TOKEN_AUTH", AuthParameters=parameters
+        )
+        if pool not in self._without_get_tokens:
+            log.info("this endpoint has no GetTokensFromRefreshToken: renewing with REFRESH_TOKEN_AUTH from now on")
+            self._without_get_tokens.add(pool)
+        return answer
 
     async def _expect_result(self, pool: Pool, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
@@ -140,47 +144,29 @@ class Cognito:
         if self._sdk is None:
             # Not on the event loop, which serves already.
             module = await asyncio.to_thread(importlib.import_module, "proxy.cognito.sdk")
-            self._sdk = self._sdk or module.Sdk(timeout=self._timeout)
+            self._sdk = self._sdk or module.Sdk(timeout=self._timeout, outbound=self._outbound)
         return await self._sdk.call(pool, operation, parameters)
 
     async def _token(self, pool: Pool, answer: Mapping[str, Any], *, previous: Token | None) -> Token:
-        if challenge := answer.get("ChallengeName"):
-            raise failures.from_challenge(str(challenge))
+        if challenge := answers.challenge_name(answer):
+            raise failures.from_challenge(challenge)
         arrived = self._clock.now()
-        result = answer.get("AuthenticationResult") or {}
+        found = answers.tokens(answer)
         try:
-            id_token, access_token = result["IdToken"], result["AccessToken"]
-            id_claims = await self._keys.verify(id_token, pool, "id")
-            await self._keys.verify(access_token, pool, "access")
-        except KeyError as error:
-            raise SignInFailed(f"Cognito's answer lacks {error}") from None
+            id_claims = await self._keys.verify(pool, found.id_token, found.access_token)
+            life = claims.lifetime(id_claims)
         except claims.ClaimsError as error:
-            raise _unbelievable(error) from None
-        refresh_token = result.get("RefreshToken")
+            raise SignInFailed(
+                f"Cognito's answer is not to be trusted: {error}",
+                hint="Check cognito.user_pool_id, cognito.client_id and cognito.endpoint_url.",
+            ) from None
         kept = previous.refresh_token if previous is not None else None
-        life = claims.lifetime(id_claims)
         return Token(
-            id_token=SecretStr(id_token),
-            access_token=SecretStr(access_token),
-            refresh_token=SecretStr(refresh_token) if refresh_token else kept,
+            id_token=SecretStr(found.id_token),
+            access_token=SecretStr(found.access_token),
+            refresh_token=SecretStr(found.refresh_token) if found.refresh_token else kept,
             claims=id_claims,
             arrived=arrived,
             lifetime=life,
             renew_after=lifetime.renew_after(life, self._draw(), self._policy),
         )
-
-
-def _unbelievable(error: claims.ClaimsError) -> CredentialError:
-    return SignInFailed(
-        f"Cognito's answer is not to be trusted: {error}",
-        hint="Check cognito.user_pool_id, cognito.client_id and cognito.endpoint_url.",
-    )
-
-
-def _server_time(answer: Mapping[str, Any]) -> datetime | None:
-    """The `Date` of an answer: the signed time is then right even where the local clock is wrong."""
-    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    try:
-        return parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None

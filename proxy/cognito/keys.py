@@ -9,47 +9,84 @@ import aiohttp
 from cachetools import TTLCache
 
 from proxy.claims import ClaimsError, UnknownKey, verify
-from proxy.model import Clock, Pool
+from proxy.model import Clock, OutboundProxies, Pool, Upstream
+from proxy.outbound import choose, url_of
 
 log = logging.getLogger(__name__)
 
+KeySet = Mapping[str, Any]
+
 _KEEP = 24 * 3600.0
+_PAUSE = 60.0
+"""Seconds before keys that could not be fetched are asked for again: meanwhile nobody waits for them."""
 _MAX_BYTES = 1 << 20
 
 
 class KeySets:
     """Verifies tokens against the key sets of their pools."""
 
-    def __init__(self, *, clock: Clock, timeout: float) -> None:
+    def __init__(self, *, clock: Clock, timeout: float, outbound: OutboundProxies) -> None:
+        """`timeout` in seconds is for fetching a whole key set."""
         self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._sets: TTLCache[str, Mapping[str, Any]] = TTLCache(256, _KEEP, timer=lambda: clock.now().monotonic)
+        self._outbound = outbound
+        self._sets: TTLCache[str, KeySet] = TTLCache(256, _KEEP, timer=lambda: clock.now().monotonic)
+        self._missing: TTLCache[str, bool] = TTLCache(256, _PAUSE, timer=lambda: clock.now().monotonic)
 
-    async def verify(self, token: str, pool: Pool, token_use: str) -> dict[str, Any]:
-        """The token's claims; raises ClaimsError. Keys that cannot be fetched leave the signature unchecked."""
+    async def verify(self, pool: Pool, id_token: str, access_token: str) -> dict[str, Any]:
+        """The claims of the ID token of a sign-in, both tokens checked; raises ClaimsError.
+
+        Where no keys of the pool can be fetched the signatures are left unchecked, with a warning. Where some are
+        known, a token that is signed with another one is not believed until they have been fetched anew.
+        """
         known = self._sets.get(pool.jwks_url)
         if known is not None:
             try:
-                return verify(token, known, pool=pool, token_use=token_use)
+                return _verify_both(known, pool, id_token, access_token)
             except UnknownKey:
                 log.info("the user pool has new keys")
-        return verify(token, await self._fetch(pool), pool=pool, token_use=token_use)
+        keys = await self._fetch(pool)
+        if keys is None and known is not None:
+            raise ClaimsError("the token is signed with a new key, and the user pool's keys cannot be fetched")
+        return _verify_both(keys, pool, id_token, access_token)
 
-    async def _fetch(self, pool: Pool) -> Mapping[str, Any] | None:
+    async def _fetch(self, pool: Pool) -> KeySet | None:
+        """The pool's key set, None where it cannot be fetched; raises ClaimsError where it is nonsense."""
+        url = pool.jwks_url
+        if url in self._missing:
+            return None
         try:
-            async with (
-                aiohttp.ClientSession(timeout=self._timeout, trust_env=True) as session,
-                session.get(pool.jwks_url, allow_redirects=False) as response,
-            ):
-                response.raise_for_status()
-                keys = json.loads(await response.content.read(_MAX_BYTES))
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            body = await self._get(url)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._missing[url] = True
             log.warning(
-                "the key set %s cannot be fetched (%s): token signatures go unchecked",
-                pool.jwks_url,
-                type(error).__name__,
+                "the key set %s cannot be fetched (%s): token signatures go unchecked", url, type(error).__name__
             )
             return None
+        try:
+            keys = json.loads(body)
+        except (ValueError, RecursionError):
+            keys = None
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-            raise ClaimsError("the user pool's key set has no keys")
-        self._sets[pool.jwks_url] = keys
+            raise ClaimsError("the user pool's key set is not one")
+        self._sets[url] = keys
         return keys
+
+    async def _get(self, url: str) -> bytes:
+        via = choose(self._outbound, Upstream.parse(url))
+        # Without trust_env: it would also send what ~/.netrc holds for this host.
+        async with (
+            aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.get(url, allow_redirects=False, proxy=url_of(via) if via is not None else None) as response,
+        ):
+            if response.status != 200:  # noqa: PLR2004
+                raise aiohttp.ClientPayloadError(f"status {response.status}")
+            body = b""
+            while len(body) <= _MAX_BYTES and (chunk := await response.content.readany()):
+                body += chunk
+        return body
+
+
+def _verify_both(keys: KeySet | None, pool: Pool, id_token: str, access_token: str) -> dict[str, Any]:
+    claims = verify(id_token, keys, pool=pool, token_use="id")
+    verify(access_token, keys, pool=pool, token_use="access")
+    return claims

@@ -1,45 +1,60 @@
 """The AWS SDK, kept apart: importing it takes a good part of a second, so `flows.py` loads this module when needed."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from aiohttp import ClientError as AiohttpError
 from botocore import UNSIGNED, xform_name
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.loaders import Loader
+from botocore.plugin import PluginContext, set_plugin_context
 
 from proxy.cognito.failures import Refused
 from proxy.errors import SignInFailed
-from proxy.model import Pool
+from proxy.model import OutboundProxies, Pool, Upstream
+from proxy.outbound import choose, url_of
+
+log = logging.getLogger(__name__)
 
 
 class Sdk:
     """Unsigned calls of `cognito-idp`, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
 
-    def __init__(self, *, timeout: float) -> None:
+    def __init__(self, *, timeout: float, outbound: OutboundProxies) -> None:
         """`timeout` in seconds holds for connecting and for each answer."""
         self._timeout = timeout
+        self._outbound = outbound
         self._clients: dict[tuple[str, str | None], Any] = {}
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
 
     async def call(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none."""
-        client = await self._client(pool)
         try:
+            client = await self._client(pool)
             answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
         except ClientError as error:
             fault = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-            raise Refused(operation, status, fault.get("Code", ""), fault.get("Message", "")) from None
+            code, message = (str(fault.get(name) or "") for name in ("Code", "Message"))
+            raise Refused(operation, status, code, message) from None
         except ParamValidationError:
             # Its text quotes the parameters, a password among them.
             raise Refused(operation, 400, "InvalidParameterException", "") from None
         except (BotoCoreError, AiohttpError, TimeoutError, OSError) as error:
             raise SignInFailed(f"Cognito cannot be reached ({type(error).__name__})") from None
+        except Exception as error:
+            # The SDK's parsers raise whatever comes up when the answer has another shape than Cognito's.
+            log.debug("an answer that the SDK cannot read", exc_info=True)
+            raise SignInFailed(f"Cognito's answer makes no sense ({type(error).__name__})") from None
+        if not isinstance(answer, dict):
+            raise SignInFailed("Cognito's answer makes no sense")
         return answer
 
     async def close(self) -> None:
@@ -60,6 +75,7 @@ class Sdk:
         }
         for name in ("config_file", "credentials_file"):
             isolated[name] = (None, None, "/dev/null", None)
+        via = choose(self._outbound, Upstream.parse(pool.endpoint_url or pool.issuer))
         config = AioConfig(
             signature_version=UNSIGNED,
             connect_timeout=self._timeout,
@@ -67,7 +83,29 @@ class Sdk:
             # The keeper has the only retry loop.
             retries={"mode": "standard", "total_max_attempts": 1},
             ignore_configured_endpoint_urls=True,
+            proxies={} if via is None else {"http": url_of(via), "https": url_of(via)},
+            http_session_cls=_HttpSession,
         )
-        return AioSession(session_vars=isolated).create_client(
+        session = AioSession(session_vars=isolated)
+        # Not ~/.aws/models: a file there could send the password anywhere.
+        loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+        session.register_component("data_loader", loader)
+        set_plugin_context(PluginContext(plugins="DISABLED"))
+        return session.create_client(
             "cognito-idp", region_name=pool.region, endpoint_url=pool.endpoint_url, config=config
         )
+
+
+class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's HTTP client without its habit to follow redirects: they would be sent the password."""
+
+    async def _get_session(self, proxy_url: str | None) -> "_NoRedirects":
+        return _NoRedirects(await super()._get_session(proxy_url))
+
+
+class _NoRedirects:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def request(self, *args: Any, **options: Any) -> Any:
+        return await self._session.request(*args, **options, allow_redirects=False)
