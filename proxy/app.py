@@ -146,7 +146,7 @@ class App:
             replay_limit=options.replay_limit,
             access=self._access,
         )
-        self._server = Server(forwarder.handle)
+        self._server = Server(forwarder.handle, forwarder.refuse_malformed)
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:

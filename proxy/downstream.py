@@ -13,11 +13,12 @@ from typing import Any
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.errors import BadRequest
 from proxy.model import Header, Headers
-from proxy.problem import Answer, error_answer
+from proxy.problem import Answer
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BODILESS = (HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -92,6 +93,8 @@ class Caller:
         try:
             chunk = await self._request.content.readany()
         except web.RequestPayloadError:
+            # Nobody knows where the next request would begin.
+            self._keep_alive = False
             raise BadRequest("the request's content is malformed", hint="Check its chunks or length.") from None
         self.received += len(chunk)
         return chunk
@@ -284,11 +287,17 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """aiohttp's own page would echo the offending bytes, and its log line would hold them."""
-        caller = Caller(request, closing=True)
-        caller.answer(
-            error_answer(BadRequest("this is not an HTTP/1.1 request that this proxy accepts"), graphql=False)
-        )
+        server = self._manager
+        if isinstance(server, Server):
+            server.refuse_malformed(Caller(request, closing=True))
         return _DONE[False]
+
+    def data_received(self, data: bytes) -> None:
+        """Malformed content must end the request that it belongs to; aiohttp would let it wait for more."""
+        super().data_received(data)
+        request = self._current_request
+        if request is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            request.content.set_exception(web.RequestPayloadError("malformed content"))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser
@@ -301,7 +310,13 @@ class _Connection(RequestHandler):
 class Server(web.Server):
     """Accepts connections and hands each request to `handle` as a Caller."""
 
-    def __init__(self, handle: Callable[[Caller], Awaitable[None]], **options: Any) -> None:
+    def __init__(
+        self,
+        handle: Callable[[Caller], Awaitable[None]],
+        refuse_malformed: Callable[[Caller], None],
+        **options: Any,
+    ) -> None:
+        """`handle` answers a request, `refuse_malformed` what cannot be read as one."""
         super().__init__(
             self._receive,
             handler_cancellation=True,
@@ -309,6 +324,7 @@ class Server(web.Server):
             access_log=None,
             **options,
         )
+        self.refuse_malformed = refuse_malformed
         self._handle = handle
         self._callers: set[Caller] = set()
         self._draining = False

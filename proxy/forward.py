@@ -4,12 +4,13 @@ import asyncio
 import logging
 import re
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from proxy import guard, headers
 from proxy.downstream import Caller
-from proxy.errors import InternalError, ProxyError, Source
+from proxy.errors import BadRequest, InternalError, ProxyError, Source
 from proxy.logs import AccessEntry
 from proxy.model import Auth, Header, Profile, Route, Token
 from proxy.problem import Answer, error_answer
@@ -25,7 +26,10 @@ CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
 _PEEK_LIMIT = 4096
-_EXPIRED = re.compile(rb"token\b.{0,40}\bexpired|expired\b.{0,40}\btoken", re.IGNORECASE | re.DOTALL)
+# API Gateway's and AWS's own words; an application's invitation token that has expired is none of them.
+_EXPIRED = re.compile(
+    rb"(?:incoming|identity|security|session|id|access|auth) token\b[^\"]{0,80}\bexpired|\bExpiredToken", re.IGNORECASE
+)
 
 
 class Forwarder:
@@ -70,16 +74,23 @@ class Forwarder:
             if self._access is not None:
                 self._access(exchange.entry(time.perf_counter() - began))
 
+    def refuse_malformed(self, caller: Caller) -> None:
+        """Answer what could not be read as a request."""
+        exchange = _Exchange(caller)
+        self._refuse(exchange, BadRequest("this is not an HTTP/1.1 request that this proxy accepts"))
+        if self._access is not None:
+            self._access(exchange.entry(0.0))
+
     async def _handle(self, exchange: "_Exchange") -> None:
         caller = exchange.caller
+        target = parse_target(caller.target)
+        exchange.path = target.path.partition("?")[0]
         guard.check_method(caller.method)
         hosts = [value for name, value in caller.headers if name.lower() == b"host"]
         guard.check_host(hosts, self._allowed_hosts)
         exchange.host = hosts[0]
-        target = parse_target(caller.target)
         if target.authority is not None:
             guard.check_host([target.authority.encode()], self._allowed_hosts)
-        exchange.path = target.path.partition("?")[0]
         if target.path.startswith(OWN_PREFIX):
             caller.answer(await self._own(caller.method, exchange.path))
             return
@@ -108,8 +119,8 @@ class Forwarder:
         try:
             prefix = b""
             if token is not None:
-                prefix = await _peek(answer) if answer.head.status == HTTPStatus.FORBIDDEN else b""
-                refused = refuses_token(answer.head.status, prefix) and self._keeper.reject(self._profile.name, token)
+                prefix = await _whole(answer) if may_refuse_token(answer.head) else b""
+                refused = refuses_token(answer.head, prefix) and self._keeper.reject(self._profile.name, token)
                 if refused and (body is None or body.replayable):
                     answer.close()
                     _, credential = await self._credential(route)
@@ -209,16 +220,29 @@ async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:
         outward.cancel()
 
 
-async def _peek(answer: UpstreamAnswer) -> bytes:
-    """The beginning of the content, as far as it takes to know what a 403 is about."""
-    prefix = b""
-    while len(prefix) < _PEEK_LIMIT and (chunk := await answer.read()):
-        prefix += chunk
-    return prefix
+def may_refuse_token(head: Head) -> bool:
+    """Whether the content of an answer must be looked at to know what it is about: a short 403 in JSON."""
+    if head.status != HTTPStatus.FORBIDDEN:
+        return False
+    fields = {name.lower(): value for name, value in head.headers}
+    length = fields.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= _PEEK_LIMIT and b"json" in fields.get(b"content-type", b"").lower()
 
 
-def refuses_token(status: int, content: bytes) -> bool:
-    """Whether an answer says that the token, not the request, is the trouble."""
-    if status == HTTPStatus.FORBIDDEN:
-        return _EXPIRED.search(content) is not None
-    return status == HTTPStatus.UNAUTHORIZED
+async def _whole(answer: UpstreamAnswer) -> bytes:
+    content = b""
+    while chunk := await answer.read():
+        content += chunk
+    return content
+
+
+def refuses_token(head: Head, content: bytes) -> bool:
+    """Whether an answer says that the token, not the request, is the trouble. `content` is that of a short 403."""
+    if head.status != HTTPStatus.FORBIDDEN:
+        return head.status == HTTPStatus.UNAUTHORIZED
+    if any(name.lower() == b"content-encoding" and value.lower() == b"gzip" for name, value in head.headers):
+        try:
+            content = zlib.decompressobj(wbits=31).decompress(content, _PEEK_LIMIT)
+        except zlib.error:
+            return False
+    return _EXPIRED.search(content) is not None

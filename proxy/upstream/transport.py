@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class UpstreamRequest:
     method: str
     upstream: Upstream
     target: str
-    headers: list[Header]
+    headers: list[Header] = field(repr=False)
     inform: Callable[[Head], None]
     body: RequestBody | None = None
     chunked: bool = False

@@ -363,17 +363,25 @@ async def test_a_rejected_token_is_replaced_and_the_request_sent_again(
 async def test_an_expired_token_is_a_403_that_says_so(proxy: App, origin: Origin) -> None:
     """API Gateway's 403 about an expired token is treated like a 401."""
     text = b'{"message":"The incoming token has expired"}'
-    origin.answers = [b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" % len(text) + text, OK]
-    assert status_of(await talk(proxy.urls[0], closing("GET", "/v1/job"))) == 200
+    head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n"
+    packed = gzip.compress(text)
+    for content, coding in ((text, b""), (packed, b"Content-Encoding: gzip\r\n")):
+        origin.answers = [head + coding + b"Content-Length: %d\r\n\r\n" % len(content) + content, OK]
+        assert status_of(await talk(proxy.urls[0], closing("GET", "/v1/job"))) == 200
+        proxy.keeper._slot("default").forced_at = None
 
 
 async def test_a_403_about_permission_triggers_nothing(proxy: App, origin: Origin, cognito: EmbeddedCognito) -> None:
     """Being forbidden is an answer like any other, and passes whole."""
-    text = b'{"message":"User is not authorized to access this resource"}' + b" " * 9000
-    origin.answers = [b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" % len(text) + text]
-    answer = await talk(proxy.urls[0], closing("GET", "/v1/job"))
-    assert status_of(answer) == 403
-    assert body_of(answer) == text
+    for text in (
+        b'{"message":"User is not authorized to access this resource"}' + b" " * 9000,
+        b'{"message":"Your invitation token has expired"}',
+    ):
+        head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
+        origin.answers = [head + text]
+        answer = await talk(proxy.urls[0], closing("GET", "/v1/job"))
+        assert status_of(answer) == 403
+        assert body_of(answer) == text
     assert cognito.counts["GetTokensFromRefreshToken"] == 0
 
 
