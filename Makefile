@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
 
-.PHONY: demo serve test lint format clean
+.PHONY: demo test lint format clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -14,9 +14,11 @@ test: $(VENV)/.dev $(VENV)-ministack/.installed
 	MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	exit $$status
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

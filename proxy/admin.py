@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy import __version__
-from proxy.errors import BadRequest, Draining, NoRoute, ProxyError, SignInFailed
+from proxy.errors import BadRequest, CredentialMissing, Draining, NoRoute, ProxyError, SignInFailed, variables
 from proxy.headers import effective_auth, needs_token
-from proxy.model import Instant, Profile, Route
+from proxy.model import Auth, Instant, Profile, Route
 from proxy.problem import Answer, error_answer, json_answer
 from proxy.tokens import Snapshot, TokenKeeper
 
@@ -62,12 +62,20 @@ class Admin:
     def _unready(self) -> ProxyError | None:
         if self._draining():
             return Draining("the proxy is draining")
-        if not any(needs_token(effective_auth(route, self._profile)) for route in self._routes):
+        profile = self._profile
+        auths = [effective_auth(route, profile) for route in self._routes]
+        if profile.signs_in and any(map(needs_token, auths)):
+            snapshot = self._keeper.snapshot(profile.name)
+            if snapshot.state in ("fresh", "stale"):
+                return None
+            return snapshot.error or SignInFailed("the first sign-in has not finished yet", retry_after=1)
+        if profile.credentials or all(auth is Auth.NONE for auth in auths):
             return None
-        snapshot = self._keeper.snapshot(self._profile.name)
-        if snapshot.state in ("fresh", "stale"):
-            return None
-        return snapshot.error or SignInFailed("the first sign-in has not finished yet", retry_after=1)
+        return CredentialMissing(
+            "there is neither a login nor a personal access token nor an API key",
+            hint=f"Set {variables(profile.login_lacks)}, UL_PROXY_PERSONAL_ACCESS_TOKEN or UL_PROXY_API_KEY,"
+            " then restart the proxy.",
+        )
 
     def status(self) -> Answer:
         """Everything that may be told of this process."""
@@ -80,7 +88,7 @@ class Admin:
                 "draining": self._draining(),
                 "ready": self._unready() is None,
                 "requests_in_flight": self._in_flight(),
-                "profiles": {self._profile.name: _profile(self._keeper.snapshot(self._profile.name))},
+                "profiles": {self._profile.name: _told(self._profile, self._keeper.snapshot(self._profile.name))},
                 "routes": [
                     {
                         "path": route.path or "/",
@@ -93,9 +101,12 @@ class Admin:
         )
 
 
-def _profile(snapshot: Snapshot) -> dict[str, Any]:
+def _told(profile: Profile, snapshot: Snapshot) -> dict[str, Any]:
+    """What may be told of a profile."""
     return {
         "state": snapshot.state,
+        "username": profile.username,
+        "credentials": profile.credentials,
         **{name: snapshot.claims.get(claim) for name, claim in _CLAIMS.items()},
         "expires_in": _rounded(snapshot.expires_in),
         "next_refresh_in": _rounded(snapshot.refresh_in),

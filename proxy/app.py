@@ -56,11 +56,12 @@ class App:
         self._random_bytes = random_bytes
         self._draw = draw
         self._sockets: list[socket.socket] = []
+        self._renewals: list[asyncio.Task[None]] = []
         self._draining = False
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> "App":
-        """Listen and begin to sign in; raises StartError."""
+        """Listen, and begin to sign in where there is a login; raises StartError."""
         options = self._options
         try:
             for bind in options.listen:
@@ -72,7 +73,9 @@ class App:
         except BaseException:
             self._close_sockets()
             raise
-        self._renewal = asyncio.create_task(self.keeper.keep_fresh(options.profile.name), name="renewal")
+        if options.profile.signs_in:
+            renewal = asyncio.create_task(self.keeper.keep_fresh(options.profile.name), name="renewal")
+            self._renewals.append(renewal)
         return self
 
     async def __aexit__(
@@ -90,8 +93,9 @@ class App:
         if not (drained.done() and drained.result()):
             log.warning("requests cut off: %d", self._server.in_flight)
         drained.cancel()
-        self._renewal.cancel()
-        await asyncio.gather(drained, hurried, self._renewal, return_exceptions=True)
+        for renewal in self._renewals:
+            renewal.cancel()
+        await asyncio.gather(drained, hurried, *self._renewals, return_exceptions=True)
         await self._server.cut_off()
         await self.keeper.close()
         await self._transport.close()

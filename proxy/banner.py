@@ -2,33 +2,25 @@
 
 import shlex
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from proxy import __version__
-from proxy.headers import effective_auth, needs_token
+from proxy.errors import variables
+from proxy.guard import is_loopback
+from proxy.headers import credential, effective_auth, needs_token
 from proxy.model import Auth, Profile, Route
 
-_ADDED = {
-    Auth.REST: "X-Amz-Cognito-Security-Token: <ID token>",
-    Auth.GRAPHQL: "authorization: <ID token>",
-    Auth.API_KEY: "x-api-key: <API key>",
-    Auth.BEARER: "Authorization: Bearer <personal access token>",
-    Auth.NONE: "nothing added",
-}
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names, to be replaced
+"""Where a wildcard address is reached: nobody can connect to the wildcard itself."""
 
 
 def banner(urls: Sequence[str], profile: Profile, routes: Sequence[Route]) -> str:
     """Where the proxy listens, as whom, which routes it has, and a line to paste."""
-    auths = [effective_auth(route, profile) for route in routes]
-    paths = [route.path + "/…" for route in routes]
-    path_width = max(map(len, paths))
-    url_width = max(len(str(route.upstream)) for route in routes)
-    table = [
-        f"{path:<{path_width}}  →  {route.upstream!s:<{url_width}}  {_ADDED[auth]}"
-        for path, route, auth in zip(paths, routes, auths, strict=True)
-    ]
+    path_width = max(len(_local(route)) for route in routes)
+    table = [f"{_local(route):<{path_width}} → {route.upstream}{_added(route, profile)}" for route in routes]
     lines = [
         f"ul-proxy {__version__} listens on {', '.join(urls)}",
-        f"  as      {whom(profile, auths)}",
+        f"  as      {whom(profile, [effective_auth(route, profile) for route in routes])}",
         *(f"  {'routes' if i == 0 else '':<6}  {row}" for i, row in enumerate(table)),
         f"  try     {curl(urls[0], '/v1/job')}",
     ]
@@ -39,17 +31,85 @@ def whom(profile: Profile, auths: Sequence[Auth]) -> str:
     """Who the upstream takes the proxy's callers for."""
     if profile.personal_access_token is not None:
         return "the owner of the personal access token"
-    if profile.username is not None and profile.password is not None:
+    if not profile.login_lacks:
         return f"{profile.username} (user pool {profile.pool.user_pool_id}, {profile.pool.auth_flow})"
-    if any(needs_token(auth) for auth in auths):
-        return "nobody: set UL_PROXY_USERNAME and UL_PROXY_PASSWORD; until then routes that need a login answer 503"
+    if any(map(needs_token, auths)):
+        return f"nobody: {_unset(profile.login_lacks)}"
     return "nobody"
 
 
+def start_warnings(
+    profile: Profile, routes: Sequence[Route], *, urls: Sequence[str], allowed_hosts: frozenset[str]
+) -> list[str]:
+    """What a person should know from the start: routes that cannot work, and who else may use the login."""
+    without: dict[str, list[str]] = {}
+    for route in routes:
+        if missing := _missing(effective_auth(route, profile), profile):
+            without.setdefault(missing, []).append(_local(route))
+    warnings = [
+        f"{_enumerated(paths)} {'answer' if paths[1:] else 'answers'} 503 until {missing} set"
+        for missing, paths in without.items()
+    ]
+    callers = "callers must name it by a loopback name or a host in allowed_hosts"
+    hosts = f"has {', '.join(sorted(allowed_hosts))}" if allowed_hosts else "is empty"
+    warnings += [
+        f"ANYBODY who can reach {url} acts with the login of this proxy; {callers}, which {hosts}"
+        for url in urls
+        if not url.startswith("unix:") and not is_loopback(_host(url))
+    ]
+    return warnings
+
+
 def curl(url: str, path: str, options: str = "") -> str:
-    """A curl command that asks for `path`."""
-    middle = f" {options}" if options else ""
+    """A curl command that asks for `path`, from the machine that the proxy runs on."""
     if url.startswith("unix:"):
         socket = shlex.quote(url.removeprefix("unix:"))
-        return f"curl -sS --unix-socket {socket}{middle} {shlex.quote('http://localhost' + path)}"
-    return f"curl -sS{middle} {shlex.quote(url + path)}"
+        return _words("curl -sS --unix-socket", socket, options, shlex.quote("http://localhost" + path))
+    host = _host(url)
+    if host in _LOOPBACK:
+        port = urlsplit(url).port
+        return _words("curl -sS", options, shlex.quote(f"http://{_LOOPBACK[host]}:{port}{path}"))
+    # The proxy does not know its machine by other addresses, unless allowed_hosts has them.
+    named = "" if is_loopback(host) else "-H 'Host: localhost'"
+    return _words("curl -sS", named, options, shlex.quote(url + path))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _words(*words: str) -> str:
+    return " ".join(filter(None, words))
+
+
+def _local(route: Route) -> str:
+    """The paths that a route takes; GraphQL has but one."""
+    return route.path if route.auth is Auth.GRAPHQL else route.path + "/…"
+
+
+def _added(route: Route, profile: Profile) -> str:
+    auth = effective_auth(route, profile)
+    if auth is Auth.NONE:
+        return ""
+    name, value = credential(route, auth, "")
+    return f" + {name.decode()}" + (f": {value.decode().strip()}" if value else "")
+
+
+def _missing(auth: Auth, profile: Profile) -> str:
+    """What must be set before a request with `auth` can be sent, and its verb; "" where nothing is missing."""
+    if needs_token(auth) and profile.login_lacks:
+        verb = "are" if profile.login_lacks[1:] else "is"
+        return f"{variables(profile.login_lacks)} (or {variables(['personal_access_token'])}) {verb}"
+    if auth is Auth.API_KEY and profile.api_key is None:
+        return f"{variables(['api_key'])} is"
+    if auth is Auth.BEARER and profile.personal_access_token is None:
+        return f"{variables(['personal_access_token'])} is"
+    return ""
+
+
+def _unset(settings: Sequence[str]) -> str:
+    return f"{variables(settings)} {'are' if settings[1:] else 'is'} not set"
+
+
+def _enumerated(items: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -172,6 +173,7 @@ class Caller:
 
     def open_tunnel(self) -> None:
         """From here on `read_tunnel` has what the caller sends, as it is."""
+        self._bodiless = False  # the 101 has no content, the tunnel behind it has
         self._tunnel = _Tunnel(self._transport)
         self._request.protocol.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
 
@@ -187,7 +189,8 @@ class Caller:
         """The upstream will send no more."""
         transport = self._transport
         if transport is not None and not transport.is_closing() and transport.can_write_eof():
-            transport.write_eof()
+            with suppress(OSError):  # reset a moment ago
+                transport.write_eof()
 
     @property
     def keep_alive(self) -> bool:

@@ -24,8 +24,14 @@ Each class knows its HTTP status, `code`, `source`, RFC 9209 error type and whet
 instance says what happened (`detail`) and what mends it (`hint`). Neither may hold a secret.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
+
+
+def variables(settings: Iterable[str]) -> str:
+    """Settings, for a hint, as the environment variables that set them."""
+    return " and ".join(f"UL_PROXY_{name.upper()}" for name in settings)
 
 
 class Source(StrEnum):

@@ -23,10 +23,11 @@ def open_sockets(bind: Bind) -> list[socket.socket]:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"{bind} is in use by another program", hint="End that program, or choose another port with --listen."
+                f"{bind} is in use by another program",
+                hint="End that program, or choose another port with --listen or UL_PROXY_LISTEN.",
             ) from None
         reason = error.strerror or str(error)
-        raise StartError(f"cannot listen on {bind}: {reason}", hint="Check the address given to --listen.") from None
+        raise StartError(f"cannot listen on {bind}: {reason}", hint="Check --listen and UL_PROXY_LISTEN.") from None
 
 
 def url_of(sock: socket.socket) -> str:

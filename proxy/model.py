@@ -88,6 +88,27 @@ class Profile:
     api_key: SecretStr | None = None
     personal_access_token: SecretStr | None = None
 
+    @property
+    def login_lacks(self) -> tuple[str, ...]:
+        """The settings without which nobody can sign in."""
+        needed = {"username": self.username, "password": self.password}
+        return tuple(name for name, value in needed.items() if value is None)
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether Cognito is asked for tokens: a personal access token takes their place."""
+        return not self.login_lacks and self.personal_access_token is None
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """What there is to add to requests."""
+        given = {
+            "login": not self.login_lacks,
+            "personal_access_token": self.personal_access_token,
+            "api_key": self.api_key,
+        }
+        return tuple(name for name, value in given.items() if value)
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -10,21 +10,27 @@ from proxy.model import OutboundProxies, OutboundProxy, Upstream
 
 def parse_proxy(url: str) -> OutboundProxy:
     """`http://[user:password@]host[:port]`, the scheme optional; raises ValueError without repeating the URL."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = parts.hostname, 80 if parts.port is None else parts.port
+    except ValueError:
+        host, port = None, 0  # its words would quote a part of the URL, perhaps of a password
+    if not host or not port or parts.scheme != "http" or not url.isprintable() or " " in url:
         raise ValueError("an outbound proxy must be given as http://host:port")
     credentials = None
     if parts.username is not None:
         credentials = SecretStr(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
-    return OutboundProxy(parts.hostname, parts.port or 80, credentials)
+    return OutboundProxy(host, port, credentials)
 
 
 def choose(proxies: OutboundProxies, upstream: Upstream) -> OutboundProxy | None:
     """The proxy on the way to `upstream`, None for the direct way."""
     via = proxies.https if upstream.scheme == "https" else proxies.http
-    if via is None or proxy_bypass_environment(f"{upstream.host}:{upstream.port}", {"no": proxies.bypass}):
+    if via is None:
         return None
-    return via
+    # That function knows IPv6 addresses without brackets only.
+    bypass = proxies.bypass.translate({ord("["): None, ord("]"): None})
+    return None if proxy_bypass_environment(f"{upstream.host}:{upstream.port}", {"no": bypass}) else via
 
 
 def url_of(proxy: OutboundProxy) -> str:

@@ -73,25 +73,39 @@ class RouteTable:
 
     def _local(self, location: bytes, route: Route, host: bytes) -> bytes:
         origin = route.upstream.origin.encode()
+        here = b"http://" + host
         if location.startswith(b"/") and not location.startswith(b"//"):
-            path, prefix = location, b""
+            path, prefix, elsewhere = location, b"", origin + location
         elif (
             location[: len(origin)].lower() == origin.lower()
             and location[len(origin) : len(origin) + 1] in _AFTER_ORIGIN
         ):
-            path, prefix = location[len(origin) :], b"http://" + host
+            path, prefix, elsewhere = location[len(origin) :], here, location
         else:
             return location
         local = self._local_path(path.decode("latin-1"), route)
-        return location if local is None else prefix + local.encode("latin-1")
+        if local is None:
+            # No way leads there from here, and a mere path would mean something else here.
+            return elsewhere
+        # What begins with two slashes would name a host.
+        return (here if local.startswith("//") else prefix) + local.encode("latin-1")
 
     def _local_path(self, path: str, route: Route) -> str | None:
         """The most exact local path that leads to `path` on the origin of `route`, None where there is none."""
         found: tuple[int, str] | None = None
-        for candidate in self.routes:
+        # Of two that are as exact, the one that the caller took.
+        for candidate in (route, *self.routes):
             base = candidate.upstream.path
             rest = path[len(base) :]
             reaches = candidate.upstream.origin == route.upstream.origin and path.startswith(base)
             if reaches and rest[:1] in ("/", "?", "#", "") and (found is None or len(base) > found[0]):
-                found = len(base), candidate.path + rest
-        return None if found is None else found[1] or "/"
+                local = candidate.path + rest
+                if self._leads_to(local.partition("#")[0], candidate):
+                    found = len(base), local
+        if found is None:
+            return None
+        return found[1] if found[1].startswith("/") else "/" + found[1]
+
+    def _leads_to(self, path: str, route: Route) -> bool:
+        """Whether a request for `path` would take `route`, and not a longer one that covers it."""
+        return self.match(path or "/")[0] is route

@@ -178,7 +178,9 @@ class TokenKeeper:
         if slot is None:
             profile = self._profiles.get(name)
             if profile is None:
-                raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
+                raise UnknownProfile(
+                    "there is no such profile", hint=f"The profiles are: {', '.join(sorted(self._profiles))}."
+                )
             slot = self._slots[name] = _Slot(profile)
         return slot
 
@@ -275,12 +277,12 @@ class TokenKeeper:
         slot.pause = max(lifetime.backoff(slot.failures, self._draw(), self._policy), error.retry_after or 0.0)
         slot.error = error
         slot.outcome = f"failed: {error.detail}"
-        then = f"next try in {slot.pause:.1f} s" if error.transient else error.hint
+        then = f"Next try in {slot.pause:.1f} s." if error.transient else error.hint
         log.log(
             logging.WARNING if error.transient else logging.ERROR,
-            "no new token for profile %s: %s; %s",
+            "no new token for profile %s: %s.%s",
             slot.profile.name,
             error.detail,
-            then,
+            f" {then}" if then else "",
         )
         return error.again(slot.pause if error.transient else None)

@@ -2,11 +2,13 @@
 
 import argparse
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from proxy import __version__
-from proxy.settings import Leaf, leaves
+from proxy.settings import Leaf, leaves, shipped_defaults
+from proxy.settings.nested import dig
 
 COMMANDS = {
     "serve": "run the proxy (also what a bare ul-proxy does)",
@@ -23,10 +25,38 @@ A local reverse proxy that signs in to Unleash Live and adds a fresh token to ev
   curl http://127.0.0.1:8080/v1/job
 """
 _SOURCES = """\
+DURATION is a number of seconds, or 500ms, 10s, 5m, 1h; SIZE a number of bytes, or 64 KiB, 1 MiB, 1 GiB.
+A list is written between commas, or by giving the flag again; a variable may also hold a JSON list.
+
 Every setting can also be an environment variable (--cognito-region is UL_PROXY_COGNITO__REGION) or stand in a
 TOML file: --config, else ./ul-proxy.toml, else ~/.config/ul-proxy/config.toml. Secrets have no flag:
 UL_PROXY_PASSWORD, UL_PROXY_API_KEY, UL_PROXY_PERSONAL_ACCESS_TOKEN, each also with _FILE behind it.
+Routes of your own stand in the file under [[routes]]: path, upstream, auth (rest, graphql, api_key, analytics,
+bearer or none) and, where it is not the usual one, the header for the credential.
 """
+_CONFIG = "--config"
+_WITHOUT_EFFECT = {"demo": ("username", "cognito", "upstreams")}
+"""Settings, and sections of settings, that a command would ignore: it has no flags for them."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Does not break addresses where they have a hyphen."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Shows the shipped defaults in its help, and reads them for that alone."""
+
+    def format_help(self) -> str:
+        defaults = shipped_defaults()
+        settings = {leaf.name: leaf for leaf in leaves()}
+        for action in self._actions:
+            leaf = settings.get(action.dest)
+            if leaf is not None and (shown := _default_of(leaf, defaults)):
+                action.help = f"{action.help} (default: {shown})"
+        return super().format_help()
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -34,15 +64,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
     parser = argparse.ArgumentParser(
-        prog="ul-proxy", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="ul-proxy",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        _add(commands, name, summary)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
+    parsers = {name: _add(commands, name, summary) for name, summary in COMMANDS.items()}
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        parser.error(_complaint(unknown[0].partition("=")[0]))
+        command: str = arguments.command
+        parsers[command].error(_complaint(command, unknown[0].partition("=")[0]))
     return arguments
 
 
@@ -52,44 +85,63 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _complaint(unknown: str) -> str:
+def _settings_of(command: str) -> list[Leaf]:
+    """The settings that a command has flags for."""
+    ignored = _WITHOUT_EFFECT.get(command, ())
+    return [leaf for leaf in leaves() if not leaf.secret and leaf.name != "routes" and leaf.path[0] not in ignored]
+
+
+def _complaint(command: str, unknown: str) -> str:
     """What is wrong with an argument. What follows it is not quoted: somebody may have hoped to pass a secret."""
-    variable = next((leaf.variable for leaf in leaves() if leaf.secret and _flag(leaf) == unknown), None)
-    if variable is not None:
-        return f"a secret has no flag, since process lists show flags: set {variable} or {variable}_FILE"
-    return f"unrecognized argument {unknown}"
+    leaf = next((leaf for leaf in leaves() if unknown in _spellings(leaf)), None)
+    if leaf is not None and leaf.secret:
+        return f"a secret has no flag, since process lists show flags: set {leaf.variable} or {leaf.variable}_FILE"
+    if leaf is not None and leaf.path[0] in _WITHOUT_EFFECT.get(command, ()):
+        return f"{unknown} has no effect on the sandbox, which has a login and upstreams of its own"
+    known = [_CONFIG, *(flag for leaf in _settings_of(command) for flag in _spellings(leaf))]
+    near = get_close_matches(unknown, known, 1) if unknown.startswith("--") else []
+    return f"unrecognized argument {unknown}" + (f": did you mean {near[0]}?" if near else "")
 
 
-def _flag(leaf: Leaf) -> str:
-    return "--" + "-".join(leaf.path).replace("_", "-")
+def _spellings(leaf: Leaf) -> tuple[str, ...]:
+    return (leaf.flag, f"--no-{leaf.flag[2:]}") if leaf.boolean else (leaf.flag,)
 
 
 def _comma_separated(text: str) -> list[str]:
     return [item.strip() for item in text.split(",")]
 
 
-def _add(commands: Any, name: str, summary: str) -> None:
-    parser = commands.add_parser(
+def _default_of(leaf: Leaf, defaults: Mapping[str, Any]) -> str:
+    """A shipped default as one would write it, "" where there is none."""
+    value = dig(defaults, leaf.path)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(value) if isinstance(value, list) else str(value or "")
+
+
+def _add(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
+        usage="%(prog)s [--config FILE] [FLAGS]",
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=textwrap.dedent(_SOURCES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_SOURCES,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
     )
     parser.set_defaults(command=name)
-    parser.add_argument("--config", metavar="FILE", help="the config file to read")
-    for leaf in leaves():
-        if leaf.secret or leaf.name == "routes":
-            continue
+    parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
+    for leaf in _settings_of(name):
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")
         if leaf.boolean:
-            parser.add_argument(_flag(leaf), dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
+            parser.add_argument(leaf.flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
         else:
             parser.add_argument(
-                _flag(leaf),
+                leaf.flag,
                 dest=leaf.name,
-                metavar=leaf.path[-1].upper(),
+                metavar=f"{leaf.metavar}[,{leaf.metavar}]" if leaf.listed else leaf.metavar,
                 action="extend" if leaf.listed else "store",
-                type=_comma_separated if leaf.listed else None,
+                type=_comma_separated if leaf.listed else str,
                 help=description,
             )
+    return parser

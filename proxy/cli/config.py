@@ -1,18 +1,24 @@
 """`ul-proxy config`: what is in force, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from proxy.settings import leaves, load
+from proxy.settings import Leaf, Loaded, leaves, load
+from proxy.settings.values import shown_duration, shown_size
 
 MASK = "********"
+_UNITS: dict[str, Callable[[Any], str]] = {"DURATION": shown_duration, "SIZE": shown_size}
+"""By what a help text calls the value."""
 
 
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     loaded = load(flags, config)
-    rows = [(leaf.name, _shown(loaded.value(leaf)), loaded.origins.get(leaf.name, "not set")) for leaf in leaves()]
+    print(_whence(loaded))
+    rows = [
+        (leaf.name, _shown(leaf, loaded.value(leaf)), loaded.origins.get(leaf.name, "not set")) for leaf in leaves()
+    ]
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(60, max(len(value) for _, value, _ in rows))
     for name, value, origin in rows:
@@ -22,15 +28,22 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     return 0
 
 
-def _shown(value: Any) -> str:
+def _whence(loaded: Loaded) -> str:
+    """Which config file is in use, or where one was looked for."""
+    if loaded.config is not None:
+        return f"config file: {loaded.config}"
+    return f"no config file: looked for {' and '.join(map(str, loaded.searched))}"
+
+
+def _shown(leaf: Leaf, value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value) or "-"
+        return ", ".join(_shown(leaf, item) for item in value) or "-"
     if isinstance(value, BaseModel):
         return " ".join(str(item) for item in value.model_dump(exclude_none=True).values())
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g} s"
-    return "-" if value is None else str(value)
+    return _UNITS.get(leaf.metavar, str)(value)

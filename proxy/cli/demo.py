@@ -1,6 +1,7 @@
 """`ul-proxy demo`: an embedded Cognito, an embedded Unleash Live API and the proxy in front, in one process."""
 
 import dataclasses
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +10,18 @@ from pydantic import SecretStr
 
 from proxy.app import App
 from proxy.banner import banner, curl
-from proxy.cli.serve import catch_signals, run_in_loop, start_logging
+from proxy.cli.serve import catch_signals, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.logs import AccessLog
-from proxy.model import Pool, Profile, ServeOptions
+from proxy.model import OutboundProxies, Pool, Profile, ServeOptions
 from proxy.settings import load, serve_options
 from proxy.settings.options import built_in_routes
 from proxy.settings.schema import UpstreamSettings
+
+log = logging.getLogger(__name__)
 
 GRAPHQL_QUERY = '{"query":"{ list(limit: 3) { items { name } } }"}'
 NEW_JOB = '{"title":"Tower 7 inspection"}'
@@ -47,7 +50,9 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
             )
             job = next(iter(embedded_api.data.job))
             print("\n".join(commands(app.urls[0], job)) + "\n", flush=True)
+            warn(app, sandboxed)
             await stop.wait()
+    log.info("stopped")
 
 
 def sandboxed_options(
@@ -68,7 +73,15 @@ def sandboxed_options(
         password=SecretStr(password),
         api_key=SecretStr(api.API_KEY),
     )
-    return dataclasses.replace(options, profile=profile, own_routes=(), built_in_routes=built_in_routes(upstreams))
+    return dataclasses.replace(
+        options,
+        profile=profile,
+        own_routes=(),
+        built_in_routes=built_in_routes(upstreams),
+        ca_file=None,
+        # All of it is on this machine, where the network's proxies do not lead.
+        outbound=OutboundProxies(),
+    )
 
 
 def commands(url: str, job: str) -> list[str]:

@@ -5,11 +5,12 @@ import importlib
 import logging
 import signal
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
-from proxy import logs
+from proxy import __version__, logs
 from proxy.app import App
-from proxy.banner import banner
+from proxy.banner import banner, start_warnings
 from proxy.logs import AccessLog
 from proxy.model import ServeOptions
 from proxy.settings import Loaded, load, serve_options
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     loaded = load(flags, config)
     log_format, access = start_logging(loaded)
-    run_in_loop(_serve(serve_options(loaded.settings, loaded.outbound), log_format, access))
+    run_in_loop(_serve(serve_options(loaded.settings, loaded.outbound), loaded.config, log_format, access))
     return 0
 
 
@@ -44,14 +45,35 @@ def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def _serve(options: ServeOptions, log_format: str, access: AccessLog | None) -> None:
+async def _serve(options: ServeOptions, config: Path | None, log_format: str, access: AccessLog | None) -> None:
     async with App(options, access=access) as app:
         stop = catch_signals(app)
         if log_format == "text":
             print(banner(app.urls, options.profile, app.routes.routes), flush=True)
         else:
-            log.info("listening", extra={"fields": {"urls": app.urls, "username": options.profile.username}})
+            log.info("listening", extra={"fields": _listening(app, options, config)})
+        warn(app, options)
         await stop.wait()
+    log.info("stopped")
+
+
+def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str, Any]:
+    """What the banner and `ul-proxy config` tell a person, for a machine."""
+    return {
+        "urls": app.urls,
+        "version": __version__,
+        "config": config,
+        "username": options.profile.username,
+        "pool": options.profile.pool.user_pool_id,
+        "upstreams": {route.path or "/": str(route.upstream) for route in app.routes.routes},
+    }
+
+
+def warn(app: App, options: ServeOptions) -> None:
+    """Log what a person should know from the start."""
+    routes, hosts = app.routes.routes, options.allowed_hosts
+    for warning in start_warnings(options.profile, routes, urls=app.urls, allowed_hosts=hosts):
+        log.warning(warning)
 
 
 def catch_signals(app: App) -> asyncio.Event:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from proxy import claims, lifetime, srp
 from proxy.cognito import answers, failures
 from proxy.cognito.keys import KeySets
-from proxy.errors import CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
+from proxy.errors import CredentialMissing, LoginRequired, RefreshRejected, SignInFailed, variables
 from proxy.model import AuthFlow, Clock, OutboundProxies, Pool, Profile, RenewalPolicy, Token
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class Cognito:
     async def sign_in(self, profile: Profile) -> Token:
         """A new session from the profile's user name and password."""
         if profile.username is None or profile.password is None:
-            missing = "username" if profile.username is None else "password"
+            lacking = profile.login_lacks
             raise CredentialMissing(
-                f"{missing} is not set, and this route needs an Unleash Live login",
-                hint=f"Set UL_PROXY_{missing.upper()}, then restart the proxy.",
+                f"this route needs an Unleash Live login, which lacks {' and '.join(lacking)}",
+                hint=f"Set {variables(lacking)} (or UL_PROXY_PERSONAL_ACCESS_TOKEN), then restart the proxy.",
             )
         flow = self._by_srp if profile.pool.auth_flow is AuthFlow.SRP else self._by_password
         answer = await flow(profile.pool, profile.username, profile.password)

@@ -1,7 +1,11 @@
-"""The settings: declared in `schema`, read from everywhere by `sources`, handed on frozen by `options`."""
+"""The settings: declared in `schema`, read from everywhere by `sources`, handed on frozen by `options`.
 
+`environment` and `files` are the only readers of the environment and of settings' files.
+"""
+
+from proxy.settings.files import shipped_defaults
 from proxy.settings.options import serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
 
-__all__ = ["PREFIX", "Leaf", "Loaded", "Settings", "leaves", "load", "serve_options"]
+__all__ = ["PREFIX", "Leaf", "Loaded", "Settings", "leaves", "load", "serve_options", "shipped_defaults"]

@@ -1,7 +1,5 @@
 """The settings as the frozen values that the running proxy is built from."""
 
-from pathlib import Path
-
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback
 from proxy.model import Auth, OutboundProxies, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
@@ -29,7 +27,7 @@ def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -
         allowed_hosts=frozenset(settings.allowed_hosts),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
         replay_limit=settings.replay_limit,
-        ca_file=Path(settings.upstreams.ca_file).expanduser() if settings.upstreams.ca_file else None,
+        ca_file=settings.upstreams.ca_file,
         outbound=outbound or OutboundProxies(),
     )
 

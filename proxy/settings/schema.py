@@ -1,15 +1,28 @@
 """The settings, one declaration each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from proxy.model import Auth, AuthFlow
-from proxy.settings.values import Bytes, HeaderSecret, HttpUrl, Listed, Seconds, checked_bind, checked_host
+from proxy.settings.values import (
+    Bytes,
+    Form,
+    HeaderSecret,
+    HttpUrl,
+    Listed,
+    Seconds,
+    checked_bind,
+    checked_host,
+    checked_path,
+    matching,
+)
 
 PREFIX = "UL_PROXY_"
 
@@ -19,9 +32,15 @@ class _Section(BaseModel):
 
 
 class CognitoSettings(_Section):
-    region: str = Field(description="AWS region of the user pool", pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")
-    user_pool_id: str = Field(description="user pool to sign in to", pattern=r"^[\w-]+_[0-9A-Za-z]+$")
-    client_id: str = Field(description="app client of the user pool", pattern=r"^\w+$")
+    region: Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d+", "no AWS region, such as ap-southeast-2")] = Field(
+        description="AWS region of the user pool"
+    )
+    user_pool_id: Annotated[
+        str, matching(r"[\w-]+_[0-9A-Za-z]+", "no user pool's id, such as ap-southeast-2_UnpJmDeN5")
+    ] = Field(description="user pool to sign in to")
+    client_id: Annotated[str, matching(r"\w+", "no app client's id: those are letters and digits")] = Field(
+        description="app client of the user pool"
+    )
     auth_flow: AuthFlow = Field(description="`srp`: the password never leaves the machine; or `password`")
     endpoint_url: HttpUrl | None = Field(None, description="another address of Cognito, for emulators")
 
@@ -31,7 +50,9 @@ class UpstreamSettings(_Section):
     graphql: HttpUrl = Field(description="the Media Drive GraphQL endpoint")
     flights_cdn: HttpUrl = Field(description="flight logs")
     library_cdn: HttpUrl = Field(description="media files")
-    ca_file: str | None = Field(None, description="certificates, in PEM, to trust instead of the system's")
+    ca_file: Annotated[Path, Form("FILE")] | None = Field(
+        None, description="certificates, in PEM, to trust instead of the system's"
+    )
 
 
 class TimeoutSettings(_Section):
@@ -45,10 +66,10 @@ class TimeoutSettings(_Section):
 class RouteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    path: str = Field(pattern=r"^/[!-\"$->@-~]*$")
+    path: Annotated[str, AfterValidator(checked_path)]
     upstream: HttpUrl
     auth: Auth
-    header: str | None = Field(None, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    header: Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "no header's name")] | None = None
 
 
 class Settings(BaseSettings):
@@ -62,7 +83,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    listen: Annotated[list[Annotated[str, AfterValidator(checked_bind)]], *Listed] = Field(
+    listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
         description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
     username: str | None = Field(None, description="the Unleash Live login")
@@ -73,8 +94,8 @@ class Settings(BaseSettings):
     )
     cognito: CognitoSettings
     upstreams: UpstreamSettings
-    routes: list[RouteSettings] = Field(description="more routes, tried before the built-in ones")
-    allowed_hosts: Annotated[list[Annotated[str, AfterValidator(checked_host)]], *Listed] = Field(
+    routes: list[RouteSettings] = Field([], description="more routes, tried before the built-in ones")
+    allowed_hosts: Annotated[list[Annotated[str, AfterValidator(checked_host), Form("HOST")]], *Listed] = Field(
         description="names besides loopback that callers may use for this proxy"
     )
     allow_anonymous_clients: bool = Field(description="listen beyond loopback although anybody could use the login")
@@ -101,8 +122,35 @@ class Leaf:
         return PREFIX + "__".join(self.path).upper()
 
     @property
+    def flag(self) -> str:
+        return "--" + "-".join(self.path).replace("_", "-")
+
+    @property
     def secret(self) -> bool:
         return SecretStr in _types(self.info.annotation)
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the value is the name of a file."""
+        return Path in _types(self.info.annotation)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The only values that it may have, where there are few."""
+        annotation = self.info.annotation
+        if get_origin(annotation) is Literal:
+            return get_args(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+            return tuple(annotation)
+        return ()
+
+    @property
+    def metavar(self) -> str:
+        """What a help text calls its value."""
+        if self.choices:
+            return "{" + ",".join(self.choices) + "}"
+        known = (*self.info.metadata, *_types(self.info.annotation))
+        return next((form.metavar for form in known if isinstance(form, Form)), self.path[-1].upper())
 
     @property
     def boolean(self) -> bool:
@@ -121,6 +169,11 @@ def leaves(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Ite
             yield from leaves(annotation, (*path, name))
         else:
             yield Leaf((*path, name), info)
+
+
+def sections(known: Iterable[str]) -> set[str]:
+    """The sections among settings that are given by dotted name."""
+    return {name.partition(".")[0] for name in known if "." in name}
 
 
 def _types(annotation: Any) -> set[Any]:

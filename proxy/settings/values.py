@@ -1,10 +1,13 @@
 """The forms in which a setting's value may be written, and what they become. Errors are ValueErrors for a person."""
 
 import json
+import math
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from proxy.guard import host_name
@@ -12,31 +15,66 @@ from proxy.model import Bind, Upstream
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SIZE = re.compile(r"(\d+)\s*(?:(Ki|Mi|Gi)?B)?")
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[^\[\]:]+)):(?P<port>\d{1,5})", re.ASCII)
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[^\[\]:]+)):(?P<port>\d{1,9})", re.ASCII)
+_PORT_ALONE = re.compile(r":?(\d{1,5})", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+_PORTS = 1 << 16
 
 
-def _duration(value: Any) -> Any:
-    if not isinstance(value, str):
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What help texts call the kind of value that a setting takes."""
+
+    metavar: str
+
+
+def quoted(value: Any) -> str:
+    """A value as a message quotes it: as in a config file, or, where that would be long, not at all."""
+    if isinstance(value, str):
+        return repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else "this"
+
+
+def _duration(value: Any) -> float:
+    seconds: float | None = None
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        seconds = float(value)
+    if seconds is None:
+        raise ValueError(f"{quoted(value)} is no duration: write a number of seconds, or 500ms, 10s, 5m, 1h")
+    if seconds <= 0:
+        raise ValueError(f"{quoted(value)} must be more than 0")
+    return seconds
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match[1]) * _BYTES[match[2]]
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    if not (match := _DURATION.fullmatch(value.strip())):
-        raise ValueError(f"{value!r} is no duration: write a number of seconds, or 500ms, 10s, 5m, 1h")
-    return float(match[1]) * _SECONDS[match[2]]
+    raise ValueError(f"{quoted(value)} is no size: write a number of bytes, or 64 KiB, 1 MiB, 1 GiB")
 
 
-def _size(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not (match := _SIZE.fullmatch(value.strip())):
-        raise ValueError(f"{value!r} is no size: write a number of bytes, or 64 KiB, 1 MiB, 1 GiB")
-    return int(match[1]) * _BYTES[match[2]]
+def shown_size(count: int) -> str:
+    """A number of bytes in the largest unit that divides it, in a form that can be written in a setting, too."""
+    unit = next((name for name in ("Gi", "Mi", "Ki") if count and count % _BYTES[name] == 0), None)
+    return f"{count // _BYTES[unit]} {unit or ''}B"
+
+
+def shown_duration(seconds: float) -> str:
+    return f"{seconds:g} s"
 
 
 def _listed(value: Any) -> Any:
     """One value, several between commas, or a JSON list: environment variables and flags hold text."""
-    if not isinstance(value, str):
+    if isinstance(value, list):
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"{quoted(value)} is neither text nor a list of texts")  # noqa: TRY004  # pydantic wants it
     if re.match(r'\s*\[\s*["\]]', value):
         try:
             return json.loads(value)
@@ -57,14 +95,20 @@ def parse_bind(value: str) -> Bind:
         if not path.startswith("/"):
             raise ValueError(f"{value!r}: a Unix socket needs an absolute path, as in unix:/run/ul-proxy.sock")
         return Bind(path=path)
+    alone = _PORT_ALONE.fullmatch(value)
+    if alone is not None and int(alone[1]) < _PORTS:
+        raise ValueError(f"{value!r} names no host: write 127.0.0.1:{alone[1]}")
     match = _HOST_PORT.fullmatch(value)
-    if match is None or int(match["port"]) >= 1 << 16:
+    if match is None:
         raise ValueError(f"{value!r} is not HOST:PORT, [IPV6]:PORT or unix:/path")
+    if int(match["port"]) >= _PORTS:
+        raise ValueError(f"{value!r}: a port is at most {_PORTS - 1}")
     return Bind(match["v6"] or match["host"], int(match["port"]))
 
 
 def _http_url(value: str) -> str:
     try:
+        _check_port(value)
         Upstream.parse(value)
     except ValueError:
         if "@" in value or "?" in value:
@@ -74,11 +118,41 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _check_port(url: str) -> None:
+    """Python's own words for a port or an IPv6 address that cannot be read are no help."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        if "range" in str(error):
+            raise ValueError(f"{url!r}: a port is at most {_PORTS - 1}") from None
+        raise ValueError(f"{url!r} has no usable host and port") from None
+
+
 def checked_host(value: str) -> str:
     name = host_name(value)
     if name is None:
         raise ValueError(f"{value!r} is no host name")
     return name
+
+
+def checked_path(value: str) -> str:
+    """The path of a route: what a request's path may begin with."""
+    if not value.startswith("/"):
+        raise ValueError(f"{value!r} must begin with /")
+    if not re.fullmatch(r"[!-~]*", value) or "?" in value or "#" in value:
+        raise ValueError(f"{value!r} must be without query, fragment, spaces and letters beyond ASCII")
+    return value
+
+
+def matching(pattern: str, otherwise: str) -> AfterValidator:
+    """A check that a text is like `pattern`, else it is `otherwise`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is {otherwise}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _no_controls(value: SecretStr) -> SecretStr:
@@ -88,8 +162,8 @@ def _no_controls(value: SecretStr) -> SecretStr:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
-Bytes = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Seconds = Annotated[float, BeforeValidator(_duration), Form("DURATION")]
+Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
+HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_no_controls)]
 Listed = (NoDecode, BeforeValidator(_listed))

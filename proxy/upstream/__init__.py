@@ -1,7 +1,7 @@
 """The transport: one request goes to an upstream and its answer streams back.
 
-`framing` decides what bytes mean, `connection` reads and writes them, `connect` opens connections, `pool` keeps them
-between requests, `transport` puts them together.
+`framing` decides what bytes mean, `connection` reads and writes them, `connect` opens connections, `tunnel` does so
+through an outbound proxy, `pool` keeps them between requests, `transport` puts them together.
 """
 
 from proxy.upstream.connect import Connector

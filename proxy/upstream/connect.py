@@ -1,7 +1,6 @@
-"""Opening connections: names, happy eyeballs, TLS, and the tunnel through an outbound proxy."""
+"""Opening connections: names, happy eyeballs, TLS, outbound proxies."""
 
 import asyncio
-import base64
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,13 +9,13 @@ from pathlib import Path
 import aiohappyeyeballs
 
 from proxy.errors import SettingsError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.model import OutboundProxies, OutboundProxy, Upstream
+from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose
 from proxy.upstream.connection import Connection
+from proxy.upstream.tunnel import failed, open_tunnel
 
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried as well (RFC 8305 section 5)."""
-_MAX_PROXY_HEAD = 16 * 1024
 
 
 class Connector:
@@ -36,20 +35,13 @@ class Connector:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._connect(upstream, new)
-        except (OSError, EOFError) as error:
+        except (OSError, UnicodeError) as error:
             raise _translated(error) from error
 
     async def _connect(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
         loop = asyncio.get_running_loop()
-        via = choose(self._outbound, upstream)
-        host, port = (upstream.host, upstream.port) if via is None else (via.host, via.port)
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        sock = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1
-        )
+        sock = await self._open_socket(upstream)
         try:
-            if via is not None:
-                await _open_tunnel(sock, via, upstream)
             if upstream.scheme == "http":
                 _, connection = await loop.create_connection(new, sock=sock)
             else:
@@ -64,6 +56,27 @@ class Connector:
         return connection
 
 
+    async def _open_socket(self, upstream: Upstream) -> socket.socket:
+        via = choose(self._outbound, upstream)
+        if via is None:
+            return await _dial(upstream.host, upstream.port)
+        try:
+            sock = await _dial(via.host, via.port)
+            try:
+                await open_tunnel(sock, via, upstream)
+            except BaseException:
+                sock.close()
+                raise
+        except (OSError, UnicodeError) as error:
+            raise failed(via, f"cannot be reached ({_reason(error)})") from error
+        return sock
+
+
+async def _dial(host: str, port: int) -> socket.socket:
+    addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1)
+
+
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file)
@@ -76,32 +89,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-async def _open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstream) -> None:
-    """CONNECT (RFC 9110 section 9.3.6)."""
-    loop = asyncio.get_running_loop()
-    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
-    authority = f"{host}:{upstream.port}"
-    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
-    if via.credentials is not None:
-        encoded = base64.b64encode(via.credentials.get_secret_value().encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {encoded}")
-    await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
-    head = b""
-    while b"\r\n\r\n" not in head:
-        data = await loop.sock_recv(sock, 4096)
-        head += data
-        if not data or len(head) > _MAX_PROXY_HEAD:
-            raise EOFError
-    status = head[9:12]
-    if not head.startswith(b"HTTP/1.") or status[:1] != b"2":
-        shown = status.decode() if status.isdigit() else "nonsense"
-        raise UpstreamUnreachable(
-            f"the outbound proxy {via.host}:{via.port} answered CONNECT with {shown}",
-            hint="Check HTTPS_PROXY, or list the upstream in NO_PROXY.",
-        )
-
-
-def _translated(error: OSError | EOFError) -> UpstreamError:
+def _translated(error: OSError | UnicodeError) -> UpstreamError:
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("no connection to the upstream in time", proxy_status="connection_timeout")
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -113,12 +101,15 @@ def _translated(error: OSError | EOFError) -> UpstreamError:
     for kind, detail, error_type in _FAILURES:
         if isinstance(error, kind):
             return UpstreamUnreachable(detail, proxy_status=error_type)
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return UpstreamUnreachable(f"no connection to the upstream ({reason})")
+    return UpstreamUnreachable(f"no connection to the upstream ({_reason(error)})")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 _FAILURES = (
-    (EOFError, "the outbound proxy broke off", "connection_terminated"),
+    (UnicodeError, "the upstream's name cannot be one", "dns_error"),
     (socket.gaierror, "the upstream's name cannot be resolved", "dns_error"),
     (ssl.SSLError, "TLS with the upstream failed", "tls_protocol_error"),
     (ConnectionRefusedError, "the upstream refuses connections", "connection_refused"),

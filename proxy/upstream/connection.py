@@ -2,8 +2,11 @@
 
 import asyncio
 import math
+import re
+import ssl
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +31,7 @@ LOW_WATER = HIGH_WATER // 4
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
 _BEGINNING = b"HTTP/1."
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 class Disconnected(Exception):
@@ -62,6 +66,8 @@ class Connection(asyncio.Protocol):
         self._write_paused: asyncio.Future[None] | None = None
         self._read_paused = False
         self._buffer = b""
+        self._interim_bytes = 0
+        self._ended_in_order = False
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -77,8 +83,13 @@ class Connection(asyncio.Protocol):
         self._upgrade = upgrade
         self._inform = inform
         self._head = self._error = None
+        self._interim_bytes = 0
         self.trailers = ()
-        self._transport.write(data)
+        if self.usable:
+            self._transport.write(data)
+        else:
+            # It was lost, or said something, between the end of its handshake and now.
+            self._error = Disconnected(answered=False)
 
     async def head(self) -> Head:
         """The head of the final answer; raises Disconnected or a ProxyError."""
@@ -105,7 +116,7 @@ class Connection(asyncio.Protocol):
             self._read_paused = False
             if not self._lost:
                 self._transport.resume_reading()
-            self.deadline = self._loop.time() + self._idle_timeout
+            self._await_content()
         return data
 
     async def read(self) -> bytes:
@@ -124,23 +135,28 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the upstream has taken what was written; it must take some within the idle timeout."""
-        if self._write_paused is None or self._lost:
+        """Wait until the upstream has taken what was written; it must take some within the idle timeout.
+
+        Raises UpstreamBroken where nobody is left to take it, of a tunnel whose other direction has ended.
+        """
+        if self._lost:
+            if self._upgrade and self._phase is _Phase.ENDED:
+                raise UpstreamBroken("the upstream broke off the tunnel")
             return
-        awaiting_head = self._phase is _Phase.HEAD
-        if awaiting_head:
-            self.deadline = self._loop.time() + self._idle_timeout
+        if self._write_paused is None:
+            return
+        self.expect_head_by(self._loop.time() + self._idle_timeout)
         await self._write_paused
-        if awaiting_head:
-            self.deadline = math.inf
+        self.expect_head_by(math.inf)
 
     def write_eof(self) -> None:
         """Nothing more will be written (of a tunnel)."""
         if not self._lost and self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # reset a moment ago
+                self._transport.write_eof()
 
     def expect_head_by(self, deadline: float) -> None:
-        """The request is out: give up where no answer has begun by then."""
+        """Give up where no answer has begun by then."""
         if self._phase is _Phase.HEAD:
             self.deadline = deadline
 
@@ -162,7 +178,12 @@ class Connection(asyncio.Protocol):
         if self.ended and sent and self._reusable and not self._lost and not self._transport.is_closing():
             self._phase = _Phase.IDLE
             return True
-        self.abort()
+        if self.ended and self._upgrade and not self._lost:
+            # What was written into a tunnel is still to arrive.
+            self._transport.close()
+            self.deadline = self._loop.time() + self._idle_timeout
+        else:
+            self.abort()
         return False
 
     def abort(self) -> None:
@@ -191,9 +212,9 @@ class Connection(asyncio.Protocol):
         self._lost = True
         self.resume_writing()
         if self._phase is _Phase.HEAD:
-            self.fail(Disconnected(answered=bool(self._buffer)))
+            self.fail(Disconnected(answered=bool(self._buffer or self._interim_bytes)))
         elif self._phase is _Phase.CONTENT:
-            if self._delimiter is Delimiter.CLOSE and exc is None:
+            if self._delimiter is Delimiter.CLOSE and exc is None and self._ended_in_order:
                 self._end()
             else:
                 self.fail(UpstreamBroken("the upstream broke off its answer"))
@@ -213,10 +234,13 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> bool:
+        # Without its own farewell, TLS cannot tell the end from a cut (RFC 9112 section 9.8).
+        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        self._ended_in_order = tls is None or _said_farewell(tls)
         if self._phase is _Phase.CONTENT and self._upgrade:
-            # The other direction of a tunnel stays open.
             self._end()
-            return True
+            # The other direction of a tunnel stays open, but for TLS, which knows no half-close here.
+            return tls is None
         return False
 
     def pause_writing(self) -> None:
@@ -237,7 +261,7 @@ class Connection(asyncio.Protocol):
             if found < 0:
                 if len(buffer) >= MAX_HEAD:
                     raise FramingError("its head is too large")
-                if not buffer.startswith(_BEGINNING[: len(buffer)]):
+                if not buffer.startswith(_BEGINNING[: len(buffer)]) or _BARE_LF.search(buffer):
                     raise FramingError("it does not begin like HTTP/1.1")
                 return
             end = found + 4
@@ -246,6 +270,9 @@ class Connection(asyncio.Protocol):
             self._buffer = b"" if whole else buffer[end:]
             if head.status >= _FIRST_FINAL_STATUS or head.status == _SWITCHING_PROTOCOLS:
                 break
+            self._interim_bytes += end
+            if self._interim_bytes > MAX_HEAD:
+                raise FramingError("it never gets beyond interim answers")
             self._inform(head)
             if whole:
                 return
@@ -272,8 +299,7 @@ class Connection(asyncio.Protocol):
                 self._end()
         if rest:
             self._receive_content(rest)
-        if self._phase is _Phase.CONTENT and head.status != _SWITCHING_PROTOCOLS and not self._read_paused:
-            self.deadline = self._loop.time() + self._idle_timeout
+        self._await_content()
         self._wake()
 
     def _receive_content(self, data: bytes) -> None:
@@ -310,9 +336,14 @@ class Connection(asyncio.Protocol):
             self._read_paused = True
             self._transport.pause_reading()
             self.deadline = math.inf
-        elif not self._read_paused and not self._upgrade:
-            self.deadline = self._loop.time() + self._idle_timeout
+        else:
+            self._await_content()
         self._wake()
+
+    def _await_content(self) -> None:
+        """More must come within the idle timeout; not of a tunnel, and not while the caller is the slow one."""
+        if self._phase is _Phase.CONTENT and not self._read_paused and not self._upgrade:
+            self.deadline = self._loop.time() + self._idle_timeout
 
     def _end(self) -> None:
         self._phase = _Phase.ENDED
@@ -330,3 +361,11 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+
+def _said_farewell(tls: ssl.SSLObject) -> bool:
+    """Whether the peer's `close_notify` has come."""
+    try:
+        return not tls.read(1)
+    except ssl.SSLError:
+        return False

@@ -76,19 +76,18 @@ def content_of(method: str, head: Head) -> Content:
     lengths = [value for name, value in named if name == b"content-length"]
     codings = [value for name, value in named if name == b"transfer-encoding"]
     alive = _keeps_alive(head.minor, b",".join([value for name, value in named if name == b"connection"]))
+    # Judged before HEAD, 204 and 304, which have no content but whose fields are passed on.
+    if codings and (lengths or head.minor == 0 or len(codings) > 1 or codings[0].lower() != b"chunked"):
+        raise FramingError("a Transfer-Encoding other than chunked, or a Content-Length beside it")
+    if lengths and (len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0])):
+        raise FramingError("not exactly one Content-Length, or one that is no number")
     if method == "HEAD" or head.status in (204, 304):
         return Content(0, alive)
     if codings:
-        if lengths:
-            raise FramingError("both Content-Length and Transfer-Encoding")
-        if head.minor == 0 or len(codings) > 1 or codings[0].lower() != b"chunked":
-            raise FramingError("a Transfer-Encoding other than chunked")
         return Content(Delimiter.CHUNKED, alive)
-    if not lengths:
-        return Content(Delimiter.CLOSE, False)
-    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
-        raise FramingError("not exactly one Content-Length, or one that is no number")
-    return Content(int(lengths[0]), alive)
+    if lengths:
+        return Content(int(lengths[0]), alive)
+    return Content(Delimiter.CLOSE, False)
 
 
 def _keeps_alive(minor: int, connection: bytes) -> bool:
@@ -191,9 +190,9 @@ class ChunkedDecoder:
         if data.startswith(b"\r\n", position):
             self.done = True
             return position + 2
-        end = data.find(b"\r\n\r\n", position)
+        end = data.find(b"\r\n\r\n", position, position + MAX_HEAD)
         if end < 0:
-            if len(data) - position > MAX_HEAD:
+            if len(data) - position >= MAX_HEAD:
                 raise FramingError("a trailer section without an end")
             return position
         self.trailers = _fields(b"\n" + data[position : end + 4], 0)

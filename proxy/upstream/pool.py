@@ -16,20 +16,19 @@ class Pool:
         self._idle: dict[str, list[Connection]] = {}
         self._loop = asyncio.get_running_loop()
 
-    def take(self, origin: str, *, certain: bool) -> Connection | None:
-        """An idle connection to `origin`. `certain` looks whether the upstream has closed it a moment ago.
+    def take(self, origin: str) -> Connection | None:
+        """An idle connection to `origin` that the upstream has neither closed nor written to a moment ago.
 
-        The event loop hears of that late; a request that must not be sent twice cannot afford to.
+        The event loop hears of that late: a request that must not be sent twice would fail, and any other would take
+        a parting word such as 408 for its own answer.
         """
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if not connection.usable:
-                continue
-            if certain and _has_input(connection.fileno()):
+            if connection.usable:
+                if not _has_input(connection.fileno()):
+                    return connection
                 connection.abort()
-                continue
-            return connection
         return None
 
     def put(self, origin: str, connection: Connection) -> None:

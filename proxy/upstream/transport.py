@@ -113,7 +113,7 @@ class PooledTransport:
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         idempotent = request.method in _IDEMPOTENT
         while True:
-            connection = self._pool.take(request.upstream.origin, certain=not idempotent)
+            connection = self._pool.take(request.upstream.origin)
             reused = connection is not None
             if connection is None:
                 connection = await self._connect(request.upstream)
@@ -131,7 +131,7 @@ class PooledTransport:
             connection.abort()
 
     async def _connect(self, upstream: Upstream) -> Connection:
-        on_lost = partial(self._pool.discard, upstream.origin)
+        on_lost = partial(self._forget, upstream.origin)
         new = partial(Connection, on_lost=on_lost, idle_timeout=self._timeouts.idle)
         return await self._connector.connect(upstream, new)
 
@@ -178,10 +178,14 @@ class PooledTransport:
             connection.fail(InternalError("the proxy met a defect"))
 
     def release(self, origin: str, connection: Connection, *, sent: bool) -> None:
-        """Take a connection back after its exchange."""
-        self._active.discard(connection)
+        """Take a connection back after its exchange; one that does not go on stays watched until it is closed."""
         if connection.finish(sent=sent):
+            self._active.discard(connection)
             self._pool.put(origin, connection)
+
+    def _forget(self, origin: str, connection: Connection) -> None:
+        self._active.discard(connection)
+        self._pool.discard(origin, connection)
 
     def _look_at_deadlines(self) -> None:
         now = self._loop.time()

@@ -162,6 +162,52 @@ async def test_listening_line(settings: dict[str, str]) -> None:
         line = await served.message('"listening"')
         assert (line["level"], line["message"]) == ("info", "listening")
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", line["urls"][0])
+        assert line["version"] == __version__
+        assert line["pool"] == "ap-southeast-2_UnpJmDeN5"
+        assert line["upstreams"]["/"] == line["upstreams"]["/cdn/flights"] == settings["UL_PROXY_UPSTREAMS__REST"]
+        assert "config" not in line
+
+
+async def test_listening_line_names_the_config_file(settings: dict[str, str], tmp_path: Path) -> None:
+    """The file that a proxy was configured by is found in its log."""
+    (tmp_path / "ul-proxy.toml").write_text('username = "ada"\n')
+    async with serving(settings) as served:
+        line = await served.message('"listening"')
+        assert (line["config"], line["username"]) == (str(tmp_path / "ul-proxy.toml"), "ada")
+
+
+@pytest.mark.parametrize(
+    ("login", "warning"),
+    [
+        ({}, "^/v1/analytics/…, /graphql and /… answer 503 until UL_PROXY_USERNAME and UL_PROXY_PASSWORD .+ are set"),
+        ({"UL_PROXY_USERNAME": "ada"}, "answer 503 until UL_PROXY_PASSWORD .+ is set"),
+        ({"UL_PROXY_API_KEY": CANARY}, "^/graphql and /… answer 503 until"),
+        ({"UL_PROXY_PERSONAL_ACCESS_TOKEN": CANARY}, ""),
+        ({"UL_PROXY_PERSONAL_ACCESS_TOKEN": CANARY, "UL_PROXY_USERNAME": "a", "UL_PROXY_PASSWORD": CANARY}, ""),
+    ],
+    ids=["no login", "no password", "API key alone", "personal access token", "that and a login"],
+)
+async def test_what_is_missing_is_said_once(login: dict[str, str], warning: str, settings: dict[str, str]) -> None:
+    """Without a whole login there is one warning and no error; a personal access token needs no login."""
+    async with serving(settings | login) as served:
+        await url_of(served)
+        served.process.terminate()
+        assert await served.ended() == (0, "")
+    lines = [json.loads(line) for line in served.printed]
+    complaints = [(line["level"], line["message"]) for line in lines if line["level"] != "info"]
+    assert len(complaints) == (1 if warning else 0)
+    assert all(level == "warning" and re.search(warning, message) for level, message in complaints)
+
+
+async def test_loud_beyond_loopback(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """Who opens the proxy to others is warned, and the line to paste works all the same."""
+    flags = ("--listen", "0.0.0.0:0", "--allow-anonymous-clients", "--log-format", "text")
+    async with serving(settings, *flags) as served:
+        line = (await served.line("^  try ")).split()[-1]
+        assert line.startswith("http://127.0.0.1:")
+        await served.line("WARNING ANYBODY who can reach http://0.0.0.0:")
+        async with client.get(line.removesuffix("/v1/job") + "/-/live") as answer:
+            assert answer.status == 200
 
 
 async def test_listening_text(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
@@ -202,7 +248,7 @@ async def test_alive_but_not_ready(
         url = await url_of(served)
         async with client.get(url + "/-/live") as answer:
             assert (answer.status, await answer.json()) == (200, {"live": True})
-        await served.message("no new token")
+        await served.message("no new token|answer 503 until")
         async with client.get(url + "/-/ready") as answer:
             assert answer.status == 503
             assert answer.content_type == "application/problem+json"
@@ -212,9 +258,10 @@ async def test_alive_but_not_ready(
         assert problem["hint"]
 
 
-async def test_ready_without_a_login(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
-    """With a personal access token there is no sign-in to wait for."""
-    settings["UL_PROXY_PERSONAL_ACCESS_TOKEN"] = f"ul_pat_{CANARY}"
+@pytest.mark.parametrize("name", ["PERSONAL_ACCESS_TOKEN", "API_KEY"])
+async def test_ready_without_a_login(name: str, settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """With a personal access token or an API key alone there is no sign-in to wait for."""
+    settings[f"UL_PROXY_{name}"] = CANARY
     async with serving(settings) as served, client.get(await url_of(served) + "/-/ready") as answer:
         assert answer.status == 200
 
@@ -291,6 +338,7 @@ async def test_ends_when_idle(number: signal.Signals, settings: dict[str, str]) 
         served.process.send_signal(number)
         await served.message(f"{number.name}: draining")
         assert await served.ended() == (0, "")
+    assert json.loads(served.printed[-1])["message"] == "stopped"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

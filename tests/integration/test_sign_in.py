@@ -194,12 +194,33 @@ async def test_without_a_login_the_caller_learns_what_to_set(origin: Origin, cog
     async with running_proxy(options_for(cognito_url, origin.url, username=None, password=None)) as app:
         status, _, problem = await get(app)
         assert (status, problem["code"]) == (503, "credential_missing")
-        assert "UL_PROXY_USERNAME" in problem["hint"]
+        assert "UL_PROXY_USERNAME and UL_PROXY_PASSWORD" in problem["hint"]
+        assert "username and password" in problem["detail"]
         assert (await get(app, "/cdn/flights/x"))[0] == 200
         assert (await get(app, "/-/live"))[0] == 200
         status, headers, _ = await get(app, "/-/ready")
         assert status == 503
         assert headers["Proxy-Status"].startswith("ul-proxy; error=")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "status"),
+    [
+        ({"personal_access_token": SecretStr("ul_pat_x")}, 200),
+        ({"personal_access_token": SecretStr("ul_pat_x"), "username": None, "password": None}, 200),
+        ({"password": None}, 503),
+    ],
+    ids=["personal access token and login", "personal access token", "no password"],
+)
+async def test_nobody_signs_in_without_need(
+    credentials: dict[str, Any], status: int, cognito: EmbeddedCognito, cognito_url: str, origin: Origin
+) -> None:
+    """With a personal access token, or without a whole login, no sign-in is even begun."""
+    async with running_proxy(options_for(cognito_url, origin.url, **credentials)) as app:
+        assert "renewal" not in {task.get_name() for task in asyncio.all_tasks()}
+        assert app.keeper.snapshot("default").last_outcome == "no sign-in yet"
+        assert (await get(app))[0] == status
+    assert not cognito.calls
 
 
 async def test_a_cognito_gone_at_the_start_is_waited_for(

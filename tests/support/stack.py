@@ -78,3 +78,12 @@ def closing(method: str, target: str, *headers: str, body: bytes = b"") -> bytes
     if body:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def direct_options(upstream_url: str, **changes: Any) -> ServeOptions:
+    """A proxy that needs no Cognito: it sends a personal access token."""
+    return options_for("http://127.0.0.1:9", upstream_url, personal_access_token=SecretStr("pat-1"), **changes)
+
+
+def timeouts(**changes: float) -> Timeouts:
+    return dataclasses.replace(TIMEOUTS, **changes)

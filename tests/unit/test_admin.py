@@ -135,6 +135,59 @@ async def test_not_ready(snapshot: Snapshot, draining: bool, code: str, retry_af
     assert document(answer)["detail"]
 
 
+KEY = SecretStr(CANARY)
+BARE = replace(PROFILE, username=None, password=None)
+HALF = replace(PROFILE, password=None)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        replace(BARE, personal_access_token=KEY),
+        replace(PROFILE, personal_access_token=KEY),
+        replace(BARE, api_key=KEY),
+        replace(HALF, api_key=KEY),
+    ],
+    ids=["personal access token", "that and a login", "API key", "that and half a login"],
+)
+async def test_ready_without_a_sign_in(profile: Profile) -> None:
+    """Where nobody signs in, a personal access token or an API key is the credential that is at hand."""
+    answer = await admin(without_token("none", None), profile=profile)("GET", "/-/ready")
+    assert (answer.status, document(answer)) == (200, {"ready": True})
+
+
+async def test_an_api_key_does_not_stand_in_for_a_login() -> None:
+    """Where a login is configured, it is its token that is waited for."""
+    profile = replace(PROFILE, api_key=KEY)
+    assert (await admin(without_token("none", None), profile=profile)("GET", "/-/ready")).status == 503
+
+
+@pytest.mark.parametrize("profile", [BARE, HALF], ids=["nothing", "half a login"])
+async def test_not_ready_without_a_credential(profile: Profile) -> None:
+    """With nothing to add to any request the proxy is not ready, and says what to set."""
+    answer = await admin(without_token("none", None), profile=profile)("GET", "/-/ready")
+    assert (answer.status, document(answer)["code"]) == (503, "credential_missing")
+    assert "UL_PROXY_PASSWORD" in document(answer)["hint"]
+    assert ("UL_PROXY_USERNAME" in document(answer)["hint"]) == (profile is BARE)
+
+
+@pytest.mark.parametrize(
+    ("profile", "credentials"),
+    [
+        (BARE, []),
+        (HALF, []),
+        (PROFILE, ["login"]),
+        (replace(BARE, api_key=KEY), ["api_key"]),
+        (replace(PROFILE, api_key=KEY, personal_access_token=KEY), ["login", "personal_access_token", "api_key"]),
+    ],
+    ids=["none", "half a login", "login", "API key", "all"],
+)
+async def test_status_of_credentials(profile: Profile, credentials: list[str]) -> None:
+    """The status says which credentials there are, and as whom the proxy signs in."""
+    told = document(await admin(profile=profile)("GET", "/-/status"))["profiles"]["default"]
+    assert (told["username"], told["credentials"]) == (profile.username, credentials)
+
+
 @pytest.mark.parametrize(
     ("profile", "routes"),
     [(PROFILE, [CDN]), (replace(PROFILE, personal_access_token=SecretStr(CANARY)), [CDN, REST])],
@@ -158,6 +211,8 @@ async def test_status() -> None:
         "profiles": {
             "default": {
                 "state": "fresh",
+                "username": "ada",
+                "credentials": ["login"],
                 "identityId": "id-1",
                 "companyId": "co-2",
                 "teamId": "te-3",

@@ -1,13 +1,17 @@
 """What a person sees when the proxy has started: where, as whom, what is added, and a line to paste."""
 
 import shlex
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from proxy import __version__
-from proxy.banner import banner, curl, whom
+from proxy.banner import banner, curl, start_warnings, whom
 from proxy.model import Auth, Pool, Profile, Route, Upstream
+from proxy.settings import load
+from proxy.settings.options import built_in_routes
 
 CANARY = "c4n4ry"
 POOL = Pool("ap-southeast-2", "ap-southeast-2_Test", "client")
@@ -20,13 +24,14 @@ ROUTES = (
 NOBODY = Profile("default", POOL)
 ADA = Profile("default", POOL, "ada", SecretStr(CANARY))
 KEYED = Profile("default", POOL, "ada", SecretStr(CANARY), api_key=SecretStr(CANARY))
+HALF = Profile("default", POOL, "ada")
 PAT = Profile("default", POOL, "ada", SecretStr(CANARY), personal_access_token=SecretStr(CANARY))
 
 
 def added(profile: Profile) -> dict[str, str]:
     """What the banner says is added, by local path."""
     rows = [line for line in banner(["http://127.0.0.1:1"], profile, ROUTES).splitlines() if "→" in line]
-    return {row.removeprefix("  routes").split()[0]: row.rpartition("  ")[2] for row in rows}
+    return {row.removeprefix("  routes").split()[0]: row.partition(" + ")[2] for row in rows}
 
 
 def test_first_line() -> None:
@@ -35,8 +40,8 @@ def test_first_line() -> None:
     assert first == f"ul-proxy {__version__} listens on http://127.0.0.1:1, unix:/s"
 
 
-TOKEN, RAW = "X-Amz-Cognito-Security-Token: <ID token>", "authorization: <ID token>"
-BEARER, KEY = "Authorization: Bearer <personal access token>", "x-api-key: <API key>"
+TOKEN, RAW = "X-Amz-Cognito-Security-Token", "authorization"
+BEARER, KEY = "Authorization: Bearer", "x-api-key"
 
 
 @pytest.mark.parametrize(
@@ -47,11 +52,25 @@ BEARER, KEY = "Authorization: Bearer <personal access token>", "x-api-key: <API 
 def test_routes(profile: Profile, graphql: str, analytics: str, rest: str) -> None:
     """Every route is shown with its upstream and what this login adds to it."""
     assert added(profile) == {
-        "/graphql/…": graphql,
+        "/graphql": graphql,
         "/v1/analytics/…": analytics,
-        "/cdn/flights/…": "nothing added",
+        "/cdn/flights/…": "",
         "/…": rest,
     }
+
+
+def test_own_header() -> None:
+    """A route that names the header for its credential is shown with that one."""
+    route = Route("/staging", Upstream.parse("https://staging.test"), Auth.REST, header="X-Staging")
+    assert banner(["http://127.0.0.1:1"], ADA, [route]).splitlines()[2].endswith("https://staging.test + X-Staging")
+
+
+@pytest.mark.parametrize("profile", [ADA, KEYED, PAT, NOBODY, HALF], ids=lambda profile: profile.username)
+def test_narrow(profile: Profile) -> None:
+    """With the addresses that it ships with, the banner fits into a terminal of a hundred columns."""
+    upstreams = load({}).settings.upstreams
+    shown = banner(["http://127.0.0.1:8080"], profile, built_in_routes(upstreams))
+    assert max(map(len, shown.splitlines())) < 100
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT], ids=["login", "API key", "personal access token"])
@@ -73,13 +92,101 @@ def test_whom(profile: Profile, auths: list[Auth], expected: str) -> None:
     assert whom(profile, auths) == expected
 
 
-def test_whom_without_login() -> None:
-    """Without a login the banner says what to set, and what happens until then."""
-    said = whom(NOBODY, [Auth.REST])
-    assert said.startswith("nobody")
-    assert "UL_PROXY_USERNAME" in said
-    assert "UL_PROXY_PASSWORD" in said
-    assert "503" in said
+@pytest.mark.parametrize(
+    ("profile", "lacking"),
+    [
+        (NOBODY, "UL_PROXY_USERNAME and UL_PROXY_PASSWORD are not set"),
+        (HALF, "UL_PROXY_PASSWORD is not set"),
+        (Profile("default", POOL, password=SecretStr(CANARY)), "UL_PROXY_USERNAME is not set"),
+    ],
+    ids=["nothing", "no password", "no username"],
+)
+def test_whom_without_login(profile: Profile, lacking: str) -> None:
+    """Without a whole login the banner says what it lacks."""
+    assert whom(profile, [Auth.REST]) == f"nobody: {lacking}"
+
+
+# ---- warnings
+
+LOCAL = "http://127.0.0.1:8080"
+LOGIN = "UL_PROXY_USERNAME and UL_PROXY_PASSWORD (or UL_PROXY_PERSONAL_ACCESS_TOKEN)"
+KEY_ROUTE = Route("/k", Upstream.parse("https://k.test"), Auth.API_KEY)
+PAT_ROUTE = Route("/p", Upstream.parse("https://p.test"), Auth.BEARER)
+KEY_ALONE = Profile("default", POOL, api_key=SecretStr(CANARY))
+
+
+def warned(profile: Profile, routes: Sequence[Route] = ROUTES, **more: Any) -> list[str]:
+    return start_warnings(profile, routes, **{"urls": [LOCAL], "allowed_hosts": frozenset(), **more})
+
+
+@pytest.mark.parametrize("profile", [ADA, KEYED, PAT], ids=["login", "API key", "personal access token"])
+def test_nothing_to_warn_of(profile: Profile) -> None:
+    """A proxy on loopback whose every route has its credential starts without a warning."""
+    assert warned(profile) == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "routes", "warning"),
+    [
+        (
+            NOBODY,
+            ROUTES,
+            f"/graphql, /v1/analytics/… and /… answer 503 until {LOGIN} are set",
+        ),
+        (
+            KEY_ALONE,
+            ROUTES,
+            f"/graphql and /… answer 503 until {LOGIN} are set",
+        ),
+        (
+            HALF,
+            ROUTES[-1:],
+            "/… answers 503 until UL_PROXY_PASSWORD (or UL_PROXY_PERSONAL_ACCESS_TOKEN) is set",
+        ),
+        (ADA, [KEY_ROUTE], "/k/… answers 503 until UL_PROXY_API_KEY is set"),
+        (ADA, [PAT_ROUTE], "/p/… answers 503 until UL_PROXY_PERSONAL_ACCESS_TOKEN is set"),
+    ],
+    ids=["nothing", "API key alone", "no password", "no API key", "no personal access token"],
+)
+def test_missing_credential(profile: Profile, routes: Sequence[Route], warning: str) -> None:
+    """What is missing is said once, with the routes that do not work without it."""
+    assert warned(profile, routes) == [warning]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://0.0.0.0:80", "http://[::]:80", "http://192.0.2.1:80", "http://[2001:db8::1]:80"]
+)
+def test_beyond_loopback(url: str) -> None:
+    """Listening where others reach it is no quiet matter, and callers need a name that the proxy accepts."""
+    (warning,) = warned(ADA, urls=[LOCAL, url])
+    assert warning.startswith(f"ANYBODY who can reach {url} acts with the login of this proxy")
+    assert "allowed_hosts, which is empty" in warning
+    (warning,) = warned(ADA, urls=[url], allowed_hosts=frozenset(("b.test", "a.test")))
+    assert "a.test, b.test" in warning
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1", "http://127.9.9.9:1", "unix:/s"])
+def test_on_loopback(url: str) -> None:
+    """What only this machine reaches needs no warning."""
+    assert warned(ADA, urls=[url]) == []
+
+
+# ---- the line to paste
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://0.0.0.0:8080", "curl -sS http://127.0.0.1:8080/v1/job"),
+        ("http://[::]:8080", "curl -sS 'http://[::1]:8080/v1/job'"),
+        ("http://192.0.2.1:8080", "curl -sS -H 'Host: localhost' http://192.0.2.1:8080/v1/job"),
+        ("http://127.0.0.1:8080", "curl -sS http://127.0.0.1:8080/v1/job"),
+    ],
+)
+def test_curl_works(url: str, expected: str) -> None:
+    """Nobody can connect to a wildcard address, and the proxy knows its own machine by loopback names."""
+    assert curl(url, "/v1/job") == expected
+    assert banner([url], ADA, ROUTES).splitlines()[-1] == f"  try     {expected}"
 
 
 @pytest.mark.parametrize(

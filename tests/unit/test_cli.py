@@ -13,9 +13,12 @@ from support.environment import guarded_environment, is_ambient
 
 from proxy import __version__, cli
 from proxy.cli import main
-from proxy.cli.arguments import COMMANDS
+from proxy.cli.arguments import COMMANDS, parse
+from proxy.cli.demo import sandboxed_options
+from proxy.demo.protocol import PoolConfig
 from proxy.errors import SettingsError, StartError
-from proxy.settings import Leaf, leaves
+from proxy.model import OutboundProxies, OutboundProxy
+from proxy.settings import Leaf, leaves, load, serve_options
 
 CANARY = "c4n4ry"
 LEAVES = {leaf.name: leaf for leaf in leaves()}
@@ -23,6 +26,8 @@ SECRETS = [leaf for leaf in LEAVES.values() if leaf.secret]
 # A table does not fit into a flag.
 FLAGLESS = {"routes"}
 FLAGS = [leaf for leaf in LEAVES.values() if not leaf.secret and leaf.name not in FLAGLESS]
+# The sandbox has a login and upstreams of its own.
+NOT_IN_DEMO = [leaf for leaf in FLAGS if leaf.path[0] in ("username", "cognito", "upstreams")]
 
 
 @pytest.fixture(autouse=True)
@@ -68,19 +73,75 @@ def ended(*argv: str) -> int:
 # ---- help
 
 
+METAVARS = {
+    "listen": "ADDRESS[,ADDRESS]",
+    "cognito.auth_flow": "{srp,password}",
+    "cognito.endpoint_url": "URL",
+    "upstreams.rest": "URL",
+    "upstreams.ca_file": "FILE",
+    "allowed_hosts": "HOST[,HOST]",
+    "timeouts.idle": "DURATION",
+    "replay_limit": "SIZE",
+    "log_level": "{debug,info,warning,error}",
+}
+DEFAULTS = {
+    "listen": "127.0.0.1:8080",
+    "cognito.region": "ap-southeast-2",
+    "timeouts.idle": "300 s",
+    "replay_limit": "1 MiB",
+    "access_log": "true",
+}
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert ended(command, "--help") == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The help of every command shows each setting's flag with its description, and the sources besides."""
-    assert ended(command, "--help") == 0
-    text = " ".join(capsys.readouterr().out.split())
+    """The help of every command shows the flag of each setting that it uses, and the sources besides."""
+    text = help_of(command, capsys)
     for leaf in FLAGS:
         flag = flag_of(leaf)
-        form = f"{flag}, --no-{flag[2:]}" if leaf.boolean else f"{flag} {leaf.path[-1].upper()}"
-        assert f" {form} {leaf.info.description}".replace("`", "") in text, leaf.name
+        form = f"{flag}, --no-{flag[2:]}" if leaf.boolean else f"{flag} {METAVARS.get(leaf.name, '')}"
+        entry = f" {form}" if leaf.boolean or leaf.name in METAVARS else f" {flag} "
+        shown = not (command == "demo" and leaf in NOT_IN_DEMO)
+        assert (entry in text) == shown, leaf.name
+        assert ((leaf.info.description or "").replace("`", "") in text) == shown, leaf.name
     assert "--config FILE" in text
     for leaf in SECRETS:
         assert not re.search(rf"{flag_of(leaf)}\b", text), leaf.name
         assert "_FILE" in text
+
+
+def test_help_of_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag's entry has its form, its meaning and its default; the forms are explained below."""
+    text = help_of("serve", capsys)
+    for name, default in DEFAULTS.items():
+        description = (LEAVES[name].info.description or "").replace("`", "")
+        assert f"{description} (default: {default})" in text
+    assert "(default: None" not in text
+    assert "(default: )" not in text
+    for words in ("500ms, 10s, 5m, 1h", "64 KiB", "between commas", "[[routes]]"):
+        assert words in text
+
+
+def test_defaults_are_read_for_the_help_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who asks for no help pays for reading a file."""
+
+    def refuse() -> dict[str, object]:
+        raise AssertionError
+
+    monkeypatch.setattr("proxy.cli.arguments.shipped_defaults", refuse)
+    parse(["serve", "--listen", "127.0.0.1:1"])
+
+
+@pytest.mark.parametrize("leaf", NOT_IN_DEMO, ids=lambda leaf: leaf.name)
+def test_demo_refuses_what_it_would_ignore(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sandbox says so where a flag would have no effect."""
+    assert ended("demo", flag_of(leaf), "x") == 2
+    assert f"{flag_of(leaf)} has no effect on the sandbox" in capsys.readouterr().err
 
 
 def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,14 +165,36 @@ def test_secrets_have_no_flag(leaf: Leaf, joined: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "argv", [["serve", "--frobnicate"], ["serve", "--frobnicate=c4n4ry"], ["serve", "--pass", "c4n4ry"]]
+    ("argv", "says"),
+    [
+        (["serve", "--frobnicate"], "unrecognized argument --frobnicate"),
+        (["serve", "--frobnicate=c4n4ry"], "unrecognized argument --frobnicate"),
+        (["serve", "--pass", "c4n4ry"], "unrecognized argument --pass"),
+        (["serve", "--lisen", "c4n4ry"], "unrecognized argument --lisen: did you mean --listen?"),
+        (["serve", "--listen-on=c4n4ry"], "unrecognized argument --listen-on: did you mean --listen?"),
+        (["serve", "--no-acces-log"], "unrecognized argument --no-acces-log: did you mean --no-access-log?"),
+        (["serve", "--log-lev", "debug"], "unrecognized argument --log-lev: did you mean --log-level?"),
+        (["demo", "--conf", "c4n4ry"], "unrecognized argument --conf: did you mean --config?"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, list) else "",
 )
-def test_unknown_flag(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown flag is named, without what was given to it."""
+def test_unknown_flag(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown flag, abbreviations included, is named with the nearest known one, without what was given to it."""
     assert ended(*argv) == 2
     err = capsys.readouterr().err
-    assert f"unrecognized argument {argv[1].partition('=')[0]}\n" in err
+    assert err.splitlines()[-1] == f"ul-proxy {argv[0]}: error: {says}"
     assert CANARY not in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"), [(["config", "--x"], "config"), (["--x"], "serve"), (["demo", "--log-level"], "demo")]
+)
+def test_usage_of_the_command(argv: list[str], command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake shows how the command that was called is used, on one line."""
+    assert ended(*argv) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"usage: ul-proxy {command} [--config FILE] [FLAGS]"
+    assert len(lines) == 2
 
 
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +223,7 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
         "cognito.auth_flow": "password",
         "log_format": "json",
         "log_level": "error",
+        "upstreams.ca_file": "/ca.pem",
     }
     text = wanted.get(leaf.name) or {
         bool: "",
@@ -149,7 +233,8 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["config", flag_of(leaf), *([text] if text else [])]) == 0
     (row,) = [row for row in capsys.readouterr().out.splitlines() if row.split()[0] == leaf.name]
     assert row.endswith(f"  flag {flag_of(leaf)}")
-    assert row.split()[1] == (text or "true")
+    shown = {float: "9 s", int: "9 B", bool: "true"}.get(leaf.info.annotation, text)  # type: ignore[arg-type]
+    assert re.split(r"  +", row)[1] == shown
 
 
 def test_lists_by_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,16 +288,28 @@ def test_config_names_origins(capsys: pytest.CaptureFixture[str], monkeypatch: p
     monkeypatch.setenv("UL_PROXY_API_KEY_FILE", "secret")
     monkeypatch.setenv("UL_PROXY_TIMEOUTS__IDLE", "1m")
     assert main(["config", "--replay-limit", "2 KiB"]) == 0
-    rows = {row.split()[0]: re.split(r"  +", row)[1:] for row in capsys.readouterr().out.splitlines()}
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"config file: {Path('ul-proxy.toml').absolute()}"
+    rows = {row.split()[0]: re.split(r"  +", row)[1:] for row in lines}
     assert list(rows) == list(LEAVES)
     assert rows["username"] == ["ada", "file ul-proxy.toml"]
     assert rows["routes"] == ["/s http://x rest", "file ul-proxy.toml"]
-    assert rows["api_key"] == ["********", "secret file secret (UL_PROXY_API_KEY_FILE)"]
+    assert rows["api_key"] == ["********", f"secret file {Path('secret').absolute()} (UL_PROXY_API_KEY_FILE)"]
     assert rows["timeouts.idle"] == ["60 s", "environment UL_PROXY_TIMEOUTS__IDLE"]
-    assert rows["replay_limit"] == ["2048", "flag --replay-limit"]
+    assert rows["replay_limit"] == ["2 KiB", "flag --replay-limit"]
     assert rows["timeouts.drain"] == ["20 s", "default"]
     assert rows["password"] == ["-", "not set"]
     assert rows["allowed_hosts"] == ["-", "default"]
+
+
+def test_config_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no config file, `config` begins with where one was looked for."""
+    assert main(["config"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"no config file: looked for {tmp_path / 'ul-proxy.toml'} and {tmp_path}/xdg/ul-proxy/config.toml"
+    rows = {row.split()[0]: re.split(r"  +", row)[1:] for row in lines}
+    assert rows["routes"] == ["-", "default"]
+    assert rows["replay_limit"] == ["1 MiB", "default"]
 
 
 def test_config_shows_warnings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +317,25 @@ def test_config_shows_warnings(capsys: pytest.CaptureFixture[str], monkeypatch: 
     monkeypatch.setenv("UL_PROXY_USER", CANARY)
     assert main(["config"]) == 0
     assert "warning: unknown variable UL_PROXY_USER is ignored: did you mean" in capsys.readouterr().out
+
+
+# ---- demo
+
+
+def test_sandbox_is_offline() -> None:
+    """Whatever the settings say, the sandbox has upstreams of its own, on this machine, and reaches them directly."""
+    settings = load({"upstreams.ca_file": "/ca.pem", "username": "ada"}).settings
+    options = sandboxed_options(
+        serve_options(settings, OutboundProxies(http=OutboundProxy("proxy.test", 3128))),
+        PoolConfig(),
+        CANARY,
+        cognito_url="http://127.0.0.1:1",
+        api_url="http://127.0.0.1:2",
+    )
+    assert {route.upstream.origin for route in options.built_in_routes} == {"http://127.0.0.1:2"}
+    assert options.profile.pool.endpoint_url == "http://127.0.0.1:1"
+    assert options.profile.username != "ada"
+    assert (options.own_routes, options.ca_file, options.outbound) == ((), None, OutboundProxies())
 
 
 # ---- errors and exit statuses

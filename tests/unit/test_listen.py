@@ -80,6 +80,7 @@ def test_port_in_use(opened: ExitStack) -> None:
     with pytest.raises(StartError, match=f"^127.0.0.1:{port} is in use by another program$") as caught:
         open_sockets(Bind("127.0.0.1", port))
     assert "--listen" in caught.value.hint
+    assert "UL_PROXY_LISTEN" in caught.value.hint
 
 
 def test_nothing_stays_open_after_a_failure(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,17 @@ def test_shipped_file_is_complete() -> None:
     assert shipped == {name for name, leaf in LEAVES.items() if leaf.info.is_required()}
 
 
+def test_route_of_the_shipped_file() -> None:
+    """The route that the shipped file shows works as soon as its comment signs are gone."""
+    text = (ROOT / "config" / "defaults.toml").read_text("utf-8")
+    before, mark, example = text.partition("# [[routes]]\n")
+    assert mark
+    write_config(before + mark[2:] + example.replace("\n# ", "\n").removeprefix("# "))
+    (route,) = load({}).settings.routes
+    assert route.path == "/staging"
+    assert not load({}).warnings
+
+
 def test_every_setting_is_described() -> None:
     """Help texts and the README are made from the descriptions, so each setting has one, on one line."""
     for leaf in LEAVES.values():
@@ -203,7 +214,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "[::1]:2": ["[::1]:2"],
         "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
     },
-    "upstreams.ca_file": same("/a.pem", "/b.pem", "/c.pem"),
+    "upstreams.ca_file": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "username": same("ada", "bob@example.com", "élodie"),
     "password": same("one", "two words", "drei ♥"),
     "api_key": same("k1", "k2", "k3"),
@@ -266,7 +277,7 @@ def test_precedence(leaf: Leaf, winner: str, monkeypatch: pytest.MonkeyPatch) ->
         loaded.origins[leaf.name]
         == {
             CONFIG_FILE: "file ul-proxy.toml",
-            SECRET_FILE: f"secret file secret ({leaf.variable}_FILE)",
+            SECRET_FILE: f"secret file {Path('secret').absolute()} ({leaf.variable}_FILE)",
             ENVIRONMENT: f"environment {leaf.variable}",
             FLAG: f"flag --{leaf.name.replace('.', '-').replace('_', '-')}",
         }[winner]
@@ -453,6 +464,39 @@ def test_variable_names_the_secret_file_before_the_config_file_does(monkeypatch:
     assert value_of(from_environment(monkeypatch, UL_PROXY_PASSWORD_FILE="two"), "password") == "2"
 
 
+def test_secret_file_beside_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative name stands for a file beside the config file it is in; in a variable, for one beside the caller."""
+    folder = tmp_path / "etc"
+    write(folder / "key", "beside the config file")
+    write(Path("key"), "beside the caller")
+    config = write(folder / "my.toml", 'password_file = "key"\n[upstreams]\nca_file = "tls/ca.pem"\n')
+    loaded = load({}, str(config))
+    assert value_of(loaded, "password") == "beside the config file"
+    assert loaded.origins["password"] == f"secret file {folder / 'key'}"
+    assert serve_options(loaded.settings).ca_file == folder / "tls" / "ca.pem"
+    monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", "key")
+    monkeypatch.setenv("UL_PROXY_UPSTREAMS__CA_FILE", "ca.pem")
+    loaded = load({}, str(config))
+    assert value_of(loaded, "password") == "beside the caller"
+    assert serve_options(loaded.settings).ca_file == Path.cwd() / "ca.pem"
+
+
+def test_ca_file_at_home(tmp_path: Path) -> None:
+    """`~` in the name of a file of certificates is the home directory, wherever the config file is."""
+    write_config('[upstreams]\nca_file = "~/ca.pem"')
+    assert serve_options(load({}).settings).ca_file == tmp_path / "home" / "ca.pem"
+
+
+def test_secret_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a variable and its _FILE are both set, the warning says which wins and shows neither secret."""
+    write(Path("secret"), f"{CANARY} in the file")
+    loaded = from_environment(monkeypatch, UL_PROXY_PASSWORD=CANARY, ul_proxy_password_file="secret")
+    assert value_of(loaded, "password") == CANARY
+    assert loaded.warnings == (
+        "UL_PROXY_PASSWORD and ul_proxy_password_file are both set: UL_PROXY_PASSWORD wins, unset the other",
+    )
+
+
 @pytest.mark.parametrize(
     ("prepare", "complaint"),
     [
@@ -474,7 +518,7 @@ def test_unusable_secret_file(
         monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", "secret")
     else:
         write_config('password_file = "secret"')
-    refused(f"password_file: secret {complaint}")
+    refused(f"password_file: {Path('secret').absolute()} {complaint}")
 
 
 def test_unreadable_secret_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,7 +533,7 @@ def test_unreadable_secret_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Path, "read_text", lambda path, *a, **k: (deny if path.name == "secret" else real)(path, *a, **k)
     )
-    refused("password_file: secret cannot be read: Permission denied")
+    refused(f"password_file: {Path('secret').absolute()} cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize(
@@ -500,7 +544,8 @@ def test_world_readable_secret_file(mode: int, warned: bool, monkeypatch: pytest
     monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", str(write(Path("secret"), CANARY, mode)))
     loaded = load({})
     assert value_of(loaded, "password") == CANARY
-    assert [warning.partition("chmod")[2] for warning in loaded.warnings] == ([" 600 secret"] if warned else [])
+    fix = f" 600 {Path('secret').absolute()}"
+    assert [warning.partition("chmod")[2] for warning in loaded.warnings] == ([fix] if warned else [])
 
 
 @pytest.mark.parametrize(
@@ -601,6 +646,15 @@ def test_config_file_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert value_of(load({}, str(flag)), "username") == "flag"
 
 
+def test_tells_which_config_file(tmp_path: Path) -> None:
+    """What is known of the config file: the one in use, else where one was looked for."""
+    places = (tmp_path / "work" / "ul-proxy.toml", tmp_path / "xdg" / "ul-proxy" / "config.toml")
+    assert (load({}).config, load({}).searched) == (None, places)
+    write_config("")
+    assert load({}).config == places[0]
+    assert load({}, "ul-proxy.toml").config == places[0]
+
+
 @pytest.mark.parametrize("folder", ["/" + "x" * 300, "~nobody-of-this-name/config"], ids=["too long", "no such user"])
 def test_unusable_search_place(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place that cannot even be looked at holds no config file: nobody asked for one there."""
@@ -649,36 +703,45 @@ def by_file(name: str, written: str, but: str = "", id: str | None = None) -> Un
 
 
 UNUSABLE = [
-    *(by_variable("listen", text, f"{text!r}") for text in (
-        "8080", "localhost", "localhost:", ":8080", "localhost:65536", "localhost:-1", "localhost:http", "::1:8080",
-        "[::1]", "[::1:8080", "::1]:8080", "[localhost]:8080", "unix:relative", "unix:", "localhost:\uff18\uff10",
+    *(by_variable("listen", text, f"{text!r} is not HOST:PORT, [IPV6]:PORT or unix:/path") for text in (
+        "localhost", "localhost:", "localhost:-1", "localhost:http", "::1:8080",
+        "[::1]", "[::1:8080", "::1]:8080", "[localhost]:8080", "localhost:\uff18\uff10",
     )),
+    by_variable("listen", "8080", "'8080' names no host: write 127.0.0.1:8080"),
+    by_variable("listen", ":9", "':9' names no host: write 127.0.0.1:9"),
+    by_variable("listen", "localhost:65536", "'localhost:65536': a port is at most 65535"),
+    by_variable("listen", "[::1]:123456", "'[::1]:123456': a port is at most 65535"),
+    by_variable("listen", "99999", "'99999' is not HOST:PORT"),
+    by_variable("listen", "unix:relative", "absolute path"),
+    by_variable("listen", "unix:", "absolute path"),
     by_variable("listen", "127.0.0.1:1,,127.0.0.1:2", "''"),
     by_variable("listen", '["127.0.0.1:1"', "JSON"),
-    by_variable("listen", "[]"),
+    by_variable("listen", "[]", "must not be empty"),
     by_variable("allowed_hosts", "a b", "'a b' is no host name"),
     by_variable("allowed_hosts", "https://a.test", "is no host name"),
     by_variable("timeouts.idle", "soon", "is no duration"),
     by_variable("timeouts.idle", "-1s", "is no duration"),
     by_variable("timeouts.idle", "1 day", "is no duration"),
-    by_variable("timeouts.idle", "0", "greater than 0"),
+    by_variable("timeouts.idle", "0", "'0' must be more than 0"),
+    by_variable("timeouts.idle", "0 ms", "'0 ms' must be more than 0"),
     by_variable("replay_limit", "lots", "is no size"),
     by_variable("replay_limit", "1 MB", "is no size"),
     by_variable("replay_limit", "-1", "is no size"),
-    by_variable("access_log", "maybe", "boolean"),
-    by_variable("log_format", "xml", "'json'"),
-    by_variable("log_level", "loud", "'info'"),
-    by_variable("cognito.auth_flow", "oauth", "'srp'"),
-    by_variable("cognito.region", "sydney"),
-    by_variable("cognito.user_pool_id", "nonsense"),
-    by_variable("cognito.client_id", "a b"),
+    by_variable("access_log", "maybe", "'maybe' is neither true nor false"),
+    by_variable("log_format", "xml", "'xml' is none of auto, text, json"),
+    by_variable("log_level", "loud", "'loud' is none of debug, info, warning, error"),
+    by_variable("cognito.auth_flow", "oauth", "'oauth' is none of srp, password"),
+    by_variable("cognito.region", "sydney", "'sydney' is no AWS region, such as ap-southeast-2"),
+    by_variable("cognito.user_pool_id", "nonsense", "'nonsense' is no user pool's id, such as ap-southeast-2_"),
+    by_variable("cognito.client_id", "a b", "'a b' is no app client's id"),
     by_variable("cognito.endpoint_url", "localhost:9000", "must begin with"),
     by_variable("upstreams.rest", "api.test", "must begin with"),
     by_variable("upstreams.rest", "https://", "names no host"),
     by_variable("upstreams.rest", "https://a.test/?q=1", "query"),
     by_variable("upstreams.rest", "https://a.test/#f", "fragment"),
-    by_variable("upstreams.rest", "https://a.test:99999"),
-    by_variable("upstreams.rest", "https://[::1", ""),
+    by_variable("upstreams.rest", "https://a.test:99999", "'https://a.test:99999': a port is at most 65535"),
+    by_variable("upstreams.rest", "https://a.test:b", "'https://a.test:b' has no usable host and port"),
+    by_variable("upstreams.rest", "https://[::1", "'https://[::1' has no usable host and port"),
     by_variable("upstreams.rest", f"https://me:{CANARY}@a.test", "password"),
     by_variable("upstreams.rest", f"me:{CANARY}@a.test", "password"),
     by_variable("upstreams.rest", f"ftp://me:{CANARY}@a.test", "password"),
@@ -688,16 +751,25 @@ UNUSABLE = [
     )),
     by_variable("personal_access_token", f"{CANARY}\r", "header"),
     by_file("api_key", f'"{CANARY}\\nX: y"', "header", id="key with a newline in a file"),
-    by_file("password", "12345", "string", id="number for password"),
-    by_file("password", f'["{CANARY}"]', "string", id="list for password"),
-    by_file("password", f'{{ value = "{CANARY}" }}', "string", id="table for password"),
-    by_file("api_key", "true", "string", id="boolean for key"),
-    by_file("username", "5", "string"),
-    by_file("listen", "8080", "list"),
-    by_file("listen", "[8080]", "string"),
-    by_file("timeouts.idle", "[]", "number"),
-    by_file("replay_limit", "1.5", "integer"),
-    by_file("cognito.region", "{ name = 1 }", "string"),
+    by_file("password", "12345", "must be text, in quotes", id="number for password"),
+    by_file("password", f'["{CANARY}"]', "must be text", id="list for password"),
+    by_file("password", f'{{ value = "{CANARY}" }}', "must be text", id="table for password"),
+    by_file("api_key", "true", "must be text", id="boolean for key"),
+    by_file("username", "5", "5 must be text, in quotes"),
+    by_file("listen", "8080", "8080 is neither text nor a list"),
+    by_file("listen", "[8080]", "8080 must be text"),
+    by_file("access_log", "2", "2 is neither true nor false"),
+    by_file("access_log", "[]", "neither true nor false"),
+    by_file("log_level", "true", "true is none of debug, info, warning, error"),
+    by_file("timeouts.idle", "[]", "no duration"),
+    by_file("timeouts.idle", "true", "true is no duration"),
+    by_file("timeouts.idle", "-1", "-1 must be more than 0"),
+    by_file("timeouts.idle", "nan", "is no duration"),
+    by_file("timeouts.idle", "inf", "is no duration"),
+    by_file("replay_limit", "1.5", "1.5 is no size"),
+    by_file("replay_limit", "-1", "-1 is no size"),
+    by_file("cognito.region", "{ name = 1 }", "must be text"),
+    by_file("upstreams.ca_file", "5", "5 must be text"),
     Unusable("timeouts by flag", "timeouts.idle (flag --timeouts-idle): ", flags={"timeouts.idle": "x"}),
     Unusable(
         "region inside JSON", "cognito.region (environment UL_PROXY_COGNITO): ", {"UL_PROXY_COGNITO": '{"region": 5}'}
@@ -706,20 +778,27 @@ UNUSABLE = [
     Unusable("section a JSON list", "UL_PROXY_COGNITO is not a JSON object", {"UL_PROXY_COGNITO": f'["{CANARY}"]'}),
     Unusable("section a JSON text", "UL_PROXY_COGNITO is not a JSON object", {"UL_PROXY_COGNITO": f'"{CANARY}"'}),
     Unusable("routes not JSON", "UL_PROXY_ROUTES is not valid JSON", {"UL_PROXY_ROUTES": f"[{CANARY}"}),
-    Unusable("routes a table", "routes (environment UL_PROXY_ROUTES): ", {"UL_PROXY_ROUTES": '{"a": 1}'}, but="list"),
-    Unusable("routes a number", "routes (file ul-proxy.toml): ", file="routes = 5", but="list"),
-    Unusable("routes of text", "routes (file ul-proxy.toml): ", file='routes = ["/a"]'),
+    Unusable("routes a table", "routes (environment UL_PROXY_ROUTES): ", {"UL_PROXY_ROUTES": '{"a": 1}'},
+             but="is no list"),
+    Unusable("routes a number", "routes (file ul-proxy.toml): ", file="routes = 5",
+             but="5 is no list of tables: write [[routes]]"),
+    Unusable("routes of text", "routes (file ul-proxy.toml): ", file='routes = ["/a"]', but="route 1 is no table"),
     *(
         Unusable(f"route {id_}", "routes (file ul-proxy.toml): ", file=f"[[routes]]\n{toml(ROUTE | wrong)}", but=but)
         for id_, wrong, but in [
-            ("path", {"path": "relative"}, "path"),
-            ("path with a query", {"path": "/a?b"}, "path"),
-            ("upstream", {"upstream": "nowhere"}, "upstream"),
-            ("auth", {"auth": "magic"}, "auth"),
-            ("header", {"header": "a: b"}, "header"),
+            ("path", {"path": "relative"}, "route 1: path 'relative' must begin with /"),
+            ("path with a query", {"path": "/a?b"}, "route 1: path '/a?b' must be without"),
+            ("upstream", {"upstream": "nowhere"}, "route 1: upstream 'nowhere' must begin with https://"),
+            ("auth", {"auth": "magic"}, "route 1: auth 'magic' is none of rest, graphql, api_key, analytics, bearer"),
+            ("header", {"header": "a: b"}, "route 1: header 'a: b' is no header's name"),
         ]
     ),
-    Unusable("route incomplete", "routes (file ul-proxy.toml): ", file='[[routes]]\npath = "/a"', but="upstream"),
+    Unusable("second route", "routes (file ul-proxy.toml): route 2 lacks auth",
+             file=f'[[routes]]\n{toml(ROUTE)}[[routes]]\npath = "/b"\nupstream = "http://b.test"'),
+    Unusable("route incomplete", "routes (file ul-proxy.toml): route 1 lacks upstream and auth",
+             file='[[routes]]\npath = "/a"'),
+    Unusable("route with more", "routes (environment UL_PROXY_ROUTES): route 1: unknown key hedder",
+             {"UL_PROXY_ROUTES": json.dumps([ROUTE | {"hedder": CANARY}])}),
     Unusable("section a text", "config file ul-proxy.toml: cognito is a section", file='cognito = "x"'),
     Unusable("not TOML", "config file ul-proxy.toml is not valid TOML", file=f"password = {CANARY}\n"),
     Unusable("unclosed text", "config file ul-proxy.toml is not valid TOML", file=f'password = "{CANARY}\n'),
@@ -729,10 +808,11 @@ UNUSABLE = [
     Unusable("no such config", "config file no.toml cannot be read: No such file", config="no.toml"),
     Unusable("no such user", "config file ~nobody-of-this-name/c ", config="~nobody-of-this-name/c"),
     Unusable("config a folder", "config file / cannot be read: Is a directory", {"UL_PROXY_CONFIG": "/"}),
-    Unusable("no such user's secret", "password_file: ~nobody-of-this-name/c ",
+    Unusable("no such user's secret", "password_file: /",
              {"UL_PROXY_PASSWORD_FILE": "~nobody-of-this-name/c"}),
     Unusable("NUL in a secret's path", "password_file: ", file='password_file = "a\\u0000b"'),
-    Unusable("number for a secret's path", "password_file: 5 cannot be read", file="password_file = 5"),
+    Unusable("number for a secret's path", "password_file (file ul-proxy.toml): 5 must be text",
+             file="password_file = 5"),
     Unusable("region without pool", "cognito.user_pool_id ", {"UL_PROXY_COGNITO__REGION": "eu-west-2"}, but="eu-west"),
     Unusable("pool without region", "cognito.user_pool_id ", flags={"cognito.user_pool_id": "us-east-1_A"}),
     *(
@@ -790,6 +870,12 @@ def test_unusable_on_the_command_line(
     assert err.startswith(f"ul-proxy: {case.says}")
     assert err.count("\n") == 1
     assert CANARY not in err
+
+
+def test_hint_leads_to_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives an unusable value is shown where the forms are written down: not everybody has the README."""
+    monkeypatch.setenv("UL_PROXY_LOG_LEVEL", "loud")
+    assert refused("log_level").hint == "See `ul-proxy serve --help`."
 
 
 @pytest.mark.parametrize("value", ["0.0.0.0:80", "[::]:80", "proxy.test:80"])

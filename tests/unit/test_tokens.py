@@ -362,10 +362,31 @@ async def test_a_defect_does_not_end_the_renewals(
     task.cancel()
 
 
+@pytest.mark.parametrize(
+    ("failure", "then"),
+    [
+        (LoginRequired("the password is wrong", hint="Set another."), "the password is wrong. Set another."),
+        (LoginRequired("the password is wrong"), "the password is wrong."),
+        (SignInFailed("Cognito is down", retry_after=90), "Cognito is down. Next try in 90.0 s."),
+    ],
+    ids=["terminal", "without a hint", "transient"],
+)
+async def test_a_failure_is_logged_in_sentences(
+    failure: ProxyError, then: str, clock: FakeClock, authority: ScriptedAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What happened is one sentence, what mends it the next."""
+    authority.fail_sign_in = lambda: failure
+    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=1)
+    with pytest.raises(type(failure)):
+        await keeper.get("default")
+    assert caplog.messages == [f"no new token for profile default: {then}"]
+
+
 async def test_an_unknown_profile_is_refused(keeper: TokenKeeper) -> None:
-    """A name that nobody configured is an error of its own."""
-    with pytest.raises(UnknownProfile):
+    """A name that nobody configured is an error of its own, which tells those that there are."""
+    with pytest.raises(UnknownProfile) as caught:
         await keeper.get("nobody")
+    assert caught.value.hint == "The profiles are: default."
 
 
 async def test_a_snapshot_holds_no_secret(keeper: TokenKeeper, clock: FakeClock) -> None:

@@ -1,0 +1,132 @@
+"""The measurements: each takes a running proxy's port and process id and returns numbers."""
+
+import asyncio
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+_UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
+MB = 1 << 20
+
+
+def requests_per_second(port: int, connections: int, seconds: int) -> tuple[float, float, float]:
+    """Requests/s, and the latency's p50 and p99 in microseconds, as wrk sees them; fails where an answer is no 200."""
+    wrk = shutil.which("wrk")
+    assert wrk is not None
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
+    text = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}/v1/job"], check=True, capture_output=True, text=True
+    ).stdout
+    if "Non-2xx" in text or "Socket errors" in text:
+        raise RuntimeError(f"not all answers were good:\n{text}")
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    assert rate is not None
+    return float(rate[1]), _latency(text, 50), _latency(text, 99)
+
+
+def _latency(text: str, percentile: int) -> float:
+    match = re.search(rf"{percentile}%\s+([\d.]+)(us|ms|s)", text)
+    assert match is not None
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def transfer(port: int, *, upload: Path | None = None) -> float:
+    """GB/s of 1 GiB through the proxy, down, or up from a file."""
+    curl = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total} %{size_download} %{size_upload}"]
+    if upload is not None:
+        curl += ["-T", str(upload), "-H", "Expect:"]
+    done = subprocess.run(
+        [*curl, f"http://127.0.0.1:{port}/v1/gib"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    size = int(done[2] if upload is not None else done[1])
+    if size != 1 << 30:
+        raise RuntimeError(f"{size} bytes arrived")
+    return size / float(done[0]) / 1e9
+
+
+def processes(pid: int) -> list[int]:
+    """A process and all of its descendants."""
+    found = [pid]
+    for candidate in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(candidate.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        if parent == pid:
+            found += processes(int(candidate.parent.name))
+    return found
+
+
+def memory(pid: int, field: str = "VmRSS") -> float:
+    """MB of memory of a process and its descendants: `VmRSS` now, `VmHWM` at the highest since `forget_peak`."""
+    total = 0
+    for process in processes(pid):
+        rows = Path(f"/proc/{process}/status").read_text().splitlines()
+        total += sum(int(row.split()[1]) * 1024 for row in rows if row.startswith(field + ":"))
+    return total / MB
+
+
+def forget_peak(pid: int) -> None:
+    for process in processes(pid):
+        Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
+def wait_for_answer(port: int, started: float, deadline: float = 60.0) -> float:
+    """Seconds from `started` until a request is answered with 200."""
+    request = b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    while time.perf_counter() - started < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+                sock.sendall(request)
+                if b" 200 " in sock.recv(64):
+                    return time.perf_counter() - started
+        except OSError:
+            pass
+        time.sleep(0.002)
+    raise RuntimeError("no answer")
+
+
+async def idle_connections(port: int, pid: int, count: int) -> tuple[float, float]:
+    """MB before, and kB for each of `count` connections that have each had one answer and stay open."""
+    before = memory(pid)
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    for reader, writer in opened:
+        writer.write(b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(400)
+    after = memory(pid)
+    for _, writer in opened:
+        writer.close()
+    return before, (after - before) * 1024 / count
+
+
+async def stopped_readers(port: int, pid: int, count: int) -> float:
+    """MB by which memory grows when `count` callers ask for 50 MB each, read a little and stop."""
+    forget_peak(pid)
+    before = memory(pid)
+    opened = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(count)]
+    for reader, writer in opened:
+        writer.write(b"GET /v1/50mb HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if b" 200 " not in await asyncio.wait_for(reader.readexactly(512), 10):
+            raise RuntimeError("not a good answer")
+    await asyncio.sleep(3)
+    after = memory(pid, "VmHWM")
+    for _, writer in opened:
+        writer.transport.abort()
+    return after - before
+
+
+async def simultaneous(port: int, count: int) -> int:
+    """How many of `count` callers that come at the same time are answered with 200."""
+
+    async def call() -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        line = await reader.readline()
+        writer.close()
+        return b" 200 " in line
+
+    return sum(await asyncio.gather(*(call() for _ in range(count))))

@@ -1,0 +1,99 @@
+"""What the environment says. Like every setting's, a variable's name may be in any case, and empty is unset."""
+
+import os
+import re
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_settings import EnvSettingsSource
+from pydantic_settings import SettingsError as SourceError
+
+from proxy.errors import SettingsError
+from proxy.model import OutboundProxies, OutboundProxy
+from proxy.outbound import parse_proxy
+from proxy.settings.complaints import did_you_mean
+from proxy.settings.schema import PREFIX, Leaf, Settings, sections
+
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+FILE_SUFFIX = "_FILE"
+
+
+def variable(name: str) -> tuple[str, str] | None:
+    """A variable as it is spelt, and its value."""
+    return next(((key, value) for key, value in os.environ.items() if value and key.upper() == name), None)
+
+
+def user_folder() -> str:
+    """Where users keep their config files, by the XDG base directory specification."""
+    return os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+
+
+def read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
+    """The settings that variables hold."""
+    try:
+        found = EnvSettingsSource(Settings)()
+    except SourceError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        named = PREFIX + name[1].upper() if name else PREFIX + "…"
+        raise SettingsError(f"{named} is not valid JSON", hint=f"Mend or unset {named}.") from None
+    for section in sections(known) & found.keys():
+        if not isinstance(found[section], Mapping):
+            named = PREFIX + section.upper()
+            raise SettingsError(f"{named} is not a JSON object", hint=f"Mend or unset {named}.")
+    return found
+
+
+def outbound_proxies() -> OutboundProxies:
+    """What HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say, in either case."""
+    given = urllib.request.getproxies_environment()
+
+    def proxy_for(scheme: str) -> OutboundProxy | None:
+        url = given.get(scheme) or given.get("all")
+        try:
+            return parse_proxy(url) if url else None
+        except ValueError as error:
+            named = f"{scheme.upper()}_PROXY" if given.get(scheme) else "ALL_PROXY"
+            raise SettingsError(f"{named}: {error}", hint=f"Mend or unset {named}.") from None
+
+    return OutboundProxies(proxy_for("http"), proxy_for("https"), given.get("no", ""))
+
+
+def warnings(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[str]:
+    """What a person should hear about the variables; `environment` is what `read_environment` made of them."""
+    return [*_given_twice(known), *_unknown_variables(known), *_unknown_in_sections(known, environment)]
+
+
+def _given_twice(known: Mapping[str, Leaf]) -> list[str]:
+    pairs = [(variable(leaf.variable), variable(leaf.variable + FILE_SUFFIX)) for leaf in known.values() if leaf.secret]
+    return [
+        f"{held[0]} and {named[0]} are both set: {held[0]} wins, unset the other"
+        for held, named in pairs
+        if held is not None and named is not None
+    ]
+
+
+def _unknown_variables(known: Mapping[str, Leaf]) -> list[str]:
+    names = {CONFIG_VARIABLE}
+    for leaf in known.values():
+        names |= {leaf.variable, PREFIX + leaf.path[0].upper()}
+        if leaf.secret:
+            names.add(leaf.variable + FILE_SUFFIX)
+    return [
+        # Without the prefix, which alone would make every name look like every other.
+        f"unknown variable {name} is ignored{did_you_mean(name.upper(), names, skip=len(PREFIX))}"
+        for name in sorted(os.environ)
+        if name.upper().startswith(PREFIX) and name.upper() not in names
+    ]
+
+
+def _unknown_in_sections(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[str]:
+    """Keys inside a section's JSON. A key that has a variable of its own is among the unknown variables."""
+    spelt_out = {name.upper() for name in os.environ}
+    return [
+        f"unknown setting {section}.{key} in {PREFIX}{section.upper()} is ignored"
+        + did_you_mean(f"{section}.{key}", known.keys())
+        for section in sorted(sections(known) & environment.keys())
+        for key in environment[section]
+        if f"{section}.{key}" not in known and f"{PREFIX}{section}__{key}".upper() not in spelt_out
+    ]

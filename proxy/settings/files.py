@@ -1,0 +1,139 @@
+"""The files that settings come from: the shipped defaults, the config file, and those that hold one secret each."""
+
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from proxy.errors import SettingsError
+from proxy.settings.environment import CONFIG_VARIABLE, FILE_SUFFIX, user_folder, variable
+from proxy.settings.nested import dig
+from proxy.settings.schema import Leaf, RouteSettings, sections
+from proxy.settings.values import quoted
+
+_SUFFIX = FILE_SUFFIX.lower()
+
+
+def shipped_defaults() -> dict[str, Any]:
+    """The settings that the program ships with: a config file, in the wheel or in the repository."""
+    package = Path(__file__).parent.parent
+    in_wheel = package / "defaults.toml"
+    return read_toml(in_wheel if in_wheel.exists() else package.parent / "config" / "defaults.toml")
+
+
+def find_config(given: str | None) -> tuple[Path | None, tuple[Path, ...]]:
+    """The config file in use, if any, and where one was looked for; `given` is what --config named."""
+    found = variable(CONFIG_VARIABLE)
+    if named := given or (found[1] if found else None):
+        return _expanded(named), ()
+    places = (Path("ul-proxy.toml"), _expanded(user_folder()) / "ul-proxy" / "config.toml")
+    return next(filter(_is_file, places), None), places
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"config file {path} cannot be read: {error.strerror}", hint=f"Check --config and {CONFIG_VARIABLE}."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The parser quotes positions, never the text of a line.
+        raise SettingsError(f"config file {path} is not valid TOML: {error}", hint="Mend that line.") from None
+
+
+def refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Leaf], path: Path) -> None:
+    """Raises SettingsError where a config file holds a key that no setting has."""
+    files = {leaf.name + _SUFFIX for leaf in known.values() if leaf.secret}
+    known_sections = sections(known)
+    for name in known_sections & document.keys():
+        if not isinstance(document[name], dict):
+            raise SettingsError(
+                f"config file {path}: {name} is a section", hint=f"Write [{name}], and its settings below."
+            )
+    names = {*known, *files, *(f"routes.{name}" for name in RouteSettings.model_fields)}
+    for name in _names_in(document, known_sections):
+        if name not in names:
+            nearest = get_close_matches(name, sorted(names | known_sections), 1, 0)[0]
+            raise SettingsError(f"config file {path}: unknown setting {name}", hint=f"Did you mean {nearest}?")
+
+
+def secret_file(leaf: Leaf, document: Mapping[str, Any], config: Path | None) -> tuple[str, Path] | None:
+    """Where a setting's secret is to be read, and who says so: a variable before `document`, the config file's."""
+    if found := variable(leaf.variable + FILE_SUFFIX):
+        path = resolved(found[1])
+        return f"secret file {path} ({found[0]})", path
+    key = leaf.name + _SUFFIX
+    named = dig(document, (*leaf.path[:-1], leaf.path[-1] + _SUFFIX))
+    if not named:
+        return None
+    if not isinstance(named, str):
+        raise SettingsError(f"{key} (file {config}): {quoted(named)} must be text, in quotes", hint="Name a file.")
+    path = resolved(named, config)
+    return f"secret file {path}", path
+
+
+def read_secret(leaf: Leaf, path: Path) -> SecretStr:
+    key = leaf.name + _SUFFIX
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{key}: {path} is not UTF-8 text", hint="Write the secret as text.") from None
+    except (OSError, ValueError) as error:  # a ValueError is about a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(
+            f"{key}: {path} cannot be read: {reason}", hint="Check the path and its permissions."
+        ) from None
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise SettingsError(f"{key}: {path} is empty", hint="Write the secret into it.")
+    return SecretStr(secret)
+
+
+def warn_if_readable(path: Path) -> list[str]:
+    """A warning where everybody on the machine can read a file that holds a secret."""
+    mode = path.stat().st_mode
+    # A mounted secret may be a pipe, or a file owned by root in a container's tmpfs, readable by its group.
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        return [f"{path} holds a secret and everybody on this machine can read it: chmod 600 {path}"]
+    return []
+
+
+def resolved(named: str, config: Path | None = None) -> Path:
+    """The absolute path that a name stands for: in a config file beside that file, else in the current directory."""
+    return absolute((config.parent if config is not None else Path()) / _expanded(named))
+
+
+def absolute(path: Path) -> Path:
+    with suppress(OSError):  # the current directory may have been removed
+        return path.absolute()
+    return path
+
+
+def _expanded(named: str) -> Path:
+    """`~` stands for a home directory; a container's arbitrary user has none, and then it stands for itself."""
+    with suppress(RuntimeError):
+        return Path(named).expanduser()
+    return Path(named)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the home directory of another user, say, whom a container's image was made for
+        return False
+
+
+def _names_in(document: Mapping[str, Any], known_sections: set[str]) -> Iterator[str]:
+    for name, value in document.items():
+        if name in known_sections:
+            yield from (f"{name}.{key}" for key in value)
+        elif name == "routes" and isinstance(value, list):
+            yield from (f"{name}.{key}" for route in value if isinstance(route, dict) for key in route)
+        else:
+            yield name

@@ -1,0 +1,356 @@
+"""The way to an upstream: TLS, names with several addresses, and outbound proxies; on both event loops."""
+
+import asyncio
+import base64
+import json
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.certificates import Authority, authority
+from support.connect_proxy import ESTABLISHED, ConnectProxy
+from support.loops import EVERY_LOOP
+from support.stack import direct_options, new_cognito, options_for, running_proxy, timeouts
+from support.wire import Message, Peer, Script, answer, answering, caller, request, upstream
+
+from proxy.errors import SettingsError
+from proxy.model import OutboundProxies
+from proxy.outbound import parse_proxy
+
+loop_factories = EVERY_LOOP
+
+OK = answer()
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("ca"))
+
+
+async def ask(url: str, data: bytes) -> Message:
+    async with caller(url) as peer:
+        await peer.send(data)
+        return await peer.message()
+
+
+def problem(message: Message) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(message.body)
+    return document
+
+
+# TLS.
+
+
+async def test_tls_upstreams(ca: Authority) -> None:
+    """An upstream with a certificate of the given authority is reached, asked by name, and its connection kept."""
+    asked: list[str | None] = []
+    spoken: list[str | None] = []
+
+    async def script(peer: Peer) -> None:
+        spoken.append(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        await answering(OK)(peer)
+
+    async with upstream(script, tls=ca.server("localhost", chosen=asked)) as origin:
+        url = origin.url.replace("127.0.0.1", "localhost")
+        async with running_proxy(direct_options(url, ca_file=ca.file)) as app:
+            for _ in range(3):
+                assert (await ask(app.urls[0], request("POST", body=b"abc"))).body == b"ok"
+        assert origin.connections == 1
+    assert asked == ["localhost"]
+    assert spoken == ["http/1.1"]
+
+
+async def test_a_tls_upstream_by_its_address(ca: Authority) -> None:
+    """An address is verified as an address."""
+    async with upstream(answering(OK), tls=ca.server("127.0.0.1")) as origin:
+        async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app:
+            assert (await ask(app.urls[0], request())).body == b"ok"
+
+
+@pytest.mark.parametrize("case", ["unknown authority", "system's authorities", "another name", "expired", "no TLS"])
+async def test_certificates_that_are_refused(case: str, ca: Authority, tmp_path: Path) -> None:
+    """An upstream that cannot prove who it is gets nothing: 502 `upstream_unreachable`, in a sentence."""
+    received: list[Message] = []
+    trusted = {"unknown authority": authority(tmp_path, "other").file, "system's authorities": None}.get(case, ca.file)
+    context: ssl.SSLContext | None = ca.server(
+        "localhost" if case == "another name" else "127.0.0.1", ends_in_days=-1 if case == "expired" else 1
+    )
+    if case == "no TLS":
+        context = None
+    async with upstream(answering(OK, requests=received), tls=context) as origin:
+        url = f"https://127.0.0.1:{origin.port}"
+        async with running_proxy(direct_options(url, ca_file=trusted, timeouts=timeouts(connect=1.0))) as app:
+            message = await ask(app.urls[0], request())
+    document = problem(message)
+    if case == "no TLS":
+        # It waits for the rest of what it takes for a request, and so do we.
+        assert document["code"] in ("upstream_unreachable", "upstream_timeout")
+    else:
+        assert (message.status, document["code"]) == (502, "upstream_unreachable")
+        assert "certificate cannot be verified" in document["detail"]
+        assert "ca_file" in document["hint"]
+        assert b"tls_certificate_error" in message.values(b"proxy-status")[0]
+    assert received == []
+
+
+async def test_a_tls_upstream_that_hangs_up_after_the_handshake(ca: Authority) -> None:
+    """A connection that ends, or speaks, as soon as it is made is 502 at once."""
+    for word in (b"", answer(500, body=b"poison")):
+
+        async def script(peer: Peer, word: bytes = word) -> None:
+            await peer.send(word)
+
+        async with upstream(script, tls=ca.server("127.0.0.1")) as origin:
+            async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app:
+                message = await ask(app.urls[0], request())
+        assert message.status in ((502,) if not word else (500, 502))
+
+
+async def test_bulk_over_tls(ca: Authority) -> None:
+    """Large bodies cross TLS whole, both ways, and small answers after them."""
+    block = bytes(range(256)) * 4096
+    count = 20
+
+    async def script(peer: Peer) -> None:
+        while True:
+            message = await peer.message()
+            assert message.body == block * (len(message.body) // len(block))
+            peer.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (count * len(block)))
+            for _ in range(count):
+                await peer.send(block)
+
+    async with upstream(script, tls=ca.server("127.0.0.1")) as origin:
+        async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app, caller(app.urls[0]) as peer:
+            for method, body in (("PUT", block * count), ("GET", None), ("POST", block)):
+                peer.writer.write(request(method, body=body))
+                message = await peer.message()
+                assert message.body == block * count
+        assert origin.connections == 1
+
+
+@pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
+async def test_a_content_without_a_length_over_tls(orderly: bool, ca: Authority) -> None:
+    """The end of a TLS connection ends a content only where TLS says that it is one (RFC 9112 section 9.8)."""
+
+    async def script(peer: Peer) -> None:
+        await peer.message()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        if not orderly:
+            await asyncio.sleep(0.05)
+            raw = socket.socket(fileno=socket.dup(peer.writer.get_extra_info("socket").fileno()))
+            raw.shutdown(socket.SHUT_WR)
+            raw.close()
+            await asyncio.sleep(0.2)
+
+    async with upstream(script, tls=ca.server("127.0.0.1")) as origin:
+        async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app, caller(app.urls[0]) as peer:
+            await peer.send(request())
+            if orderly:
+                assert (await peer.message()).body == b"hello"
+            else:
+                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                    await peer.message()
+
+
+def test_an_unusable_ca_file(tmp_path: Path) -> None:
+    """A file that is missing or holds no certificate is an error of the settings, at the start."""
+    from proxy.upstream import Connector
+
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    for file in (tmp_path / "missing.pem", empty, tmp_path):
+        with pytest.raises(SettingsError, match=r"upstreams\.ca_file"):
+            Connector(timeout=1, ca_file=file, outbound=OutboundProxies())
+
+
+# Names and addresses.
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Every name has these addresses."""
+
+    async def getaddrinfo(*args: Any, family: int = 0, **options: Any) -> list[Any]:
+        found: list[Any] = []
+        for host, port in addresses:
+            if ":" in host:
+                found.append((socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, port, 0, 0)))
+            else:
+                found.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)))
+        # uvloop asks for the family of an address when it connects to it.
+        return [entry for entry in found if family in (0, entry[0])]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize("dead_first", [True, False])
+async def test_the_address_that_answers_is_taken(dead_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several addresses of a name, one that refuses does no harm (happy eyeballs)."""
+    async with upstream(answering(OK)) as origin:
+        addresses = [("::1", 9), ("127.0.0.1", origin.port)]
+        async with running_proxy(direct_options(f"http://api.example:{origin.port}")) as app:
+            resolve(monkeypatch, *(addresses if dead_first else reversed(addresses)))
+            assert (await ask(app.urls[0], request())).body == b"ok"
+
+
+async def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every address refuses, that is what the caller is told."""
+    async with running_proxy(direct_options("http://api.example:9")) as app:
+        resolve(monkeypatch, ("::1", 9), ("127.0.0.1", 9))
+        message = await ask(app.urls[0], request())
+    assert (message.status, problem(message)["code"]) == (502, "upstream_unreachable")
+    assert "refuses connections" in problem(message)["detail"]
+
+
+@pytest.mark.parametrize("host", ["nowhere.example", "a..b", "x" * 64 + ".example"])
+async def test_a_name_that_cannot_be_resolved(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that does not exist, or cannot, is 502 with `dns_error`."""
+    async with running_proxy(direct_options(f"http://{host}")) as app:
+        if host.startswith("nowhere"):
+
+            async def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        message = await ask(app.urls[0], request())
+    assert (message.status, problem(message)["code"]) == (502, "upstream_unreachable")
+    assert b"dns_error" in message.values(b"proxy-status")[0]
+
+
+# Outbound proxies.
+
+
+async def test_tls_upstreams_through_an_outbound_proxy(ca: Authority) -> None:
+    """HTTPS_PROXY: one tunnel to the upstream's name, with the proxy's credentials, and TLS inside it."""
+    asked: list[str | None] = []
+    received: list[Message] = []
+    async with upstream(answering(OK, requests=received), tls=ca.server("api.example", chosen=asked)) as origin:
+        async with ConnectProxy(ports={"api.example": origin.port}).running() as via:
+            outbound = OutboundProxies(https=parse_proxy(f"http://us%40er:word@127.0.0.1:{via.port}"))
+            options = direct_options("https://api.example", ca_file=ca.file, outbound=outbound)
+            async with running_proxy(options) as app:
+                for _ in range(2):
+                    assert (await ask(app.urls[0], request("POST", body=b"abc"))).body == b"ok"
+    assert via.targets == ["api.example:443"]
+    assert via.requests[0].values(b"host") == [b"api.example:443"]
+    assert asked == ["api.example"]
+    given = via.requests[0].values(b"proxy-authorization")
+    assert given == [b"Basic " + base64.b64encode(b"us@er:word")]
+    assert all(b"Proxy-Authorization" not in message.head for message in received)
+    assert b"pat-1" not in via.requests[0].head
+
+
+async def test_http_upstreams_through_an_outbound_proxy() -> None:
+    """HTTP_PROXY: also without TLS the proxy is asked for a tunnel, and sees no request of ours."""
+    async with upstream(answering(OK)) as origin, ConnectProxy(ports={"api.example": origin.port}).running() as via:
+        outbound = OutboundProxies(http=parse_proxy(via.url))
+        async with running_proxy(direct_options("http://api.example", outbound=outbound)) as app:
+            assert (await ask(app.urls[0], request())).body == b"ok"
+    assert via.targets == ["api.example:80"]
+    assert via.requests[0].values(b"proxy-authorization") == []
+
+
+async def test_no_proxy_goes_directly() -> None:
+    """An upstream that NO_PROXY names is reached without the proxy."""
+    async with upstream(answering(OK)) as origin, ConnectProxy().running() as via:
+        outbound = OutboundProxies(http=parse_proxy(via.url), bypass="127.0.0.1")
+        async with running_proxy(direct_options(origin.url, outbound=outbound)) as app:
+            assert (await ask(app.urls[0], request())).body == b"ok"
+    assert via.requests == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n",
+            "answered CONNECT with 407",
+        ),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\ncanary", "answered CONNECT with 403"),
+        (b"HTTP/1.0 502 Bad Gateway\r\n\r\n", "answered CONNECT with 502"),
+        (b"HTTP/1.1 canary canary\r\n\r\n", "nonsense"),
+        (b"HTTP/1.1 2xx canary\r\n\r\n", "nonsense"),
+        (b"SSH-2.0-canary\r\n\r\n", "nonsense"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "nonsense"),
+        (b"", "broke off"),
+        (b"HTTP/1.1 200 OK\r\n", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 20_000, "nonsense"),
+        (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "nonsense"),
+        (ESTABLISHED + answer(500, body=b"canary"), "nobody asked for"),
+    ],
+)
+async def test_an_outbound_proxy_that_refuses(refusal: bytes, words: str) -> None:
+    """A proxy that opens no tunnel is 502 `upstream_unreachable` that names it, its status, and the setting."""
+    async with ConnectProxy(refusal=refusal).running() as via:
+        outbound = OutboundProxies(http=parse_proxy(f"http://user:canary@127.0.0.1:{via.port}"))
+        async with running_proxy(direct_options("http://api.example", outbound=outbound)) as app:
+            message = await ask(app.urls[0], request())
+    document = problem(message)
+    assert (message.status, document["code"]) == (502, "upstream_unreachable")
+    assert words in document["detail"]
+    assert f"127.0.0.1:{via.port}" in document["detail"]
+    assert "HTTPS_PROXY" in document["hint"]
+    assert b"canary" not in message.body
+
+
+async def test_an_outbound_proxy_that_is_not_there() -> None:
+    """It is the proxy that cannot be reached, and that is what the caller is told."""
+    outbound = OutboundProxies(http=parse_proxy("http://127.0.0.1:9"))
+    async with running_proxy(direct_options("http://api.example", outbound=outbound)) as app:
+        message = await ask(app.urls[0], request())
+    document = problem(message)
+    assert (message.status, document["code"]) == (502, "upstream_unreachable")
+    assert "the outbound proxy 127.0.0.1:9" in document["detail"]
+
+
+async def test_a_silent_outbound_proxy() -> None:
+    """A proxy that never answers CONNECT is 504 after `timeouts.connect`."""
+
+    async def script(peer: Peer) -> None:
+        await peer.rest()
+
+    async with upstream(script) as silent:
+        options = direct_options(
+            "http://api.example",
+            outbound=OutboundProxies(http=parse_proxy(silent.url)),
+            timeouts=timeouts(connect=0.2),
+        )
+        async with running_proxy(options) as app:
+            message = await ask(app.urls[0], request())
+    assert (message.status, problem(message)["code"]) == (504, "upstream_timeout")
+
+
+def relaying(url: str) -> Script:
+    """A script that passes every connection on."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+
+    async def script(peer: Peer) -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+            writer.close()
+
+        await asyncio.gather(carry(peer.reader, writer), carry(reader, peer.writer))
+
+    return script
+
+
+async def test_cognito_is_reached_through_the_outbound_proxy(ca: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS_PROXY holds for sign-in and for the pool's keys as well: both are tunnelled."""
+    monkeypatch.setattr("aiobotocore.httpsession.get_cert_path", lambda verify: str(ca.file))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=ca.file))
+    async with (
+        new_cognito().running() as cognito_url,
+        upstream(relaying(cognito_url), tls=ca.server("cognito.example")) as cognito,
+        upstream(answering(OK)) as origin,
+        ConnectProxy(ports={"cognito.example": cognito.port}).running() as via,
+    ):
+        outbound = OutboundProxies(https=parse_proxy(via.url))
+        async with running_proxy(options_for("https://cognito.example", origin.url, outbound=outbound)) as app:
+            assert (await ask(app.urls[0], request())).body == b"ok"
+    assert set(via.targets) == {"cognito.example:443"}
+    assert len(via.targets) >= 2
+    assert cognito.connections == len(via.targets)
