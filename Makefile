@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -23,6 +23,16 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Give it a quiet machine: it takes about 25 minutes, and writes bench/RESULTS.md. BENCH_ARGS=--quick tries it out.
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+# The peers that the system's packages do not have: nginx-light, haproxy, caddy, wrk and nodejs are there.
+bench-peers:
+	npm install --prefix bench/.peers --no-package-lock --no-audit --no-fund http-proxy@1.18.1
+	$(PYTHON) -m venv bench/.peers/mitmproxy
+	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
 
 clean:
 	rm -rf $(VENV) $(VENV)-ministack build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

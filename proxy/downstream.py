@@ -61,7 +61,8 @@ class Caller:
         """Bytes of content, in each direction."""
         self._request = request
         self._transport = request.transport
-        self._keep_alive = not (message.should_close or closing)
+        # Behind what might have become a tunnel, aiohttp reads no more requests.
+        self._keep_alive = not (message.should_close or message.upgrade or closing)
         self._http11 = message.version >= HttpVersion11
         self._chunked = False
         self._bodiless = False
@@ -217,7 +218,7 @@ def _head(status: int, reason: bytes, headers: Iterable[Header]) -> bytes:
 
 
 def _has_length(headers: Iterable[Header]) -> bool:
-    return any(name.lower() == b"content-length" for name, _ in headers)
+    return b"content-length" in [name.lower() for name, _ in headers]
 
 
 class _Tunnel:

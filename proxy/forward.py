@@ -102,6 +102,9 @@ class Forwarder:
         body = HeldBody(caller.read, self._replay_limit, at_hand=caller.at_hand) if caller.has_body else None
         chunked = body is not None and caller.chunked
         upgrade = headers.wants_websocket(caller.headers)
+        if upgrade and body is not None:
+            # Nobody could tell where it ends and the tunnel begins.
+            raise BadRequest("an upgrade to WebSocket must not have content")
         token, credential = await self._credential(route)
 
         def inform(head: Head) -> None:

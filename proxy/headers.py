@@ -5,11 +5,14 @@ Everything else passes in its order and its bytes. The credential is added after
 `Connection: authorization` must not be able to strip it.
 """
 
+from functools import lru_cache
+
 from proxy.errors import CredentialMissing
 from proxy.model import Auth, Header, Headers, Profile, Route
 
 VIA = (b"Via", b"1.1 ul-proxy")
 
+_NOTHING: frozenset[bytes] = frozenset()
 _UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
 _TRAILERS_WELCOME = ((b"Connection", b"TE"), (b"TE", b"trailers"))
 
@@ -100,17 +103,17 @@ def static_secret(auth: Auth, profile: Profile) -> str:
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
     """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
+    if b"connection" not in [name.lower() for name, _ in headers]:
+        return _NOTHING
     values = [value for name, value in headers if name.lower() == b"connection"]
-    if not values:
-        return frozenset()
     return frozenset(option.strip(b" \t").lower() for option in b",".join(values).split(b","))
 
 
 def wants_websocket(headers: Headers) -> bool:
     """Whether a request asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""
-    upgrades = [value for name, value in headers if name.lower() == b"upgrade"]
-    if not upgrades:
+    if b"upgrade" not in [name.lower() for name, _ in headers]:
         return False
+    upgrades = [value for name, value in headers if name.lower() == b"upgrade"]
     return upgrades[0].lower() == b"websocket" and len(upgrades) == 1 and b"upgrade" in connection_options(headers)
 
 
@@ -120,16 +123,18 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgra
     Where a credential is added, the caller's own are dropped, in whatever spelling a lenient server would read as one.
     """
     options = connection_options(headers)
-    stripped = CREDENTIALS if added is None else CREDENTIALS | {added[0].lower().replace(b"_", b"-")}
+    stripped = _stripped(None if added is None else added[0])
     result: list[Header] = [(b"Host", authority.encode())]
     for line in headers:
         name = line[0].lower()
-        if name in HOP_BY_HOP or name == b"host" or name in options:
+        if name in stripped or name in options:
             continue
-        folded = name.replace(b"_", b"-")
-        if folded.startswith(OWN_PREFIX) or (added is not None and folded in stripped):
-            continue
-        result.append(line)
+        if b"_" in name:
+            name = name.replace(b"_", b"-")
+            if name in stripped and name not in HOP_BY_HOP:
+                continue
+        if not name.startswith(OWN_PREFIX):
+            result.append(line)
     result.append(VIA)
     if upgrade:
         result += _UPGRADE
@@ -138,6 +143,13 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgra
     if added is not None:
         result.append(added)
     return result
+
+
+@lru_cache(maxsize=64)
+def _stripped(added: bytes | None) -> frozenset[bytes]:
+    """What never goes upstream on a route that adds the header `added`, in lower case and with hyphens."""
+    always = HOP_BY_HOP | {b"host"}
+    return always if added is None else always | CREDENTIALS | {added.lower().replace(b"_", b"-")}
 
 
 def to_caller(headers: Headers) -> list[Header]:

@@ -55,7 +55,6 @@ class Connector:
             raise
         return connection
 
-
     async def _open_socket(self, upstream: Upstream) -> socket.socket:
         via = choose(self._outbound, upstream)
         if via is None:

@@ -57,7 +57,7 @@ BROKEN = {
     "gzip, chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunked on HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a head over the limit": answer(200, b"A: " + b"x" * MAX_HEAD),
-    "a 101 that nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "a 101 that nobody asked for": b"HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "an interim answer, then the end": b"HTTP/1.1 100 Continue\r\n\r\n",
 }
 
@@ -139,13 +139,16 @@ async def test_an_endless_head(piece: bytes) -> None:
                 peer.writer.write(piece)
                 await peer.writer.drain()
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(request())
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request())
+        message = await peer.head()
+        while message.status == 103:
             message = await peer.head()
-            while message.status == 103:
-                message = await peer.head()
-            assert message.status == 502
+        assert message.status == 502
 
 
 BREAKS = {
@@ -170,13 +173,14 @@ async def test_a_break_in_the_content(data: bytes, version: Version) -> None:
         if b"xyz" in data or b"world" in data or b"A : b" in data:
             await peer.ends()
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(request(version=version))
-            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                message = await peer.message()
-                if version == "1.0" and not message.values(b"content-length"):
-                    raise AssertionError(f"looks whole: {message}")
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request(version=version))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await peer.message()
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
@@ -190,11 +194,14 @@ async def test_a_reset_of_a_content_without_a_length(size: int, version: Version
         await asyncio.sleep(0.1)
         peer.reset()
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(request(version=version))
-            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                await peer.message()
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request(version=version))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await peer.message()
 
 
 # Timeouts.
@@ -282,7 +289,7 @@ async def test_an_upstream_that_takes_no_upload() -> None:
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked", b"X: close-delimited"])
 async def test_a_content_that_stops(framing: bytes) -> None:
-    """An upstream that goes silent in the middle of its answer is cut off after `timeouts.idle`, and so is the caller."""
+    """An upstream that goes silent in the middle of its answer is cut off after `timeouts.idle`; so is the caller."""
 
     async def script(peer: Peer) -> None:
         await peer.message()

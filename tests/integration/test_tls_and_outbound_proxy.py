@@ -18,6 +18,7 @@ from support.wire import Message, Peer, Script, answer, answering, caller, reque
 from proxy.errors import SettingsError
 from proxy.model import OutboundProxies
 from proxy.outbound import parse_proxy
+from proxy.upstream import Connector
 
 loop_factories = EVERY_LOOP
 
@@ -64,9 +65,11 @@ async def test_tls_upstreams(ca: Authority) -> None:
 
 async def test_a_tls_upstream_by_its_address(ca: Authority) -> None:
     """An address is verified as an address."""
-    async with upstream(answering(OK), tls=ca.server("127.0.0.1")) as origin:
-        async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app:
-            assert (await ask(app.urls[0], request())).body == b"ok"
+    async with (
+        upstream(answering(OK), tls=ca.server("127.0.0.1")) as origin,
+        running_proxy(direct_options(origin.url, ca_file=ca.file)) as app,
+    ):
+        assert (await ask(app.urls[0], request())).body == b"ok"
 
 
 @pytest.mark.parametrize("case", ["unknown authority", "system's authorities", "another name", "expired", "no TLS"])
@@ -102,9 +105,11 @@ async def test_a_tls_upstream_that_hangs_up_after_the_handshake(ca: Authority) -
         async def script(peer: Peer, word: bytes = word) -> None:
             await peer.send(word)
 
-        async with upstream(script, tls=ca.server("127.0.0.1")) as origin:
-            async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app:
-                message = await ask(app.urls[0], request())
+        async with (
+            upstream(script, tls=ca.server("127.0.0.1")) as origin,
+            running_proxy(direct_options(origin.url, ca_file=ca.file)) as app,
+        ):
+            message = await ask(app.urls[0], request())
         assert message.status in ((502,) if not word else (500, 502))
 
 
@@ -144,20 +149,21 @@ async def test_a_content_without_a_length_over_tls(orderly: bool, ca: Authority)
             raw.close()
             await asyncio.sleep(0.2)
 
-    async with upstream(script, tls=ca.server("127.0.0.1")) as origin:
-        async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app, caller(app.urls[0]) as peer:
-            await peer.send(request())
-            if orderly:
-                assert (await peer.message()).body == b"hello"
-            else:
-                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                    await peer.message()
+    async with (
+        upstream(script, tls=ca.server("127.0.0.1")) as origin,
+        running_proxy(direct_options(origin.url, ca_file=ca.file)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request())
+        if orderly:
+            assert (await peer.message()).body == b"hello"
+        else:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await peer.message()
 
 
 def test_an_unusable_ca_file(tmp_path: Path) -> None:
     """A file that is missing or holds no certificate is an error of the settings, at the start."""
-    from proxy.upstream import Connector
-
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     for file in (tmp_path / "missing.pem", empty, tmp_path):
@@ -225,13 +231,15 @@ async def test_tls_upstreams_through_an_outbound_proxy(ca: Authority) -> None:
     """HTTPS_PROXY: one tunnel to the upstream's name, with the proxy's credentials, and TLS inside it."""
     asked: list[str | None] = []
     received: list[Message] = []
-    async with upstream(answering(OK, requests=received), tls=ca.server("api.example", chosen=asked)) as origin:
-        async with ConnectProxy(ports={"api.example": origin.port}).running() as via:
-            outbound = OutboundProxies(https=parse_proxy(f"http://us%40er:word@127.0.0.1:{via.port}"))
-            options = direct_options("https://api.example", ca_file=ca.file, outbound=outbound)
-            async with running_proxy(options) as app:
-                for _ in range(2):
-                    assert (await ask(app.urls[0], request("POST", body=b"abc"))).body == b"ok"
+    async with (
+        upstream(answering(OK, requests=received), tls=ca.server("api.example", chosen=asked)) as origin,
+        ConnectProxy(ports={"api.example": origin.port}).running() as via,
+    ):
+        outbound = OutboundProxies(https=parse_proxy(f"http://us%40er:word@127.0.0.1:{via.port}"))
+        options = direct_options("https://api.example", ca_file=ca.file, outbound=outbound)
+        async with running_proxy(options) as app:
+            for _ in range(2):
+                assert (await ask(app.urls[0], request("POST", body=b"abc"))).body == b"ok"
     assert via.targets == ["api.example:443"]
     assert via.requests[0].values(b"host") == [b"api.example:443"]
     assert asked == ["api.example"]

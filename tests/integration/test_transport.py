@@ -39,18 +39,19 @@ async def test_connections_are_kept() -> None:
 
 async def test_simultaneous_requests_have_connections_of_their_own() -> None:
     """An answer under way delays nobody else's."""
-    release = asyncio.Event()
+    release, all_asked = asyncio.Event(), asyncio.Event()
 
     async def script(peer: Peer) -> None:
         while True:
             await peer.message()
+            if peer.number == 5:
+                all_asked.set()
             await asyncio.wait_for(release.wait(), 5)
             await peer.send(OK)
 
     async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
         asked = [asyncio.create_task(ask(app.urls[0], request())) for _ in range(5)]
-        while origin.connections < 5:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(all_asked.wait(), 5)
         release.set()
         assert [message.status for message in await asyncio.gather(*asked)] == [200] * 5
         for _ in range(5):
@@ -563,12 +564,15 @@ async def test_expect_100_continue(final: bool) -> None:
 
 async def test_an_upstream_that_ignores_expect() -> None:
     """A caller who sends the content without having been told to is served all the same."""
-    async with upstream(answering(OK)) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(request("POST", "/v1/x", "Expect: 100-continue", "Content-Length: 5"))
-            await peer.silent()
-            await peer.send(b"hello")
-            assert (await peer.message()).body == b"ok"
+    async with (
+        upstream(answering(OK)) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request("POST", "/v1/x", "Expect: 100-continue", "Content-Length: 5"))
+        await peer.silent()
+        await peer.send(b"hello")
+        assert (await peer.message()).body == b"ok"
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 6", "Transfer-Encoding: chunked"])

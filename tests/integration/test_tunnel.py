@@ -81,8 +81,7 @@ async def test_a_websocket() -> None:
         running_proxy(direct_options(url)) as app,
         aiohttp.ClientSession() as session,
     ):
-        options = {"max_msg_size": 1 << 24, "protocols": ("chat",)}
-        async with session.ws_connect(app.urls[0] + "/v1/ws", **options) as socket:  # type: ignore[arg-type]
+        async with session.ws_connect(app.urls[0] + "/v1/ws", max_msg_size=1 << 24, protocols=("chat",)) as socket:
             assert socket.protocol == "chat"
             await socket.send_str("grüße")
             assert await socket.receive_str(timeout=5) == "grüße"
@@ -143,7 +142,7 @@ async def test_the_upgrade_carries_the_credential() -> None:
 @pytest.mark.parametrize("more", [b"", b"Upgrade: foo\r\n"], ids=["plain", "two protocols"])
 @pytest.mark.parametrize("status", [200, 400, 403, 426])
 async def test_an_upgrade_that_is_not_granted(status: int, more: bytes) -> None:
-    """Another answer than 101 is an answer like any other, and what follows is HTTP."""
+    """Another answer than 101 is an answer like any other, and the last one of its connection."""
     received: list[Message] = []
     script = answering(answer(status), requests=received)
     async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
@@ -151,21 +150,17 @@ async def test_an_upgrade_that_is_not_granted(status: int, more: bytes) -> None:
             await peer.send(ASK[:-2] + more + b"\r\n")
             message = await peer.message()
             assert (message.status, message.body) == (status, b"ok")
-            if message.values(b"connection") != [b"close"]:
-                await peer.send(request())
-                assert (await peer.message()).body == b"ok"
-            else:
-                await peer.ends()
+            assert message.values(b"connection") == [b"close"]
+            await peer.ends()
 
 
 async def test_a_refused_upgrade_with_a_request_behind_it() -> None:
-    """A request that was sent behind an upgrade is answered, or its connection ends; it is never left waiting."""
+    """A request that was sent behind an upgrade that failed is not left waiting: the connection ends."""
     async with upstream(answering(answer(403))) as origin, running_proxy(direct_options(origin.url)) as app:
         async with caller(app.urls[0]) as peer:
             await peer.send(ASK, request("GET", "/v1/x", "Connection: close"))
             assert (await peer.message()).status == 403
-            rest = await peer.rest()
-            assert rest in (b"", answer(403)) or rest.startswith(b"HTTP/1.1 403")
+            assert await peer.rest() == b""
 
 
 @pytest.mark.parametrize(
@@ -195,10 +190,10 @@ async def test_a_switch_that_nobody_asked_for(ask: bytes) -> None:
     assert received[0].values(b"upgrade") == []
 
 
-@pytest.mark.parametrize("more", ["", "Upgrade: foo\r\n", "Connection: foo\r\n"])
+@pytest.mark.parametrize("more", ["", "Connection: foo\r\n"])
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
 async def test_an_upgrade_with_content(framing: str, more: str) -> None:
-    """An upgrade that announces content is 400: the content would be lost, and the next request taken for it."""
+    """An upgrade that announces content is 400: nobody could tell where the tunnel begins."""
     received: list[bytes] = []
 
     async def script(peer: Peer) -> None:
@@ -309,6 +304,12 @@ async def test_a_caller_who_leaves(end: object) -> None:
         await asyncio.wait_for(heard.wait(), 5)
 
 
+async def keep_talking(peer: Peer) -> None:
+    for _ in range(200):
+        await peer.send(b"hello?")
+        await asyncio.sleep(0.01)
+
+
 async def test_an_upstream_that_is_gone_after_its_half_close() -> None:
     """A caller who goes on speaking to an upstream that is gone is cut off rather than left to talk to nobody."""
 
@@ -320,9 +321,7 @@ async def test_an_upstream_that_is_gone_after_its_half_close() -> None:
     async with tunnel(script) as (peer, _):
         assert await peer.some() == b""
         with pytest.raises(ConnectionError):
-            for _ in range(200):
-                await peer.send(b"hello?")
-                await asyncio.sleep(0.01)
+            await keep_talking(peer)
 
 
 async def test_a_silent_tunnel_stays_open() -> None:

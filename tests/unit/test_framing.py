@@ -330,8 +330,7 @@ def test_the_limit_of_a_trailer_section(size: int, fine: bool, step: int) -> Non
         assert decoder.done
     else:
         with pytest.raises(FramingError):
-            for piece in pieces:
-                decoder.feed(piece)
+            _ = [decoder.feed(piece) for piece in pieces]
 
 
 # What is written.

@@ -51,7 +51,7 @@ def test_parse_proxy(url: str, host: str, port: int, credentials: str | None) ->
         "http://user:canary#x@proxy.example",
         "http://user:canary\n@proxy.example:3128",
         "http://user:canary@proxy .example:3128",
-        "http://user:canary@ﬀ／x.example:3128",
+        "http://user:canary@a\uff0fb.example:3128",
     ],
 )
 def test_what_is_no_proxy(url: str) -> None:
