@@ -302,6 +302,7 @@ class _Connection(RequestHandler):
         request = self._current_request
         if request is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             request.content.set_exception(web.RequestPayloadError("malformed content"))
+            self._lingering_time = 0.0  # nor read on, and log what it then meets as a defect
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser

@@ -80,20 +80,20 @@ async def test_a_websocket() -> None:
         running(websocket_app([])) as url,
         running_proxy(direct_options(url)) as app,
         aiohttp.ClientSession() as session,
+        session.ws_connect(app.urls[0] + "/v1/ws", max_msg_size=1 << 24, protocols=("chat",)) as socket,
     ):
-        async with session.ws_connect(app.urls[0] + "/v1/ws", max_msg_size=1 << 24, protocols=("chat",)) as socket:
-            assert socket.protocol == "chat"
-            await socket.send_str("grüße")
-            assert await socket.receive_str(timeout=5) == "grüße"
-            for size in (0, 1, 125, 126, 65_535, 65_536, 1 << 20):
-                await socket.send_bytes(BULK[:size])
-                assert await socket.receive_bytes(timeout=5) == BULK[:size]
-            await socket.ping(b"ping")
-            await socket.send_str("still there")
-            assert await socket.receive_str(timeout=5) == "still there"
-            await socket.send_str("close 4321")
-            message = await socket.receive(timeout=5)
-            assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, 4321, "as you wish")
+        assert socket.protocol == "chat"
+        await socket.send_str("grüße")
+        assert await socket.receive_str(timeout=5) == "grüße"
+        for size in (0, 1, 125, 126, 65_535, 65_536, 1 << 20):
+            await socket.send_bytes(BULK[:size])
+            assert await socket.receive_bytes(timeout=5) == BULK[:size]
+        await socket.ping(b"ping")
+        await socket.send_str("still there")
+        assert await socket.receive_str(timeout=5) == "still there"
+        await socket.send_str("close 4321")
+        message = await socket.receive(timeout=5)
+        assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, 4321, "as you wish")
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4999])
@@ -121,10 +121,13 @@ async def test_the_upgrade_carries_the_credential() -> None:
         received.append(await peer.message())
         await peer.send(GRANTED)
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(ASK.replace(b"\r\n\r\n", b"\r\nAuthorization: mine\r\nX-A: b\r\n\r\n"))
-            head = await peer.head()
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ASK.replace(b"\r\n\r\n", b"\r\nAuthorization: mine\r\nX-A: b\r\n\r\n"))
+        head = await peer.head()
     assert received[0].lines == [
         (b"Host", origin.url.removeprefix("http://").encode()),
         (b"Sec-WebSocket-Key", b"x"),
@@ -145,22 +148,28 @@ async def test_an_upgrade_that_is_not_granted(status: int, more: bytes) -> None:
     """Another answer than 101 is an answer like any other, and the last one of its connection."""
     received: list[Message] = []
     script = answering(answer(status), requests=received)
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(ASK[:-2] + more + b"\r\n")
-            message = await peer.message()
-            assert (message.status, message.body) == (status, b"ok")
-            assert message.values(b"connection") == [b"close"]
-            await peer.ends()
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ASK[:-2] + more + b"\r\n")
+        message = await peer.message()
+        assert (message.status, message.body) == (status, b"ok")
+        assert message.values(b"connection") == [b"close"]
+        await peer.ends()
 
 
 async def test_a_refused_upgrade_with_a_request_behind_it() -> None:
     """A request that was sent behind an upgrade that failed is not left waiting: the connection ends."""
-    async with upstream(answering(answer(403))) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(ASK, request("GET", "/v1/x", "Connection: close"))
-            assert (await peer.message()).status == 403
-            assert await peer.rest() == b""
+    async with (
+        upstream(answering(answer(403))) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ASK, request("GET", "/v1/x", "Connection: close"))
+        assert (await peer.message()).status == 403
+        assert await peer.rest() == b""
 
 
 @pytest.mark.parametrize(
@@ -181,10 +190,13 @@ async def test_a_switch_that_nobody_asked_for(ask: bytes) -> None:
         await peer.send(GRANTED + answer(body=b"poison"))
         await peer.rest()
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(ask)
-            message = await peer.message()
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ask)
+        message = await peer.message()
     assert message.status == 502
     assert b"poison" not in message.body
     assert received[0].values(b"upgrade") == []
@@ -201,13 +213,16 @@ async def test_an_upgrade_with_content(framing: str, more: str) -> None:
         await peer.send(GRANTED)
         await echo(peer)
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            body = b"5\r\nhello\r\n0\r\n\r\n" if "chunked" in framing else b"hello"
-            await peer.send(ASK[:-2] + f"{more}{framing}\r\n\r\n".encode(), body)
-            message = await peer.head()
-            assert message.status == 400
-            await peer.rest()
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        body = b"5\r\nhello\r\n0\r\n\r\n" if "chunked" in framing else b"hello"
+        await peer.send(ASK[:-2] + f"{more}{framing}\r\n\r\n".encode(), body)
+        message = await peer.head()
+        assert message.status == 400
+        await peer.rest()
     assert received == []
 
 
@@ -223,12 +238,15 @@ async def test_first_bytes_right_behind_the_heads() -> None:
         assert await peer.exactly(11) == b"from caller"
         await peer.send(b"seen")
 
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(ASK + b"from caller")
-            assert (await peer.head()).status == 101
-            assert await peer.exactly(13) == b"from upstream"
-            assert await peer.exactly(4) == b"seen"
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ASK + b"from caller")
+        assert (await peer.head()).status == 101
+        assert await peer.exactly(13) == b"from upstream"
+        assert await peer.exactly(4) == b"seen"
 
 
 async def test_bytes_cross_as_they_are() -> None:
@@ -418,11 +436,14 @@ async def test_a_tunnel_over_tls(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         await peer.send(GRANTED)
         await peer.send(await peer.exactly(len(BULK)))
 
-    async with upstream(script, tls=ca.server("127.0.0.1")) as origin:
-        async with running_proxy(direct_options(origin.url, ca_file=ca.file)) as app, caller(app.urls[0]) as peer:
-            await peer.send(ASK)
-            assert (await peer.head()).status == 101
-            peer.writer.write(BULK)
-            assert await peer.exactly(len(BULK)) == BULK
-            await peer.ends()
+    async with (
+        upstream(script, tls=ca.server("127.0.0.1")) as origin,
+        running_proxy(direct_options(origin.url, ca_file=ca.file)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ASK)
+        assert (await peer.head()).status == 101
+        peer.writer.write(BULK)
+        assert await peer.exactly(len(BULK)) == BULK
+        await peer.ends()
     assert not [record for record in caplog.records if record.name.startswith(("asyncio", "proxy.forward"))]
