@@ -18,6 +18,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.errors import BadRequest
+from proxy.headers import to_caller
 from proxy.model import Header, Headers
 from proxy.problem import Answer
 
@@ -103,10 +104,10 @@ class Caller:
 
     # The answer.
 
-    def inform(self, status: int, reason: bytes, headers: Iterable[Header]) -> None:
+    def inform(self, status: int, reason: bytes, headers: Headers) -> None:
         """Pass on a 1xx answer (RFC 9110 section 15.2), which HTTP/1.0 does not know."""
         if self._http11 and not self.status:
-            self._send(_head(status, reason, headers))
+            self._send(_head(status, reason, to_caller(headers)))
 
     def begin(self, status: int, reason: bytes, headers: list[Header]) -> None:
         """Make ready the head of the answer, which goes out with the first `write` or `finish`.

@@ -25,6 +25,7 @@ OWN_PREFIX = "/-/"
 CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _PEEK_LIMIT = 4096
 # API Gateway's and AWS's own words; an application's invitation token that has expired is none of them.
 _EXPIRED = re.compile(
@@ -62,11 +63,15 @@ class Forwarder:
         began = time.perf_counter()
         exchange = _Exchange(caller)
         try:
-            await self._handle(exchange)
+            target = self._admit(exchange)
+            if target.startswith(OWN_PREFIX):
+                caller.answer(await self._own(caller.method, exchange.path))
+            else:
+                await self._forward(exchange, target)
         except ProxyError as error:
             self._refuse(exchange, error)
         except ConnectionError:
-            exchange.caller.abort()
+            caller.abort()
         except Exception:
             log.exception("answering %s met a defect", caller.method)
             self._refuse(exchange, InternalError("the proxy met a defect"))
@@ -81,53 +86,49 @@ class Forwarder:
         if self._access is not None:
             self._access(exchange.entry(0.0))
 
-    async def _handle(self, exchange: "_Exchange") -> None:
+    def _admit(self, exchange: "_Exchange") -> str:
+        """The target of a request that the guards let in, in origin form."""
         caller = exchange.caller
-        target = parse_target(caller.target)
-        exchange.path = target.path.partition("?")[0]
+        path, authority = parse_target(caller.target)
+        exchange.path = path.partition("?")[0]
         guard.check_method(caller.method)
         hosts = [value for name, value in caller.headers if name.lower() == b"host"]
         guard.check_host(hosts, self._allowed_hosts)
+        if authority is not None:
+            guard.check_host([authority.encode()], self._allowed_hosts)
         exchange.host = hosts[0]
-        if target.authority is not None:
-            guard.check_host([target.authority.encode()], self._allowed_hosts)
-        if target.path.startswith(OWN_PREFIX):
-            caller.answer(await self._own(caller.method, exchange.path))
-            return
-        exchange.route, upstream_target = self._routes.match(target.path)
-        await self._forward(exchange, exchange.route, upstream_target)
+        return path
 
-    async def _forward(self, exchange: "_Exchange", route: Route, target: str) -> None:
+    async def _forward(self, exchange: "_Exchange", path: str) -> None:
         caller = exchange.caller
+        route, target = self._routes.match(path)
+        exchange.route = route
+        token, credential = self._static_credential(route) or await self._token_credential(route)
+        crossing = headers.crossing(
+            caller.headers, route.upstream.authority, None if credential is None else credential[0]
+        )
         body = HeldBody(caller.read, self._replay_limit, at_hand=caller.at_hand) if caller.has_body else None
-        chunked = body is not None and caller.chunked
-        upgrade = headers.wants_websocket(caller.headers)
-        if upgrade and body is not None:
-            # Nobody could tell where it ends and the tunnel begins.
-            raise BadRequest("an upgrade to WebSocket must not have content")
-        token, credential = await self._credential(route)
-
-        def inform(head: Head) -> None:
-            caller.inform(head.status, head.reason, headers.to_caller(head.headers))
-
-        async def send() -> UpstreamAnswer:
-            lines = headers.to_upstream(
-                caller.headers, authority=route.upstream.authority, added=credential, upgrade=upgrade
-            )
-            return await self._transport.send(
-                UpstreamRequest(caller.method, route.upstream, target, lines, inform, body, chunked, upgrade)
-            )
-
-        answer = await send()
+        request = UpstreamRequest(
+            method=caller.method,
+            upstream=route.upstream,
+            target=target,
+            fields=_fields(crossing, credential, chunked=body is not None and caller.chunked),
+            inform=caller.inform,
+            body=body,
+            chunked=body is not None and caller.chunked,
+            upgrade=crossing.upgrade,
+        )
+        answer = await self._transport.send(request)
         try:
             prefix = b""
-            if token is not None:
+            if token is not None and answer.head.status in _REFUSALS:
                 prefix = await _whole(answer) if may_refuse_token(answer.head) else b""
                 refused = refuses_token(answer.head, prefix) and self._keeper.reject(self._profile.name, token)
                 if refused and (body is None or body.replayable):
                     answer.close()
-                    _, credential = await self._credential(route)
-                    answer, prefix = await send(), b""
+                    _, credential = await self._token_credential(route)
+                    request.fields = _fields(crossing, credential, chunked=request.chunked)
+                    answer, prefix = await self._transport.send(request), b""
             exchange.source = Source.UPSTREAM
             if answer.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 await _tunnel(answer, caller)
@@ -149,14 +150,19 @@ class Forwarder:
             data = await answer.read()
         caller.finish(data, headers.trailers(answer.trailers))
 
-    async def _credential(self, route: Route) -> tuple[Token | None, Header | None]:
-        """The field line that the route adds, and the token in it where it is one that can be renewed."""
+    def _static_credential(self, route: Route) -> tuple[None, Header | None] | None:
+        """The field line that the route adds, None in its place where it adds none; None where it wants a token."""
         auth = headers.effective_auth(route, self._profile)
         if auth is Auth.NONE:
             return None, None
-        if not headers.needs_token(auth):
-            return None, headers.credential(route, auth, headers.static_secret(auth, self._profile))
+        if headers.needs_token(auth):
+            return None
+        return None, headers.credential(route, auth, headers.static_secret(auth, self._profile))
+
+    async def _token_credential(self, route: Route) -> tuple[Token, Header]:
+        """A good token and the field line that carries it."""
         token = await self._keeper.get(self._profile.name)
+        auth = headers.effective_auth(route, self._profile)
         return token, headers.credential(route, auth, token.id_token.get_secret_value())
 
     def _refuse(self, exchange: "_Exchange", error: ProxyError) -> None:
@@ -187,17 +193,25 @@ class _Exchange:
     def entry(self, seconds: float) -> AccessEntry:
         """What the access log says; `seconds` from the request's head to the answer's end."""
         caller = self.caller
+        route = self.route
         return AccessEntry(
-            method=caller.method,
-            path=self.path,
-            status=caller.status or CLIENT_LEFT,
-            route=None if self.route is None else self.route.path or "/",
-            source=self.source,
-            code=self.code,
-            seconds=seconds,
-            received=caller.received,
-            sent=caller.sent,
+            caller.method,
+            self.path,
+            caller.status or CLIENT_LEFT,
+            None if route is None else route.path or "/",
+            self.source,
+            self.code,
+            seconds,
+            caller.received,
+            caller.sent,
         )
+
+
+def _fields(crossing: headers.Crossing, credential: Header | None, *, chunked: bool) -> bytes:
+    fields = crossing.fields
+    if credential is not None:
+        fields += b"%b: %b\r\n" % credential
+    return fields + b"Transfer-Encoding: chunked\r\n" if chunked else fields
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

@@ -6,6 +6,7 @@ Everything else passes in its order and its bytes. The credential is added after
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from proxy.errors import CredentialMissing
 from proxy.model import Auth, Header, Headers, Profile, Route
@@ -78,6 +79,7 @@ def needs_token(auth: Auth) -> bool:
     return auth is Auth.REST or auth is Auth.GRAPHQL
 
 
+@lru_cache(maxsize=64)
 def credential(route: Route, auth: Auth, secret: str) -> Header:
     """The field line that carries `secret` upstream."""
     # A header that the route names is meant for the kind it was written for: a Cognito token or key, not a PAT.
@@ -105,8 +107,12 @@ def connection_options(headers: Headers) -> frozenset[bytes]:
     """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
     if b"connection" not in [name.lower() for name, _ in headers]:
         return _NOTHING
-    values = [value for name, value in headers if name.lower() == b"connection"]
-    return frozenset(option.strip(b" \t").lower() for option in b",".join(values).split(b","))
+    return _options(b",".join([value for name, value in headers if name.lower() == b"connection"]))
+
+
+@lru_cache(maxsize=64)
+def _options(connection: bytes) -> frozenset[bytes]:
+    return frozenset(option.strip(b" \t").lower() for option in connection.split(b","))
 
 
 def wants_websocket(headers: Headers) -> bool:
@@ -145,6 +151,34 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgra
     return result
 
 
+class Crossing(NamedTuple):
+    """What is known of a request by its field lines alone."""
+
+    hosts: tuple[bytes, ...]
+    """The values of `Host`."""
+    upgrade: bool
+    """It asks for a WebSocket."""
+    fields: bytes
+    """The field lines as they go upstream, but for the credential."""
+
+
+@lru_cache(maxsize=256)
+def crossing(headers: tuple[Header, ...], authority: str, added: bytes | None) -> Crossing:
+    """What becomes of a caller's field lines on the way to `authority` with a credential named `added`.
+
+    Remembered, because callers send the same lines again and again.
+    """
+    upgrade = wants_websocket(headers)
+    lines = to_upstream(headers, authority=authority, added=None if added is None else (added, b""), upgrade=upgrade)
+    hosts = tuple(value for name, value in headers if name.lower() == b"host")
+    return Crossing(hosts, upgrade, field_lines(lines if added is None else lines[:-1]))
+
+
+def field_lines(headers: Headers) -> bytes:
+    """Field lines as they stand on the wire (RFC 9112 section 5)."""
+    return b"".join([b"%b: %b\r\n" % line for line in headers])
+
+
 @lru_cache(maxsize=64)
 def _stripped(added: bytes | None) -> frozenset[bytes]:
     """What never goes upstream on a route that adds the header `added`, in lower case and with hyphens."""
@@ -154,8 +188,11 @@ def _stripped(added: bytes | None) -> frozenset[bytes]:
 
 def to_caller(headers: Headers) -> list[Header]:
     """An upstream's field lines as they go back."""
+    names = [name.lower() for name, _ in headers]
+    if HOP_BY_HOP.isdisjoint(names):
+        return [*headers, VIA]
     options = connection_options(headers)
-    result = [line for line in headers if (name := line[0].lower()) not in HOP_BY_HOP and name not in options]
+    result = [line for name, line in zip(names, headers, strict=True) if name not in HOP_BY_HOP and name not in options]
     result.append(VIA)
     return result
 

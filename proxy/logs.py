@@ -127,13 +127,17 @@ def _text_line(entry: AccessEntry, now: float) -> str:
 
 
 def _json_line(entry: AccessEntry, now: float) -> str:
-    route = "" if entry.route is None else f', "route": {_quoted(entry.route)}'
-    code = f', "code": "{entry.code}"' if entry.code else ""
+    method, path, status, route, source, code, seconds, received, sent = entry
+    quoted = _quoted(path)
+    where = "" if route is None else f', "route": {_quoted(route)}'
+    why = f', "code": "{code}"' if code else ""
+    second = int(now)
+    # The method is a token (RFC 9110 section 9.1): it needs no quoting.
     return (
-        f'{{"time": "{_date(int(now))}.{int(now % 1 * 1000):03d}+00:00", "level": "info", "logger": "proxy.access"'
-        f', "message": {_quoted(f"{entry.method} {entry.path} {entry.status}")}, "method": {_quoted(entry.method)}'
-        f', "path": {_quoted(entry.path)}, "status": {entry.status}{route}, "source": "{entry.source}"{code}'
-        f', "ms": {entry.seconds * 1000:.1f}, "received": {entry.received}, "sent": {entry.sent}}}\n'
+        f'{{"time": "{_date(second)}.{int((now - second) * 1000):03d}+00:00", "level": "info"'
+        f', "logger": "proxy.access", "message": "{method} {quoted[1:-1]} {status}", "method": "{method}"'
+        f', "path": {quoted}, "status": {status}{where}, "source": "{source}"{why}'
+        f', "ms": {seconds * 1000:.1f}, "received": {received}, "sent": {sent}}}\n'
     )
 
 

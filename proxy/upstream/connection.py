@@ -17,6 +17,7 @@ from proxy.upstream.framing import (
     Delimiter,
     FramingError,
     Head,
+    Inform,
     content_of,
     parse_head,
 )
@@ -76,7 +77,7 @@ class Connection(asyncio.Protocol):
 
     # What the exchange does.
 
-    def begin(self, method: str, data: bytes, *, upgrade: bool, inform: Callable[[Head], None]) -> None:
+    def begin(self, method: str, data: bytes, *, upgrade: bool, inform: Inform) -> None:
         """Send the beginning of a request; `inform` is called with the head of every 1xx answer."""
         self._phase = _Phase.HEAD
         self._method = method
@@ -273,7 +274,7 @@ class Connection(asyncio.Protocol):
             self._interim_bytes += end
             if self._interim_bytes > MAX_HEAD:
                 raise FramingError("it never gets beyond interim answers")
-            self._inform(head)
+            self._inform(head.status, head.reason, head.headers)
             if whole:
                 return
         self._begin_content(head)

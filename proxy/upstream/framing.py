@@ -4,9 +4,9 @@ Strict on purpose: whatever two parsers could read differently is an error, neve
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from proxy.model import Header, Headers
 
@@ -35,6 +35,10 @@ class Head(NamedTuple):
     status: int
     reason: bytes
     headers: list[Header]
+
+
+Inform: TypeAlias = Callable[[int, bytes, Headers], None]
+"""Told of the status, the reason and the field lines of an interim (1xx) answer."""
 
 
 class Delimiter(Enum):
@@ -72,10 +76,10 @@ def _fields(data: bytes, start: int) -> list[Header]:
 
 def content_of(method: str, head: Head) -> Content:
     """How the content of the answer to a `method` request ends (RFC 9112 sections 6.3, 9.3); raises FramingError."""
-    named = [(name.lower(), value) for name, value in head.headers]
-    lengths = [value for name, value in named if name == b"content-length"]
-    codings = [value for name, value in named if name == b"transfer-encoding"]
-    alive = _keeps_alive(head.minor, b",".join([value for name, value in named if name == b"connection"]))
+    names = [name.lower() for name, _ in head.headers]
+    lengths = _values(b"content-length", names, head.headers)
+    codings = _values(b"transfer-encoding", names, head.headers)
+    alive = _keeps_alive(head.minor, b",".join(_values(b"connection", names, head.headers)))
     # Judged before HEAD, 204 and 304, which have no content but whose fields are passed on.
     if codings and (lengths or head.minor == 0 or len(codings) > 1 or codings[0].lower() != b"chunked"):
         raise FramingError("a Transfer-Encoding other than chunked, or a Content-Length beside it")
@@ -90,6 +94,12 @@ def content_of(method: str, head: Head) -> Content:
     return Content(Delimiter.CLOSE, False)
 
 
+def _values(wanted: bytes, names: list[bytes], headers: list[Header]) -> Sequence[bytes]:
+    if wanted not in names:
+        return ()
+    return [line[1] for name, line in zip(names, headers, strict=True) if name == wanted]
+
+
 def _keeps_alive(minor: int, connection: bytes) -> bool:
     if not connection:
         return minor == 1
@@ -97,11 +107,9 @@ def _keeps_alive(minor: int, connection: bytes) -> bool:
     return b"close" not in options and (minor == 1 or b"keep-alive" in options)
 
 
-def request_head(method: str, target: str, headers: Headers, *extra: Header) -> bytes:
-    """A request line and header section."""
-    lines = [b"%b: %b\r\n" % line for line in headers]
-    lines += [b"%b: %b\r\n" % line for line in extra]
-    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method.encode(), target.encode(), b"".join(lines))
+def request_head(method: str, target: str, fields: bytes) -> bytes:
+    """A request line and a header section, whose `fields` are lines as they stand on the wire."""
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method.encode(), target.encode(), fields)
 
 
 def chunk(data: bytes) -> bytes:
@@ -112,6 +120,11 @@ def chunk(data: bytes) -> bytes:
 def last_chunk(trailers: Iterable[Header] = ()) -> bytes:
     """The end of a chunked content, with its trailer section."""
     return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % line for line in trailers])
+
+
+def chunked_content(data: bytes, trailers: Iterable[Header] = ()) -> bytes:
+    """A whole content, perhaps empty, in one chunk."""
+    return (chunk(data) if data else b"") + last_chunk(trailers)
 
 
 class ChunkedDecoder:

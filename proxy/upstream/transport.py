@@ -2,23 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
-from proxy.model import Header, Headers, Timeouts, Upstream
+from proxy.model import Headers, Timeouts, Upstream
 from proxy.upstream.connect import Connector
 from proxy.upstream.connection import Connection, Disconnected
-from proxy.upstream.framing import Head, chunk, last_chunk, request_head
+from proxy.upstream.framing import Head, Inform, chunk, chunked_content, last_chunk, request_head
 from proxy.upstream.pool import Pool
 
 log = logging.getLogger(__name__)
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110 section 9.2.2: sending these twice does what sending them once does."""
-_CHUNKED = (b"Transfer-Encoding", b"chunked")
 _TICK = 1.0
 """Seconds between two looks at the deadlines, at most."""
 
@@ -40,19 +39,19 @@ class RequestBody(Protocol):
         """The trailer section, known at the end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamRequest:
-    """A request as it goes out: `headers` are complete but for chunked framing, `target` is sent as it stands.
+    """A request as it goes out: `fields` are its field lines on the wire, `target` is sent as it stands.
 
-    `body` is None where there is none; `chunked` where no Content-Length among `headers` says how long it is.
+    `body` is None where there is none; `chunked` where it has no Content-Length: `fields` say so.
     `inform` hears of every 1xx answer but 101, which ends the exchange of a request with `upgrade`.
     """
 
     method: str
     upstream: Upstream
     target: str
-    headers: list[Header] = field(repr=False)
-    inform: Callable[[Head], None]
+    fields: bytes = field(repr=False)
+    inform: Inform
     body: RequestBody | None = None
     chunked: bool = False
     upgrade: bool = False
@@ -111,18 +110,25 @@ class PooledTransport:
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
-        idempotent = request.method in _IDEMPOTENT
+        origin = request.upstream.origin
         while True:
-            connection = self._pool.take(request.upstream.origin)
+            connection = self._pool.take(origin)
             reused = connection is not None
             if connection is None:
                 connection = await self._connect(request.upstream)
+            upload: asyncio.Task[None] | None = None
             try:
-                return await self._exchange(connection, request)
+                upload = self._begin(connection, request)
+                head = await connection.head()
             except Disconnected as error:
-                restartable = request.body is None or request.body.replayable
-                if not (reused and idempotent and restartable and not error.answered):
+                self._give_up(connection, upload)
+                if not (reused and _may_repeat(request) and not error.answered):
                     raise UpstreamBroken("the upstream closed the connection without an answer") from None
+            except BaseException:
+                self._give_up(connection, upload)
+                raise
+            else:
+                return _Answer(self, origin, connection, head, upload)
 
     async def close(self) -> None:
         self._ticker.cancel()
@@ -135,31 +141,25 @@ class PooledTransport:
         new = partial(Connection, on_lost=on_lost, idle_timeout=self._timeouts.idle)
         return await self._connector.connect(upstream, new)
 
-    async def _exchange(self, connection: Connection, request: UpstreamRequest) -> "_Answer":
-        body = request.body
-        whole = b"" if body is None else body.at_hand()
-        extra = (_CHUNKED,) if request.chunked else ()
-        data = request_head(request.method, request.target, request.headers, *extra)
-        if whole and body is not None:
-            data += chunk(whole) + last_chunk(body.trailers()) if request.chunked else whole
-        elif whole is not None and request.chunked and body is not None:
-            data += last_chunk(body.trailers())
+    def _begin(self, connection: Connection, request: UpstreamRequest) -> asyncio.Task[None] | None:
+        """Send a request as far as it is at hand; the task that sends the rest, where there is one."""
         self._active.add(connection)
-        upload: asyncio.Task[None] | None = None
-        try:
-            connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
-            if body is not None and whole is None:
-                upload = self._loop.create_task(self._upload(connection, body, chunked=request.chunked))
-            else:
-                connection.expect_head_by(self._loop.time() + self._timeouts.headers)
-            head = await connection.head()
-        except BaseException:
-            self._active.discard(connection)
-            connection.abort()
-            if upload is not None:
-                upload.cancel()
-            raise
-        return _Answer(self, request.upstream.origin, connection, head, upload)
+        body = request.body
+        data = request_head(request.method, request.target, request.fields)
+        whole = None if body is None else body.at_hand()
+        if body is not None and whole is not None:
+            data += chunked_content(whole, body.trailers()) if request.chunked else whole
+        connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
+        if body is not None and whole is None:
+            return self._loop.create_task(self._upload(connection, body, chunked=request.chunked))
+        connection.expect_head_by(self._loop.time() + self._timeouts.headers)
+        return None
+
+    def _give_up(self, connection: Connection, upload: asyncio.Task[None] | None) -> None:
+        self._active.discard(connection)
+        connection.abort()
+        if upload is not None:
+            upload.cancel()
 
     async def _upload(self, connection: Connection, body: RequestBody, *, chunked: bool) -> None:
         try:
@@ -193,6 +193,10 @@ class PooledTransport:
             connection.expire()
         self._pool.prune(now)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
+
+
+def _may_repeat(request: UpstreamRequest) -> bool:
+    return request.method in _IDEMPOTENT and (request.body is None or request.body.replayable)
 
 
 class _Answer:
