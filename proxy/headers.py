@@ -8,7 +8,7 @@ Everything else passes in its order and its bytes. The credential is added after
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.errors import CredentialMissing
+from proxy.errors import BadRequest, CredentialMissing
 from proxy.model import Auth, Header, Headers, Profile, Route
 
 VIA = (b"Via", b"1.1 ul-proxy")
@@ -166,12 +166,19 @@ class Crossing(NamedTuple):
 def crossing(headers: tuple[Header, ...], authority: str, added: bytes | None) -> Crossing:
     """What becomes of a caller's field lines on the way to `authority` with a credential named `added`.
 
-    Remembered, because callers send the same lines again and again.
+    Remembered, because callers send the same lines again and again. Raises BadRequest for an upgrade with content.
     """
     upgrade = wants_websocket(headers)
+    if upgrade and any(_announces_content(line) for line in headers):
+        raise BadRequest("a request for a WebSocket must have no content", hint="Nobody could tell where it begins.")
     lines = to_upstream(headers, authority=authority, added=None if added is None else (added, b""), upgrade=upgrade)
     hosts = tuple(value for name, value in headers if name.lower() == b"host")
     return Crossing(hosts, upgrade, field_lines(lines if added is None else lines[:-1]))
+
+
+def _announces_content(line: Header) -> bool:
+    name = line[0].lower()
+    return name == b"transfer-encoding" or (name == b"content-length" and line[1].strip() != b"0")
 
 
 def field_lines(headers: Headers) -> bytes:
