@@ -35,7 +35,7 @@ async def app() -> web.Application:
     connector = TCPConnector(limit=0, ssl=context)
     SESSIONS.append(ClientSession(connector=connector, auto_decompress=False, cookie_jar=DummyCookieJar()))
     application = web.Application(client_max_size=0)
-    application.router.add_route("*", "/{path:.*}", handle)  # type: ignore[arg-type]
+    application.router.add_route("*", "/{path:.*}", handle)
     return application
 
 
