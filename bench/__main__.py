@@ -34,9 +34,12 @@ Figures = dict[str, dict[str, list[float]]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short and once: figures mean little")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="how long each load lasts")
     parser.add_argument("--only", action="append", help="measure these peers alone (by name)")
     arguments = parser.parse_args()
-    asyncio.run(run(rounds=1 if arguments.quick else 5, seconds=2 if arguments.quick else 5, only=arguments.only))
+    rounds, seconds = (1, 2) if arguments.quick else (arguments.rounds, arguments.seconds)
+    asyncio.run(run(rounds=rounds, seconds=seconds, only=arguments.only))
 
 
 async def run(*, rounds: int, seconds: int, only: list[str] | None) -> None:
@@ -58,7 +61,16 @@ async def run(*, rounds: int, seconds: int, only: list[str] | None) -> None:
                     await bench.direct(figures["direct"], seconds)
                     for peer in present:
                         print(f"  {peer.name}", flush=True)
-                        await bench.round(peer, figures[peer.name], seconds)
+                        try:
+                            await bench.round(peer, figures[peer.name], seconds)
+                        except (
+                            OSError,
+                            RuntimeError,
+                            subprocess.SubprocessError,
+                            asyncio.IncompleteReadError,
+                        ) as error:
+                            # The others are still worth measuring; what it lacks shows as a dash.
+                            print(f"  {peer.name} failed: {error}", flush=True)
     text = report(figures, rounds, seconds, [f"{peer.name}: `{peer.install}`" for peer in missing])
     print(text)
     write(text)
@@ -202,12 +214,17 @@ def report(figures: Figures, rounds: int, seconds: int, missing: list[str]) -> s
         return lambda name: f"{median[name][row] / median[to][row]:.2f}" if known and row in median[name] else "-"
 
     def added(percentile: str) -> Callable[[str], str]:
-        return lambda name: f"{median[name][percentile] - median['direct'][percentile]:.0f}"
+        direct = median["direct"][percentile]
+        return lambda name: f"{median[name][percentile] - direct:.0f}" if percentile in median[name] else "-"
 
     def added_ratio(percentile: str) -> Callable[[str], str]:
         direct = median["direct"][percentile]
         nginx = median.get(NGINX, {}).get(percentile)
-        return lambda name: f"{(median[name][percentile] - direct) / (nginx - direct):.2f}" if nginx else "-"
+        return lambda name: (
+            f"{(median[name][percentile] - direct) / (nginx - direct):.2f}"
+            if nginx and percentile in median[name]
+            else "-"
+        )
 
     cpu = next((row.partition(":")[2].strip() for row in Path("/proc/cpuinfo").read_text().splitlines()
                 if row.startswith("model name")), platform.machine())  # fmt: skip
@@ -224,7 +241,14 @@ def report(figures: Figures, rounds: int, seconds: int, missing: list[str]) -> s
                 *((f"{n} connections", shown(f"rate {n}", "{:,.0f}")) for n in LOADS),
                 *((f"{n}: × {BASELINE}", ratio(f"rate {n}", BASELINE)) for n in LOADS),
                 *((f"{n}: × nginx", ratio(f"rate {n}", NGINX)) for n in LOADS),
-                ("512 to 32", lambda name: f"{median[name]['rate 512'] / median[name]['rate 32']:.2f}"),
+                (
+                    "512 to 32",
+                    lambda name: (
+                        f"{median[name]['rate 512'] / median[name]['rate 32']:.2f}"
+                        if "rate 512" in median[name]
+                        else "-"
+                    ),
+                ),
             ],
             ["direct", *names],
         ),

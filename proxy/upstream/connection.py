@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+import select
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes = 0
         self._head: Head | None = None
         self._error: ProxyError | Disconnected | None = None
+        self._poll: select.poll | None = None
 
     # What the exchange does.
 
@@ -198,10 +200,15 @@ class Connection(asyncio.Protocol):
         """Whether an idle connection can still be written to."""
         return not self._lost and not self._transport.is_closing()
 
-    def fileno(self) -> int:
-        """The socket's descriptor, -1 where it is closed."""
-        sock = self._transport.get_extra_info("socket")
-        return -1 if sock is None else int(sock.fileno())
+    def has_input(self) -> bool:
+        """Whether an idle socket has something to read: its end, or what nobody asked for."""
+        if self._poll is None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is None or sock.fileno() < 0:
+                return True
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     # What the event loop calls.
 

@@ -1,7 +1,6 @@
 """Idle connections by origin, the one used last first."""
 
 import asyncio
-import select
 
 from proxy.upstream.connection import Connection
 
@@ -26,7 +25,7 @@ class Pool:
         while idle:
             connection = idle.pop()
             if connection.usable:
-                if not _has_input(connection.fileno()):
+                if not connection.has_input():
                     return connection
                 connection.abort()
         return None
@@ -52,12 +51,3 @@ class Pool:
             for connection in idle:
                 connection.abort()
         self._idle.clear()
-
-
-def _has_input(descriptor: int) -> bool:
-    """Whether an idle socket has something to read: its end, or what nobody asked for."""
-    if descriptor < 0:
-        return True
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))

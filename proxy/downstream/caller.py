@@ -1,24 +1,17 @@
-"""The caller's side of a request, on top of aiohttp's server; only this module and `app.py` know that server.
-
-aiohttp reads requests; answers are written here, byte for byte, because its own response classes add headers, decide on
-the framing and cannot break off in a way that the caller notices.
-"""
+"""One request and the way back. Answers are written byte for byte, with back-pressure and a way to break off."""
 
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
-from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.errors import BadRequest
-from proxy.headers import to_caller
+from proxy.headers import field_lines, to_caller
 from proxy.model import Header, Headers
 from proxy.problem import Answer
 
@@ -35,12 +28,14 @@ class Caller:
     __slots__ = (
         "_bodiless",
         "_chunked",
+        "_connection",
         "_head",
         "_http11",
         "_keep_alive",
-        "_request",
         "_transport",
         "_tunnel",
+        "chunked",
+        "content",
         "headers",
         "method",
         "received",
@@ -49,42 +44,41 @@ class Caller:
         "target",
     )
 
-    def __init__(self, request: web.BaseRequest, *, closing: bool) -> None:
+    def __init__(
+        self, connection: RequestHandler, message: RawRequestMessage, content: StreamReader, *, closing: bool
+    ) -> None:
         """`closing`: this is the last request that its connection may carry."""
-        message = request._message
         self.method: str = message.method
         self.target: str = message.path
-        self.headers: Headers = message.raw_headers
+        self.headers: tuple[Header, ...] = message.raw_headers
+        self.content = content
         self.status = 0
         """Of the answer; 0 before it began."""
         self.received = 0
         self.sent = 0
         """Bytes of content, in each direction."""
-        self._request = request
-        self._transport = request.transport
+        self.chunked: bool = message.chunked
+        """Whether the request's content comes in chunks."""
+        self._connection = connection
+        self._transport = connection.transport
         # Behind what might have become a tunnel, aiohttp reads no more requests.
         self._keep_alive = not (message.should_close or message.upgrade or closing)
         self._http11 = message.version >= HttpVersion11
         self._chunked = False
         self._bodiless = False
         self._head: bytes | None = None
-        self._tunnel: _Tunnel | None = None
+        self._tunnel: Tunnel | None = None
 
     # The request.
 
     @property
     def has_body(self) -> bool:
         """Whether the request's framing announces content (RFC 9112 section 6)."""
-        return self._request.body_exists
-
-    @property
-    def chunked(self) -> bool:
-        """Whether its content comes in chunks."""
-        return self._request._message.chunked
+        return self.content is not EMPTY_PAYLOAD
 
     def at_hand(self) -> bytes | None:
         """The whole of the content if all of it has arrived, else None. To be asked before `read`."""
-        content = self._request.content
+        content = self.content
         if not content.is_eof():
             return None
         data = content.read_nowait()
@@ -94,7 +88,7 @@ class Caller:
     async def read(self) -> bytes:
         """The next piece of the request's content, empty at its end. May be cancelled and called again."""
         try:
-            chunk = await self._request.content.readany()
+            chunk = await self.content.readany()
         except web.RequestPayloadError:
             # Nobody knows where the next request would begin.
             self._keep_alive = False
@@ -141,7 +135,8 @@ class Caller:
 
     async def drain(self) -> None:
         """Wait where the caller reads slower than the upstream sends."""
-        await self._request.writer.drain()
+        if self._connection.writing_paused:
+            await self._connection._drain_helper()
 
     def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
         """Send the last of the content and the end of the answer."""
@@ -176,8 +171,8 @@ class Caller:
     def open_tunnel(self) -> None:
         """From here on `read_tunnel` has what the caller sends, as it is."""
         self._bodiless = False  # the 101 has no content, the tunnel behind it has
-        self._tunnel = _Tunnel(self._transport)
-        self._request.protocol.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
+        self._tunnel = Tunnel(self._transport)
+        self._connection.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
 
     async def read_tunnel(self) -> bytes:
         """The next bytes, empty when the caller will send no more."""
@@ -199,6 +194,10 @@ class Caller:
         """Whether the connection may carry another request."""
         return self._keep_alive
 
+    def _cancel(self, error: BaseException) -> None:
+        """aiohttp's word to a request whose connection was lost."""
+        self.content.set_exception(error)
+
     def _send(self, data: bytes) -> None:
         transport = self._transport
         head = self._head
@@ -214,15 +213,15 @@ class Caller:
             transport.write(data)
 
 
-def _head(status: int, reason: bytes, headers: Iterable[Header]) -> bytes:
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % line for line in headers]))
+def _head(status: int, reason: bytes, headers: Headers) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, field_lines(headers))
 
 
-def _has_length(headers: Iterable[Header]) -> bool:
+def _has_length(headers: Headers) -> bool:
     return b"content-length" in [name.lower() for name, _ in headers]
 
 
-class _Tunnel:
+class Tunnel:
     """What a caller sends once HTTP is over: the parser that aiohttp hands the bytes to."""
 
     def __init__(self, transport: asyncio.Transport | None) -> None:
@@ -251,128 +250,3 @@ class _Tunnel:
         if not self._ended:
             self._arrived.clear()
         return data
-
-
-class _Done(web.StreamResponse):
-    """Tells aiohttp that the answer has been written already."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._keeps_alive = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._keeps_alive
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        pass
-
-
-_DONE = {keep_alive: _Done(keep_alive=keep_alive) for keep_alive in (True, False)}
-
-
-class _Connection(RequestHandler):
-    """A connection whose unparsable requests are answered as this proxy answers everything."""
-
-    __slots__ = ()
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being answered or waits for it."""
-        return self._current_request is None and not self._messages
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """aiohttp's own page would echo the offending bytes, and its log line would hold them."""
-        server = self._manager
-        if isinstance(server, Server):
-            server.refuse_malformed(Caller(request, closing=True))
-        return _DONE[False]
-
-    def data_received(self, data: bytes) -> None:
-        """Malformed content must end the request that it belongs to; aiohttp would let it wait for more."""
-        super().data_received(data)
-        request = self._current_request
-        if request is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            request.content.set_exception(web.RequestPayloadError("malformed content"))
-            self._lingering_time = 0.0  # nor read on, and log what it then meets as a defect
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
-        tunnel = self._payload_parser
-        if isinstance(tunnel, _Tunnel):
-            tunnel.feed_eof()
-            return True
-        return False
-
-
-class Server(web.Server):
-    """Accepts connections and hands each request to `handle` as a Caller."""
-
-    def __init__(
-        self,
-        handle: Callable[[Caller], Awaitable[None]],
-        refuse_malformed: Callable[[Caller], None],
-        **options: Any,
-    ) -> None:
-        """`handle` answers a request, `refuse_malformed` what cannot be read as one."""
-        super().__init__(
-            self._receive,
-            handler_cancellation=True,
-            auto_decompress=False,
-            access_log=None,
-            **options,
-        )
-        self.refuse_malformed = refuse_malformed
-        self._handle = handle
-        self._callers: set[Caller] = set()
-        self._draining = False
-        self._empty = asyncio.Event()
-
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return len(self._callers)
-
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109
-        """Close idle connections and let every request come to its end; False where `timeout` s were not enough."""
-        self._draining = True
-        for connection in self.connections:
-            if isinstance(connection, _Connection) and connection.idle:
-                connection.force_close()
-        if not self._callers:
-            return True
-        try:
-            async with asyncio.timeout(timeout):
-                await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def cut_off(self) -> None:
-        """Break the connections of the requests that are still being answered, and close all others."""
-        for caller in tuple(self._callers):
-            caller.abort()
-        # Not 0, which aiohttp takes for "without end".
-        await self.shutdown(0.1)
-
-    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
-        caller = Caller(request, closing=self._draining)
-        self._callers.add(caller)
-        try:
-            await self._handle(caller)
-        finally:
-            self._callers.discard(caller)
-            if self._draining and not self._callers:
-                self._empty.set()
-        return _DONE[caller.keep_alive and not self._draining]
