@@ -116,7 +116,7 @@ class Bench:
     async def round(self, peer: Peer, figures: dict[str, list[float]], seconds: int) -> None:
         with self.running(peer, f"http://localhost:{self.port}") as (port, pid, started):
             figures["start"].append(await asyncio.to_thread(measure.wait_for_answer, port, started))
-            idle, each = await measure.idle_connections(port, pid, 1000)
+            idle, each = await asyncio.wait_for(measure.idle_connections(port, pid, 1000), 60)
             figures["idle memory"].append(idle)
             figures["idle connection"].append(each)
             for connections in LOADS:
@@ -168,6 +168,7 @@ class Bench:
     def running(self, peer: Peer, upstream: str) -> Iterator[tuple[int, int, float]]:
         """The peer's port and process id, and when it was started."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
+        folder.chmod(0o755)  # workers of nginx are somebody else
         port = free_port()
         command = peer.command(Plan(port, upstream, self.token, self.certificate, self.cognito_url, folder))
         started = time.perf_counter()

@@ -118,15 +118,18 @@ backend b
 
 
 def _caddy(plan: Plan) -> Command:
-    tls = f"transport http {{\n tls_trust_pool file {plan.ca_file}\n tls_server_name localhost\n}}" if plan.tls else ""
+    tls = (
+        f"transport http {{\n tls\n tls_trusted_ca_certs {plan.ca_file}\n tls_server_name localhost\n}}"
+        if plan.tls
+        else ""
+    )
     path = plan.folder / "Caddyfile"
     path.write_text(
         f"""{{
   admin off
   auto_https off
-  persist_config off
 }}
-http://127.0.0.1:{plan.port} {{
+http://:{plan.port} {{
   bind 127.0.0.1
   reverse_proxy {plan.upstream} {{
     header_up X-Amz-Cognito-Security-Token {plan.token}
