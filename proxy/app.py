@@ -13,7 +13,7 @@ from proxy.admin import Admin
 from proxy.cognito import Cognito
 from proxy.downstream import Server
 from proxy.forward import Forwarder
-from proxy.listen import close_socket, open_sockets, url_of
+from proxy.listen import open_sockets, url_of
 from proxy.logs import AccessLog
 from proxy.model import Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
@@ -154,5 +154,5 @@ class App:
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:
-            close_socket(sock)
+            sock.close()
         self._sockets.clear()

@@ -72,7 +72,7 @@ class Forwarder:
             self._refuse(exchange, error)
         except ConnectionError:
             caller.abort()
-        except Exception:
+        except Exception:  # a defect must cost one request, not the connection's answer to it
             log.exception("answering %s met a defect", caller.method)
             self._refuse(exchange, InternalError("the proxy met a defect"))
         finally:

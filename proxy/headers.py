@@ -154,8 +154,6 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgra
 class Crossing(NamedTuple):
     """What is known of a request by its field lines alone."""
 
-    hosts: tuple[bytes, ...]
-    """The values of `Host`."""
     upgrade: bool
     """It asks for a WebSocket."""
     fields: bytes
@@ -172,8 +170,7 @@ def crossing(headers: tuple[Header, ...], authority: str, added: bytes | None) -
     if upgrade and any(_announces_content(line) for line in headers):
         raise BadRequest("a request for a WebSocket must have no content", hint="Nobody could tell where it begins.")
     lines = to_upstream(headers, authority=authority, added=None if added is None else (added, b""), upgrade=upgrade)
-    hosts = tuple(value for name, value in headers if name.lower() == b"host")
-    return Crossing(hosts, upgrade, field_lines(lines if added is None else lines[:-1]))
+    return Crossing(upgrade, field_lines(lines if added is None else lines[:-1]))
 
 
 def _announces_content(line: Header) -> bool:

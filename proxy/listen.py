@@ -38,11 +38,6 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def close_socket(sock: socket.socket) -> None:
-    """Close a listening socket, and remove it from the file system if it has a place there."""
-    sock.close()
-
-
 def _open_tcp(bind: Bind) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     port = bind.port

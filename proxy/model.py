@@ -122,7 +122,6 @@ class Token:
     lifetime: float
     renew_after: float
     """Seconds after `arrived` from which on a renewal is due."""
-    device_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

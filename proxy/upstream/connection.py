@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 HIGH_WATER = 256 * 1024
 """Bytes that may wait for a slow caller before the upstream is made to wait."""
-LOW_WATER = HIGH_WATER // 4
 
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200

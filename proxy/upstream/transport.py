@@ -173,7 +173,7 @@ class PooledTransport:
             connection.fail(error)
         except ConnectionError:
             connection.fail(BadRequest("the caller broke off the request's content"))
-        except Exception:
+        except Exception:  # nobody awaits this task: whoever waits for the answer has to hear of a defect
             log.exception("sending a request's content met a defect")
             connection.fail(InternalError("the proxy met a defect"))
 

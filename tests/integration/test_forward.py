@@ -10,28 +10,11 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 from support.origin import OK, Origin, Recorded
-from support.stack import closing, new_cognito, options_for, running_proxy, talk
+from support.stack import closing, options_for, running_proxy, talk
 
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.model import Auth, Route, Upstream
-
-
-@pytest.fixture
-def cognito() -> EmbeddedCognito:
-    return new_cognito()
-
-
-@pytest.fixture
-async def cognito_url(cognito: EmbeddedCognito) -> AsyncIterator[str]:
-    async with cognito.running() as url:
-        yield url
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with Origin().running() as origin:
-        yield origin
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from support.stack import PASSWORD, SIGNER, closing, new_cognito, options_for, p
 from proxy.app import App
 from proxy.demo.signer import Signer
 from proxy.model import AuthFlow
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with Origin().running() as origin:
-        yield origin
 
 
 async def first_answer(app: App, clock: FakeClock) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +31,6 @@ class ShiftedClock(SystemClock):
     def now(self) -> Instant:
         monotonic, wall = super().now()
         return Instant(monotonic, wall + self.offset)
-
-
-@pytest.fixture
-def cognito() -> EmbeddedCognito:
-    return new_cognito()
-
-
-@pytest.fixture
-async def cognito_url(cognito: EmbeddedCognito) -> AsyncIterator[str]:
-    async with cognito.running() as url:
-        yield url
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with Origin().running() as origin:
-        yield origin
 
 
 async def get(app: App, path: str = "/v1/job") -> tuple[int, dict[str, str], Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import StartError
-from proxy.listen import close_socket, open_sockets, url_of
+from proxy.listen import open_sockets, url_of
 from proxy.model import Bind
 
 
@@ -25,7 +25,7 @@ def opened() -> Iterator[ExitStack]:
 def listen(bind: Bind, opened: ExitStack) -> list[socket.socket]:
     sockets = open_sockets(bind)
     for sock in sockets:
-        opened.callback(close_socket, sock)
+        opened.callback(sock.close)
     return sockets
 
 
@@ -150,12 +150,12 @@ def test_unix_socket_goes_away(tmp_path: Path) -> None:
     """A closed Unix socket leaves nothing on disk; closing it again, or its path being gone already, is no trouble."""
     path = tmp_path / "s"
     (sock,) = open_sockets(Bind(path=str(path)))
-    close_socket(sock)
+    sock.close()
     assert not path.exists()
-    close_socket(sock)
+    sock.close()
     (sock,) = open_sockets(Bind(path=str(path)))
     path.unlink()
-    close_socket(sock)
+    sock.close()
 
 
 def test_unix_socket_goes_away_with_the_event_loop(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_unix_socket_goes_away_with_the_event_loop(tmp_path: Path) -> None:
     path = tmp_path / "s"
     (sock,) = open_sockets(Bind(path=str(path)))
     sock.close()
-    close_socket(sock)
+    sock.close()
     assert not path.exists()
 
 
@@ -173,7 +173,7 @@ def test_unix_socket_of_a_successor_stays(opened: ExitStack, tmp_path: Path) -> 
     (sock,) = open_sockets(Bind(path=str(path)))
     path.rename(tmp_path / "old")
     unix_listener(path, opened)
-    close_socket(sock)
+    sock.close()
     assert path.exists()
 
 
