@@ -150,7 +150,7 @@ class App:
             replay_limit=options.replay_limit,
             access=self._access,
         )
-        self._server = Server(forwarder.handle, forwarder.refuse_malformed)
+        self._server = Server(forwarder.handle, forwarder.refuse)
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:

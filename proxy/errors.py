@@ -5,7 +5,13 @@ ProxyError
 ├── StartError                   the proxy cannot start here and now: exit status 1
 ├── InternalError                500: a defect of this program
 ├── CallerError                  what the caller sent
-│   ├── BadRequest               400
+│   ├── RequestError             what came is no request that could be judged
+│   │   ├── BadRequest           400
+│   │   ├── RequestTimeout       408
+│   │   ├── TargetTooLong        414
+│   │   ├── HeadTooLarge         431
+│   │   ├── UnsupportedCoding    501
+│   │   └── UnsupportedVersion   505
 │   ├── ClientTokenRequired      401
 │   ├── HostNotAllowed, OriginNotAllowed, NotPermitted, ReadOnly    403
 │   └── NoRoute, UnknownProfile  404
@@ -97,9 +103,36 @@ class CallerError(ProxyError):
     proxy_status = "http_request_denied"
 
 
-class BadRequest(CallerError):
-    status, code, title = 400, "bad_request", "Bad request"
+class RequestError(CallerError):
+    """What came is no request that could be judged."""
+
     proxy_status = "http_request_error"
+
+
+class BadRequest(RequestError):
+    status, code, title = 400, "bad_request", "Bad request"
+
+
+class RequestTimeout(RequestError):
+    status, code, title = 408, "request_timeout", "Request timeout"
+
+
+class TargetTooLong(RequestError):
+    status, code, title = 414, "target_too_long", "Target too long"
+
+
+class HeadTooLarge(RequestError):
+    status, code, title = 431, "head_too_large", "Header fields too large"
+
+
+class UnsupportedCoding(RequestError):
+    status, code, title = 501, "unsupported_coding", "Transfer coding not supported"
+    default_hint = "Send `Transfer-Encoding: chunked`, or a Content-Length."
+
+
+class UnsupportedVersion(RequestError):
+    status, code, title = 505, "unsupported_version", "HTTP version not supported"
+    default_hint = "Send HTTP/1.1."
 
 
 class ClientTokenRequired(CallerError):

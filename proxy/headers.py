@@ -5,16 +5,18 @@ Everything else passes in its order and its bytes. The credential is added after
 `Connection: authorization` must not be able to strip it.
 """
 
+import re
 from functools import lru_cache
-from typing import NamedTuple
 
-from proxy.errors import BadRequest, CredentialMissing
+from proxy.errors import CredentialMissing
 from proxy.model import Auth, Header, Headers, Profile, Route
 
 VIA = (b"Via", b"1.1 ul-proxy")
 
 _NOTHING: frozenset[bytes] = frozenset()
 _UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+_VIA_LINE = b"%b: %b\r\n" % VIA
+_UPGRADE_LINES = b"".join(b"%b: %b\r\n" % line for line in _UPGRADE)
 _TRAILERS_WELCOME = ((b"Connection", b"TE"), (b"TE", b"trailers"))
 
 HOP_BY_HOP = frozenset(
@@ -31,6 +33,9 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110 section 7.6.1, with the fields that older texts (RFC 2616 section 13.5.1) list. `Trailer` goes with the
 trailers that it announces, which pass."""
+
+_PLAIN_OPTIONS = HOP_BY_HOP | {b"close"}
+_HOP_BY_HOP_LINES = re.compile(rb"\n(?i:" + b"|".join(sorted(HOP_BY_HOP)) + rb"):[^\r]*\r(?=\n)")
 
 CREDENTIALS = frozenset((b"authorization", b"x-amz-cognito-security-token", b"x-api-key"))
 OWN_PREFIX = b"x-ul-proxy-"
@@ -79,7 +84,6 @@ def needs_token(auth: Auth) -> bool:
     return auth is Auth.REST or auth is Auth.GRAPHQL
 
 
-@lru_cache(maxsize=64)
 def credential(route: Route, auth: Auth, secret: str) -> Header:
     """The field line that carries `secret` upstream."""
     # A header that the route names is meant for the kind it was written for: a Cognito token or key, not a PAT.
@@ -104,23 +108,17 @@ def static_secret(auth: Auth, profile: Profile) -> str:
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
-    """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
-    if b"connection" not in [name.lower() for name, _ in headers]:
-        return _NOTHING
-    return _options(b",".join([value for name, value in headers if name.lower() == b"connection"]))
+    """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1).
+
+    Content-Length is none: who names it must not be able to take a message's framing away.
+    """
+    values = [value for name, value in headers if name.lower() == b"connection"]
+    return _options(b",".join(values)) if values else _NOTHING
 
 
 @lru_cache(maxsize=64)
 def _options(connection: bytes) -> frozenset[bytes]:
-    return frozenset(option.strip(b" \t").lower() for option in connection.split(b","))
-
-
-def wants_websocket(headers: Headers) -> bool:
-    """Whether a request asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""
-    if b"upgrade" not in [name.lower() for name, _ in headers]:
-        return False
-    upgrades = [value for name, value in headers if name.lower() == b"upgrade"]
-    return upgrades[0].lower() == b"websocket" and len(upgrades) == 1 and b"upgrade" in connection_options(headers)
+    return frozenset(option.strip(b" \t").lower() for option in connection.split(b",")) - {b"content-length"}
 
 
 def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgrade: bool = False) -> list[Header]:
@@ -151,38 +149,6 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgra
     return result
 
 
-class Crossing(NamedTuple):
-    """What is known of a request by its field lines alone."""
-
-    upgrade: bool
-    """It asks for a WebSocket."""
-    fields: bytes
-    """The field lines as they go upstream, but for the credential."""
-
-
-@lru_cache(maxsize=256)
-def crossing(headers: tuple[Header, ...], authority: str, added: bytes | None) -> Crossing:
-    """What becomes of a caller's field lines on the way to `authority` with a credential named `added`.
-
-    Remembered, because callers send the same lines again and again. Raises BadRequest for an upgrade with content.
-    """
-    upgrade = wants_websocket(headers)
-    if upgrade and any(_announces_content(line) for line in headers):
-        raise BadRequest("a request for a WebSocket must have no content", hint="Nobody could tell where it begins.")
-    lines = to_upstream(headers, authority=authority, added=None if added is None else (added, b""), upgrade=upgrade)
-    return Crossing(upgrade, field_lines(lines if added is None else lines[:-1]))
-
-
-def _announces_content(line: Header) -> bool:
-    name = line[0].lower()
-    return name == b"transfer-encoding" or (name == b"content-length" and line[1].strip() != b"0")
-
-
-def field_lines(headers: Headers) -> bytes:
-    """Field lines as they stand on the wire (RFC 9112 section 5)."""
-    return b"".join([b"%b: %b\r\n" % line for line in headers])
-
-
 @lru_cache(maxsize=64)
 def _stripped(added: bytes | None) -> frozenset[bytes]:
     """What never goes upstream on a route that adds the header `added`, in lower case and with hyphens."""
@@ -190,27 +156,36 @@ def _stripped(added: bytes | None) -> frozenset[bytes]:
     return always if added is None else always | CREDENTIALS | {added.lower().replace(b"_", b"-")}
 
 
-def to_caller(headers: Headers) -> list[Header]:
-    """An upstream's field lines as they go back."""
-    names = [name.lower() for name, _ in headers]
+def to_caller(section: bytes, notable: Headers) -> bytes:
+    """An upstream's field lines as they go back, both on the wire; `notable` are those that concern a connection."""
+    names = [name for name, _ in notable]
     if HOP_BY_HOP.isdisjoint(names):
-        return [*headers, VIA]
-    options = connection_options(headers)
-    result = [line for name, line in zip(names, headers, strict=True) if name not in HOP_BY_HOP and name not in options]
-    result.append(VIA)
-    return result
+        return section + _VIA_LINE
+    named = connection_options(notable)
+    if named <= _PLAIN_OPTIONS:
+        return _HOP_BY_HOP_LINES.sub(b"", b"\n" + section)[1:] + _VIA_LINE
+    dropped = HOP_BY_HOP | named
+    lines = section.splitlines(keepends=True)
+    return b"".join([line for line in lines if line.partition(b":")[0].lower() not in dropped]) + _VIA_LINE
 
 
-def switching(headers: Headers) -> list[Header]:
+def switching(section: bytes, notable: Headers) -> bytes:
     """The field lines of a 101 answer: those that `to_caller` passes, and the switch itself."""
-    return [*to_caller(headers), *_UPGRADE]
+    return to_caller(section, notable) + _UPGRADE_LINES
 
 
-def trailers(section: Headers) -> list[Header]:
+def trailers(section: Headers, added: bytes | None = None) -> list[Header]:
     """The trailer fields that may pass: none that says who somebody is or how a message is framed or routed.
 
-    RFC 9110 section 6.5.1 forbids these to senders; a recipient that merged them would believe them.
+    `added` is the name of the credential that the request itself carries. RFC 9110 section 6.5.1 forbids these to
+    senders; a recipient that merged them would believe them.
     """
     if not section:
         return []
-    return [line for line in section if line[0].lower().replace(b"_", b"-") not in _NO_TRAILERS]
+    return [
+        line
+        for line in section
+        if (name := line[0].lower().replace(b"_", b"-")) not in _NO_TRAILERS
+        and name not in _stripped(added)
+        and not name.startswith(OWN_PREFIX)
+    ]

@@ -6,10 +6,13 @@ import logging
 import sys
 import textwrap
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, Literal, TextIO
+
+from proxy.model import Route
 
 _BATCH_SECONDS = 0.05
 
@@ -77,38 +80,46 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-class AccessEntry(NamedTuple):
-    """What is logged of one request. Bytes are of content; `path` is without the query."""
+@dataclass(slots=True)
+class AccessEntry:
+    """What is logged of one request, as far as it has been learned."""
 
     method: str
-    path: str
-    status: int
-    route: str | None
-    source: str
-    code: str
-    seconds: float
-    received: int
-    sent: int
+    path: str = "-"
+    """Without the query, which may hold a secret of the caller's."""
+    status: int = 0
+    route: Route | None = None
+    source: str = "proxy"
+    code: str = ""
+    """Of the error that the proxy answered with."""
+    seconds: float = 0.0
+    """From the request's head to the answer's end."""
+    received: int = 0
+    sent: int = 0
+    """Bytes of content."""
+    ended: float = 0.0
+    """The wall clock's time of the answer's end."""
 
 
 class AccessLog:
-    """A line for every request, written in batches: formatting through `logging` would halve the proxy's speed."""
+    """A line for every request, written in batches: one by one and through `logging` they would halve the speed."""
 
     def __init__(self, stream: TextIO, log_format: str) -> None:
         self._stream = stream
         self._line = _text_line if log_format == "text" else _json_line
-        self._lines: list[str] = []
+        self._entries: list[AccessEntry] = []
 
     def __call__(self, entry: AccessEntry) -> None:
-        """Note one request; the lines go out together a moment later."""
-        if not self._lines:
+        """Note one request, which has just ended; the lines go out together a moment later."""
+        entry.ended = time.time()
+        if not self._entries:
             asyncio.get_running_loop().call_later(_BATCH_SECONDS, self.flush)
-        self._lines.append(self._line(entry, time.time()))
+        self._entries.append(entry)
 
     def flush(self) -> None:
-        lines, self._lines = self._lines, []
-        if lines:
-            self._stream.write("".join(lines))
+        entries, self._entries = self._entries, []
+        if entries:
+            self._stream.write("".join(map(self._line, entries)))
             self._stream.flush()
 
 
@@ -117,27 +128,27 @@ def access_log(log_format: str, level: str, *, enabled: bool) -> AccessLog | Non
     return AccessLog(sys.stdout, log_format) if enabled and level != "error" else None
 
 
-def _text_line(entry: AccessEntry, now: float) -> str:
+def _text_line(entry: AccessEntry) -> str:
     code = f" ({entry.code})" if entry.code else ""
     path = entry.path if entry.path.isprintable() else printable(entry.path)
     return (
-        f"{_clock(int(now))} {entry.method} {path} {entry.status} {entry.source}{code}"
+        f"{_clock(int(entry.ended))} {entry.method} {path} {entry.status} {entry.source}{code}"
         f" {entry.seconds * 1000:.1f} ms {entry.sent} B\n"
     )
 
 
-def _json_line(entry: AccessEntry, now: float) -> str:
-    method, path, status, route, source, code, seconds, received, sent = entry
-    quoted = _quoted(path)
-    where = "" if route is None else f', "route": {_quoted(route)}'
-    why = f', "code": "{code}"' if code else ""
-    second = int(now)
+def _json_line(entry: AccessEntry) -> str:
+    method, status = entry.method, entry.status
+    quoted = _quoted(entry.path)
+    where = "" if entry.route is None else f', "route": {_quoted(entry.route.path or "/")}'
+    why = f', "code": "{entry.code}"' if entry.code else ""
+    second = int(entry.ended)
     # The method is a token (RFC 9110 section 9.1): it needs no quoting.
     return (
-        f'{{"time": "{_date(second)}.{int((now - second) * 1000):03d}+00:00", "level": "info"'
+        f'{{"time": "{_date(second)}.{int((entry.ended - second) * 1000):03d}+00:00", "level": "info"'
         f', "logger": "proxy.access", "message": "{method} {quoted[1:-1]} {status}", "method": "{method}"'
-        f', "path": {quoted}, "status": {status}{where}, "source": "{source}"{why}'
-        f', "ms": {seconds * 1000:.1f}, "received": {received}, "sent": {sent}}}\n'
+        f', "path": {quoted}, "status": {status}{where}, "source": "{entry.source}"{why}'
+        f', "ms": {entry.seconds * 1000:.1f}, "received": {entry.received}, "sent": {entry.sent}}}\n'
     )
 
 

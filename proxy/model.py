@@ -163,11 +163,12 @@ class Upstream:
         return self.origin + self.path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """Requests whose path begins with `path`, on whole segments, go to `upstream` with `auth` added.
 
     `path` is "" for the route of everything. `header` overrides the name of the header that carries the credential.
+    Compared by identity: every request looks something up by its route.
     """
 
     path: str

@@ -15,13 +15,16 @@ class HeldBody:
         limit: int,
         *,
         at_hand: Callable[[], bytes | None] = lambda: None,
+        trailers: Callable[[], Headers] = tuple,
     ) -> None:
         """`read` returns the next piece, empty at the end; it may be cancelled and called again.
 
-        `at_hand` returns the whole body where all of it has arrived, else None.
+        `at_hand` returns the whole body where all of it has arrived, else None; `trailers`, asked at the end, the
+        trailer section.
         """
         self._read = read
         self._at_hand = at_hand
+        self.trailers = trailers
         self._limit = limit
         self._held: list[bytes] = []
         self._size = 0
@@ -40,10 +43,6 @@ class HeldBody:
             self._whole = self._at_hand()
             self._size = len(self._whole or b"")
         return self._whole
-
-    def trailers(self) -> Headers:
-        """The trailer section; aiohttp's server does not hand it on."""
-        return ()
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body from its beginning: what is held, then what is still to come."""

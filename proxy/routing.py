@@ -13,7 +13,8 @@ from proxy.model import Header, Route
 
 _ABSOLUTE = re.compile(r"https?://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 
-
+_PATH = re.compile(r"/[!\"$-~]*+")
+"""Printable ASCII but for the space and the beginning of a fragment."""
 _AFTER_ORIGIN = (b"/", b"?", b"#", b"")
 
 
@@ -36,7 +37,7 @@ def parse_target(target: str) -> Target:
 
 
 def _checked(path: str) -> str:
-    if "#" in path or not path.isascii() or not path.isprintable() or " " in path:
+    if _PATH.fullmatch(path) is None:
         raise BadRequest(
             "the request target holds a fragment, a space, a control character or bytes beyond ASCII",
             hint="Percent-encode them (RFC 3986 section 2.1).",

@@ -102,15 +102,19 @@ class TokenKeeper:
 
         Raises LoginRequired, CredentialMissing, SignInFailed, SignInTimeout, or UnknownProfile.
         """
+        return self.at_hand(name) or await self._wait_for_flight(self._slot(name))
+
+    def at_hand(self, name: str) -> Token | None:
+        """A token that is good now, None where there is none; raises UnknownProfile."""
         slot = self._slot(name)
-        if slot.token is not None:
-            now = self._clock.now()
-            state = lifetime.state(slot.token, now, self._policy)
-            if state is State.STALE and slot.flight is None and self._refusal(slot, now) is None:
-                self._take_off(slot)
-            if state is not State.ENDED:
-                return slot.token
-        return await self._wait_for_flight(slot)
+        token = slot.token
+        if token is None:
+            return None
+        now = self._clock.now()
+        state = lifetime.state(token, now, self._policy)
+        if state is State.STALE and slot.flight is None and self._refusal(slot, now) is None:
+            self._take_off(slot)
+        return None if state is State.ENDED else token
 
     def reject(self, name: str, token: Token) -> bool:
         """An upstream refused `token`: drop it, unless it has been replaced. Returns whether to `get` another.

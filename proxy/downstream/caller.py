@@ -1,129 +1,115 @@
 """One request and the way back. Answers are written byte for byte, with back-pressure and a way to break off."""
 
-import asyncio
 import socket
 import struct
 from contextlib import suppress
 from http import HTTPStatus
 
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
-from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.errors import BadRequest
-from proxy.headers import field_lines, to_caller
-from proxy.model import Header, Headers
+from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
+from proxy.errors import RequestError
+from proxy.framing import Head, RequestHead, field_lines, last_chunk
+from proxy.headers import to_caller
+from proxy.model import Headers
 from proxy.problem import Answer
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BODILESS = (HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _JOINED = 64 * 1024
 """Bytes up to which copying content behind its head is cheaper than a write of its own."""
-_TUNNEL_HIGH_WATER = 256 * 1024
 
 
 class Caller:
     """One request and the way back to whoever sent it."""
 
-    __slots__ = (
-        "_bodiless",
-        "_chunked",
-        "_connection",
-        "_head",
-        "_http11",
-        "_keep_alive",
-        "_transport",
-        "_tunnel",
-        "chunked",
-        "content",
-        "headers",
-        "method",
-        "received",
-        "sent",
-        "status",
-        "target",
-    )
+    status: int = 0
+    """Of the answer; 0 before it began."""
+    received = 0
+    sent = 0
+    """Bytes of content, in each direction."""
+    _http11 = True
+    _chunked = False
+    _bodiless = False
+    _head: bytes | None = None
+    _tunnel: Tunnel | None = None
 
     def __init__(
-        self, connection: RequestHandler, message: RawRequestMessage, content: StreamReader, *, closing: bool
+        self, connection: RequestHandler, head: RequestHead | None, content: Incoming, *, closing: bool
     ) -> None:
-        """`closing`: this is the last request that its connection may carry."""
-        self.method: str = message.method
-        self.target: str = message.path
-        self.headers: tuple[Header, ...] = message.raw_headers
-        self.content = content
-        self.status = 0
-        """Of the answer; 0 before it began."""
-        self.received = 0
-        self.sent = 0
-        """Bytes of content, in each direction."""
-        self.chunked: bool = message.chunked
-        """Whether the request's content comes in chunks."""
+        """`head` is None where none could be read; `closing`: the connection may carry no other request."""
         self._connection = connection
         self._transport = connection.transport
-        # Behind what might have become a tunnel, aiohttp reads no more requests.
-        self._keep_alive = not (message.should_close or message.upgrade or closing)
-        self._http11 = message.version >= HttpVersion11
-        self._chunked = False
-        self._bodiless = False
-        self._head: bytes | None = None
-        self._tunnel: Tunnel | None = None
+        self._content = content
+        self._keep_alive = False
+        if head is not None:
+            self.method, self.target, minor, self.fields = head
+            self._http11 = minor == 1
+            # Behind what might have become a tunnel, no more requests are read.
+            self._keep_alive = head.persistent and not (closing or self.fields.upgrade)
+        else:
+            self.method, self.target = "-", "-"
 
     # The request.
 
     @property
-    def has_body(self) -> bool:
+    def has_content(self) -> bool:
         """Whether the request's framing announces content (RFC 9112 section 6)."""
-        return self.content is not EMPTY_PAYLOAD
+        return self._content is not NOTHING
 
     def at_hand(self) -> bytes | None:
         """The whole of the content if all of it has arrived, else None. To be asked before `read`."""
-        content = self.content
-        if not content.is_eof():
-            return None
-        data = content.read_nowait()
-        self.received += len(data)
+        data = self._content.at_hand()
+        if data is not None:
+            self.received += len(data)
         return data
 
     async def read(self) -> bytes:
-        """The next piece of the request's content, empty at its end. May be cancelled and called again."""
+        """The next piece of the request's content, empty at its end. May be cancelled and called again.
+
+        Raises RequestError where it is malformed or late, and ConnectionError where the caller has gone.
+        """
         try:
-            chunk = await self.content.readany()
-        except web.RequestPayloadError:
+            data = await self._content.read()
+        except RequestError as error:
             # Nobody knows where the next request would begin.
             self._keep_alive = False
-            raise BadRequest("the request's content is malformed", hint="Check its chunks or length.") from None
-        self.received += len(chunk)
-        return chunk
+            raise error.again() from None
+        self.received += len(data)
+        return data
+
+    def trailers(self) -> Headers:
+        """The trailer section of the request, once all of its content has been read."""
+        return self._content.trailers
 
     # The answer.
 
-    def inform(self, status: int, reason: bytes, headers: Headers) -> None:
+    def inform(self, head: Head) -> None:
         """Pass on a 1xx answer (RFC 9110 section 15.2), which HTTP/1.0 does not know."""
         if self._http11 and not self.status:
-            self._send(_head(status, reason, to_caller(headers)))
+            self._send(_head(head.status, head.reason, to_caller(head.section, head.notable)))
 
-    def begin(self, status: int, reason: bytes, headers: list[Header]) -> None:
+    def begin(self, status: int, reason: bytes, section: bytes, *, sized: bool) -> None:
         """Make ready the head of the answer, which goes out with the first `write` or `finish`.
 
-        Framing is decided here: a Content-Length among `headers`, chunks, or the end of the connection.
+        `section` are its field lines on the wire; `sized` where a Content-Length is among them. Else chunks, or the end
+        of the connection, show where the content ends.
         """
         self.status = status
         self._bodiless = self.method == "HEAD" or status in _BODILESS
-        lines = headers
-        if not self._bodiless and not _has_length(headers):
+        if not sized and not self._bodiless:
             if self._http11:
                 self._chunked = True
-                lines = [*lines, (b"Transfer-Encoding", b"chunked")]
+                section += b"Transfer-Encoding: chunked\r\n"
             else:
                 self._keep_alive = False
         if status == HTTPStatus.SWITCHING_PROTOCOLS:
             self._keep_alive = False
         elif not self._keep_alive:
-            lines = [*lines, (b"Connection", b"close")]
+            section += b"Connection: close\r\n"
         elif not self._http11:
-            lines = [*lines, (b"Connection", b"keep-alive")]
-        self._head = _head(status, reason, lines)
+            section += b"Connection: keep-alive\r\n"
+        self._head = _head(status, reason, section)
 
     def write(self, data: bytes) -> None:
         """Send a piece of content, perhaps none; `drain` before the next."""
@@ -144,7 +130,7 @@ class Caller:
             data = b""
         self.sent += len(data)
         if self._chunked:
-            end = b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % line for line in trailers])
+            end = last_chunk(trailers)
             data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
         self._send(data)
 
@@ -163,7 +149,8 @@ class Caller:
 
     def answer(self, answer: Answer) -> None:
         """Send a whole answer that this proxy made."""
-        self.begin(answer.status, HTTPStatus(answer.status).phrase.encode(), list(answer.headers))
+        phrase = HTTPStatus(answer.status).phrase.encode()
+        self.begin(answer.status, phrase, field_lines(answer.headers), sized=True)
         self.finish(answer.body)
 
     # A tunnel, after an answer of 101.
@@ -171,7 +158,7 @@ class Caller:
     def open_tunnel(self) -> None:
         """From here on `read_tunnel` has what the caller sends, as it is."""
         self._bodiless = False  # the 101 has no content, the tunnel behind it has
-        self._tunnel = Tunnel(self._transport)
+        self._tunnel = Tunnel(self._pause, self._resume)
         self._connection.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
 
     async def read_tunnel(self) -> bytes:
@@ -196,7 +183,15 @@ class Caller:
 
     def _cancel(self, error: BaseException) -> None:
         """aiohttp's word to a request whose connection was lost."""
-        self.content.set_exception(error)
+        self._content.fail(error)
+
+    def _pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _send(self, data: bytes) -> None:
         transport = self._transport
@@ -213,40 +208,5 @@ class Caller:
             transport.write(data)
 
 
-def _head(status: int, reason: bytes, headers: Headers) -> bytes:
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, field_lines(headers))
-
-
-def _has_length(headers: Headers) -> bool:
-    return b"content-length" in [name.lower() for name, _ in headers]
-
-
-class Tunnel:
-    """What a caller sends once HTTP is over: the parser that aiohttp hands the bytes to."""
-
-    def __init__(self, transport: asyncio.Transport | None) -> None:
-        self._transport = transport
-        self._data = bytearray()
-        self._ended = False
-        self._arrived = asyncio.Event()
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self._data += data
-        if len(self._data) > _TUNNEL_HIGH_WATER and self._transport is not None:
-            self._transport.pause_reading()
-        self._arrived.set()
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self._ended = True
-        self._arrived.set()
-
-    async def read(self) -> bytes:
-        await self._arrived.wait()
-        data = bytes(self._data)
-        if len(data) > _TUNNEL_HIGH_WATER and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-        self._data.clear()
-        if not self._ended:
-            self._arrived.clear()
-        return data
+def _head(status: int, reason: bytes, section: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, section)

@@ -1,14 +1,19 @@
-"""Accepting connections and reading requests: aiohttp's protocol and llhttp, with a request loop of our own."""
+"""Accepting connections: aiohttp's protocol, with a parser and a request loop of our own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import StreamReader, web
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web_protocol import ERROR, RequestHandler
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
-from proxy.downstream.caller import Caller, Tunnel
+from proxy.downstream.caller import Caller
+from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
+from proxy.downstream.parser import RequestParser
+from proxy.errors import ProxyError, RequestError
+
+_LINGER = 2.0
+"""Seconds that a caller whose request could not be read has to read the answer."""
 
 
 class Connection(RequestHandler):
@@ -18,7 +23,12 @@ class Connection(RequestHandler):
     what is malformed with the offending bytes. This one makes a `Caller`.
     """
 
-    __slots__ = ()
+    __slots__ = ("_requests",)
+
+    def __init__(self, server: "Server", **options: Any) -> None:
+        super().__init__(server, **options)
+        self._requests = RequestParser(self.pause_reading, self._go_on, queue_limit=self._max_msg_queue_size)
+        self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
 
     @property
     def idle(self) -> bool:
@@ -37,38 +47,33 @@ class Connection(RequestHandler):
     async def _answer_requests(self) -> None:
         server = self._manager
         assert isinstance(server, Server)  # noqa: S101 - nobody else makes one
+        messages: Any = self._messages  # of our parser, not of aiohttp's
         while not self._force_close:
-            if not self._messages:
+            if not messages:
                 self._waiter = self._loop.create_future()
                 try:
                     await self._waiter
                 finally:
                     self._waiter = None
-            message, content = self._messages.popleft()
-            self._make_room()
-            if not isinstance(message, RawRequestMessage):
-                server.refuse_malformed(Caller(self, ERROR, content, closing=True))
+            head, content = messages.popleft()
+            if isinstance(head, ProxyError):
+                server.refuse(Caller(self, None, content, closing=True), head)
+                await self._linger()
                 break
-            caller = Caller(self, message, content, closing=server.draining)
+            self._make_room()
+            caller = Caller(self, head, content, closing=server.draining)
             self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
             try:
                 await server.answer(caller)
             finally:
                 self._current_request = None
-            if not content.is_eof():
-                await self._linger(content)
+            if content is not NOTHING:
+                await self._read_out(content)
             if not caller.keep_alive or server.draining or self._close:
                 break
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
                 self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-
-    def data_received(self, data: bytes) -> None:
-        """Malformed content must end the request that it belongs to; aiohttp would let it wait for more."""
-        super().data_received(data)
-        caller = self._current_request
-        if caller is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            caller._cancel(web.RequestPayloadError("malformed content"))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser
@@ -79,21 +84,32 @@ class Connection(RequestHandler):
 
     def _make_room(self) -> None:
         """Let the parser go on, which stops when too many requests wait."""
-        if self._parser is not None:
-            self._parser.message_consumed()
+        self._requests.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
 
-    async def _linger(self, content: StreamReader) -> None:
-        """Read on for a while what was not wanted: a reset could overtake the answer (RFC 9112 section 9.6)."""
+    def _go_on(self) -> None:
+        self.resume_reading(resume_parser=False)
+
+    async def _read_out(self, content: Incoming) -> None:
+        """Read on for a while what was not wanted, so that the next request can be read."""
+        if content.at_hand() is not None:
+            return
         # An upload that was cancelled a moment ago may still be on its way out of reading.
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._lingering_time):
-                while not content.is_eof():
-                    await content.readany()
-        except (TimeoutError, ConnectionError, web.RequestPayloadError):
+                while await content.read():
+                    pass
+        except (TimeoutError, ConnectionError, RequestError):
             self.close()
+
+    async def _linger(self) -> None:
+        """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+            # Cancelled when the connection is lost.
+            await asyncio.sleep(_LINGER)
 
 
 class Server(web.Server):
@@ -102,10 +118,10 @@ class Server(web.Server):
     def __init__(
         self,
         handle: Callable[[Caller], Awaitable[None]],
-        refuse_malformed: Callable[[Caller], None],
+        refuse: Callable[[Caller, ProxyError], None],
         **options: Any,
     ) -> None:
-        """`handle` answers a request, `refuse_malformed` what cannot be read as one."""
+        """`handle` answers a request, `refuse` what cannot be read as one."""
         super().__init__(
             _unused,
             handler_cancellation=True,
@@ -113,7 +129,7 @@ class Server(web.Server):
             access_log=None,
             **options,
         )
-        self.refuse_malformed = refuse_malformed
+        self.refuse = refuse
         self._handle = handle
         self._callers: set[Caller] = set()
         self.draining = False

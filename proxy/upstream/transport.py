@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
+from proxy.framing import Head, chunk, chunked_content, last_chunk, request_head
 from proxy.model import Headers, Timeouts, Upstream
 from proxy.upstream.connect import Connector
-from proxy.upstream.connection import Connection, Disconnected
-from proxy.upstream.framing import Head, Inform, chunk, chunked_content, last_chunk, request_head
+from proxy.upstream.connection import Connection
+from proxy.upstream.exchange import Disconnected, Exchange
 from proxy.upstream.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class UpstreamRequest:
     upstream: Upstream
     target: str
     fields: bytes = field(repr=False)
-    inform: Inform
+    inform: Callable[[Head], None]
     body: RequestBody | None = None
     chunked: bool = False
     upgrade: bool = False
@@ -105,91 +105,83 @@ class PooledTransport:
         self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._pool = Pool()
-        self._active: set[Connection] = set()
+        self._connections: set[Connection] = set()
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         origin = request.upstream.origin
         while True:
-            connection = self._pool.take(origin)
+            connection = self._pool.take(origin, repeatable=_may_repeat(request))
             reused = connection is not None
             if connection is None:
                 connection = await self._connect(request.upstream)
-            upload: asyncio.Task[None] | None = None
+            exchange = self._begin(connection, request)
             try:
-                upload = self._begin(connection, request)
-                head = await connection.head()
+                await exchange.answered
             except Disconnected as error:
-                self._give_up(connection, upload)
+                exchange.close()
                 if not (reused and _may_repeat(request) and not error.answered):
                     raise UpstreamBroken("the upstream closed the connection without an answer") from None
             except BaseException:
-                self._give_up(connection, upload)
+                exchange.close()
                 raise
             else:
-                return _Answer(self, origin, connection, head, upload)
+                return exchange
 
     async def close(self) -> None:
         self._ticker.cancel()
-        self._pool.close()
-        for connection in tuple(self._active):
+        for connection in tuple(self._connections):
             connection.abort()
 
     async def _connect(self, upstream: Upstream) -> Connection:
-        on_lost = partial(self._forget, upstream.origin)
-        new = partial(Connection, on_lost=on_lost, idle_timeout=self._timeouts.idle)
-        return await self._connector.connect(upstream, new)
+        def new() -> Connection:
+            return Connection(
+                upstream.origin, on_idle=self._pool.put, on_lost=self._forget, idle_timeout=self._timeouts.idle
+            )
 
-    def _begin(self, connection: Connection, request: UpstreamRequest) -> asyncio.Task[None] | None:
-        """Send a request as far as it is at hand; the task that sends the rest, where there is one."""
-        self._active.add(connection)
-        body = request.body
+        connection = await self._connector.connect(upstream, new)
+        if connection.usable:
+            self._connections.add(connection)
+        return connection
+
+    def _begin(self, connection: Connection, request: UpstreamRequest) -> Exchange:
+        """Send a request as far as it is at hand, and leave the rest to a task."""
         data = request_head(request.method, request.target, request.fields)
+        body = request.body
         whole = None if body is None else body.at_hand()
         if body is not None and whole is not None:
             data += chunked_content(whole, body.trailers()) if request.chunked else whole
-        connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
+        exchange = connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
         if body is not None and whole is None:
-            return self._loop.create_task(self._upload(connection, body, chunked=request.chunked))
-        connection.expect_head_by(self._loop.time() + self._timeouts.headers)
-        return None
+            exchange.upload = self._loop.create_task(self._upload(exchange, body, chunked=request.chunked))
+        else:
+            exchange.expect_head_by(self._loop.time() + self._timeouts.headers)
+        return exchange
 
-    def _give_up(self, connection: Connection, upload: asyncio.Task[None] | None) -> None:
-        self._active.discard(connection)
-        connection.abort()
-        if upload is not None:
-            upload.cancel()
-
-    async def _upload(self, connection: Connection, body: RequestBody, *, chunked: bool) -> None:
+    async def _upload(self, exchange: Exchange, body: RequestBody, *, chunked: bool) -> None:
         try:
             async for data in body.stream():
-                connection.write(chunk(data) if chunked else data)
-                await connection.drain()
+                exchange.write(chunk(data) if chunked else data)
+                await exchange.drain()
             if chunked:
-                connection.write(last_chunk(body.trailers()))
-            connection.expect_head_by(self._loop.time() + self._timeouts.headers)
+                exchange.write(last_chunk(body.trailers()))
+            exchange.expect_head_by(self._loop.time() + self._timeouts.headers)
         except ProxyError as error:
-            connection.fail(error)
+            exchange.fail(error)
         except ConnectionError:
-            connection.fail(BadRequest("the caller broke off the request's content"))
+            exchange.fail(BadRequest("the caller broke off the request's content"))
         except Exception:  # nobody awaits this task: whoever waits for the answer has to hear of a defect
             log.exception("sending a request's content met a defect")
-            connection.fail(InternalError("the proxy met a defect"))
+            exchange.fail(InternalError("the proxy met a defect"))
 
-    def release(self, origin: str, connection: Connection, *, sent: bool) -> None:
-        """Take a connection back after its exchange; one that does not go on stays watched until it is closed."""
-        if connection.finish(sent=sent):
-            self._active.discard(connection)
-            self._pool.put(origin, connection)
-
-    def _forget(self, origin: str, connection: Connection) -> None:
-        self._active.discard(connection)
-        self._pool.discard(origin, connection)
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._pool.discard(connection)
 
     def _look_at_deadlines(self) -> None:
         now = self._loop.time()
-        for connection in [connection for connection in self._active if connection.deadline <= now]:
+        for connection in [connection for connection in self._connections if connection.deadline <= now]:
             connection.expire()
         self._pool.prune(now)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
@@ -197,59 +189,3 @@ class PooledTransport:
 
 def _may_repeat(request: UpstreamRequest) -> bool:
     return request.method in _IDEMPOTENT and (request.body is None or request.body.replayable)
-
-
-class _Answer:
-    """The `UpstreamAnswer` of a connection."""
-
-    __slots__ = (
-        "_connection",
-        "_open",
-        "_origin",
-        "_transport",
-        "_upload",
-        "drain",
-        "head",
-        "read",
-        "take",
-        "write",
-        "write_eof",
-    )
-
-    def __init__(
-        self,
-        transport: PooledTransport,
-        origin: str,
-        connection: Connection,
-        head: Head,
-        upload: asyncio.Task[None] | None,
-    ) -> None:
-        self.head = head
-        self.take = connection.take
-        self.read = connection.read
-        self.write = connection.write
-        self.drain = connection.drain
-        self.write_eof = connection.write_eof
-        self._transport = transport
-        self._origin = origin
-        self._connection = connection
-        self._upload = upload
-        self._open = True
-
-    @property
-    def ended(self) -> bool:
-        return self._connection.ended
-
-    @property
-    def trailers(self) -> Headers:
-        return self._connection.trailers
-
-    def close(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        upload = self._upload
-        sent = upload is None or (upload.done() and not upload.cancelled())
-        if upload is not None and not sent:
-            upload.cancel()
-        self._transport.release(self._origin, self._connection, sent=sent)

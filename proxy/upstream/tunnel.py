@@ -5,8 +5,8 @@ import base64
 import socket
 
 from proxy.errors import UpstreamUnreachable
+from proxy.framing import FramingError, parse_head
 from proxy.model import OutboundProxy, Upstream
-from proxy.upstream.framing import FramingError, parse_head
 
 _MAX_HEAD = 16 * 1024
 _END = b"\r\n\r\n"
@@ -27,7 +27,7 @@ async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstrea
             raise failed(via, "answered CONNECT with nonsense")
     end = head.index(_END) + len(_END)
     try:
-        status = parse_head(head[:end]).status
+        status = parse_head(head)[0].status
     except FramingError:
         raise failed(via, "answered CONNECT with nonsense") from None
     if status // 100 != 2:  # noqa: PLR2004 - every 2xx opens a tunnel

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy, timeouts
-from support.wire import Message, Peer, Version, answer, caller, request, upstream
+from support.wire import Message, Peer, Version, answer, answering, caller, request, upstream
 
-from proxy.upstream.framing import MAX_HEAD
+from proxy.framing import MAX_HEAD
 
 loop_factories = EVERY_LOOP
 
@@ -175,9 +175,14 @@ BREAKS = {
 async def test_a_break_in_the_content(data: bytes, version: Version) -> None:
     """Once the head is out, a break upstream is a break for the caller, which no client takes for the end."""
 
+    head, end, content = data.partition(b"\r\n\r\n")
+    head_arrived = asyncio.Event()
+
     async def script(peer: Peer) -> None:
         await peer.message()
-        await peer.send(b"HTTP/1.1 200 OK\r\n" + data)
+        await peer.send(b"HTTP/1.1 200 OK\r\n" + head + end)
+        await head_arrived.wait()
+        await peer.send(content)
         if b"xyz" in data or b"world" in data or b"A : b" in data:
             await peer.ends()
 
@@ -187,8 +192,23 @@ async def test_a_break_in_the_content(data: bytes, version: Version) -> None:
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request(version=version))
+        begun = await peer.head()
+        assert begun.status == 200
+        head_arrived.set()
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await peer.message()
+            await peer.message(begun)
+
+
+@pytest.mark.parametrize("name", ["no chunk size", "no end of a chunk", "a broken trailer"])
+async def test_a_malformed_content_that_comes_with_its_head(name: str) -> None:
+    """What is found out before anything has gone out is an answer of 502."""
+    async with (
+        upstream(answering(b"HTTP/1.1 200 OK\r\n" + BREAKS[name])) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request())
+        assert (await peer.message()).status == 502
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
@@ -373,7 +393,7 @@ async def test_a_caller_who_breaks_off_an_upload() -> None:
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one packet", "one by one"])
-@pytest.mark.parametrize("garbage", [b"xyz\r\n", b"0\r\nContent-Length: 5\r\n\r\n", b"5\r\nhelloworld"])
+@pytest.mark.parametrize("garbage", [b"xyz\r\n", b"0\r\nA : b\r\n\r\n", b"5\r\nhelloworld"])
 async def test_malformed_chunks_of_a_caller(garbage: bytes, together: bool, caplog: pytest.LogCaptureFixture) -> None:
     """A body whose chunks are nonsense is 400, never looks whole upstream, and is no defect of the proxy's."""
     heads: list[Message] = []

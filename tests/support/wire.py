@@ -83,9 +83,9 @@ class Peer:
         size = int(line.partition(b";")[0], 16)
         return (await self.exactly(size + 2))[:-2] if size else b""
 
-    async def message(self, *, bodiless: bool = False) -> Message:
-        """A whole request or answer."""
-        message = await self.head()
+    async def message(self, head: Message | None = None, *, bodiless: bool = False) -> Message:
+        """A whole request or answer, or the rest of the one whose `head` has been read."""
+        message = head or await self.head()
         if bodiless or (message.head.startswith(b"HTTP/") and message.status in (204, 304)):
             return message
         if lengths := message.values(b"content-length"):

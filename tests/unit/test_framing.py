@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.upstream.framing import (
+from proxy.framing import (
     MAX_HEAD,
     ChunkedDecoder,
     Content,
@@ -30,7 +30,13 @@ def head_of(*lines: bytes, status_line: bytes = b"HTTP/1.1 200 OK") -> bytes:
 
 
 def answer(*fields: tuple[bytes, bytes], status: int = 200, minor: int = 1) -> Head:
-    return Head(minor, status, b"", list(fields))
+    return head_in(head_of(*(b"%b: %b" % line for line in fields), status_line=b"HTTP/1.%d %d" % (minor, status)))
+
+
+def head_in(data: bytes) -> Head:
+    head, end = parse_head(data)
+    assert end == len(data)
+    return head
 
 
 # Heads.
@@ -56,7 +62,7 @@ def answer(*fields: tuple[bytes, bytes], status: int = 200, minor: int = 1) -> H
 )
 def test_status_lines(line: bytes, expected: tuple[int, int, bytes]) -> None:
     """Version, status and reason come out as they were written."""
-    assert parse_head(head_of(status_line=line)) == Head(*expected, [])
+    assert head_in(head_of(status_line=line)) == Head(*expected, b"", [])
 
 
 @pytest.mark.parametrize(
@@ -76,13 +82,13 @@ def test_status_lines(line: bytes, expected: tuple[int, int, bytes]) -> None:
 )
 def test_field_lines(line: bytes, field: tuple[bytes, bytes]) -> None:
     """A field keeps its bytes; only the white space around its value goes."""
-    assert parse_head(head_of(b"X: 1", line, b"Y: 2")).headers == [(b"X", b"1"), field, (b"Y", b"2")]
+    assert head_in(head_of(b"X: 1", line, b"Y: 2")).headers == [(b"X", b"1"), field, (b"Y", b"2")]
 
 
 def test_fields_keep_their_order() -> None:
     """Repeated names stay apart and in their order."""
     lines = [(b"B", b"1"), (b"a", b"2"), (b"B", b"3"), (b"b", b"4")]
-    assert parse_head(head_of(*(b": ".join(line) for line in lines))).headers == lines
+    assert head_in(head_of(*(b": ".join(line) for line in lines))).headers == lines
 
 
 @pytest.mark.parametrize(
@@ -128,7 +134,6 @@ def test_fields_keep_their_order() -> None:
         pytest.param(head_of(b"(A): b"), id="name that is no token"),
         pytest.param(head_of(b"\xc3\xa9: b"), id="name beyond ASCII"),
         pytest.param(head_of(b"A\x00: b"), id="NUL in the name"),
-        pytest.param(head_of(b"A: b", b"", b"C: d"), id="empty line in the middle"),
         *(
             pytest.param(head_of(b"A: b%cc" % byte), id=f"control byte {byte:#04x}")
             for byte in (*range(9), 10, 11, 12, 13, *range(14, 32), 127)
@@ -138,7 +143,7 @@ def test_fields_keep_their_order() -> None:
 def test_malformed_heads(data: bytes) -> None:
     """Whatever is not exactly a head is an error, never a guess."""
     with pytest.raises(FramingError):
-        parse_head(data)
+        head_in(data)
 
 
 # How an answer ends.
@@ -199,7 +204,6 @@ def test_content_of(method: str, head: Head, expected: Content) -> None:
         pytest.param(answer((TE, b"identity")), id="identity"),
         pytest.param(answer((TE, b"")), id="an empty coding"),
         pytest.param(answer((TE, b"chunked;q=1")), id="a parameter"),
-        pytest.param(answer((TE, b"\x0bchunked")), id="a vertical tab"),
         pytest.param(answer((TE, b"chunked, chunked")), id="chunked twice in one"),
         pytest.param(answer((TE, b"chunked"), (TE, b"chunked")), id="chunked twice"),
         pytest.param(answer((TE, b"gzip"), (TE, b"chunked")), id="two lines"),
@@ -367,8 +371,7 @@ def cut_up(data: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 def read(method: str, data: bytes, sizes: Sequence[int] = ()) -> tuple[Head, bytes, list[tuple[bytes, bytes]]]:
     """A whole answer, as `framing` reads it; raises FramingError, also where the end is missing."""
-    end = data.find(b"\r\n\r\n") + 4
-    head = parse_head(data[:end])
+    head, end = parse_head(data)
     content, data = content_of(method, head).delimiter, data[end:]
     if content is CLOSE:
         return head, data, []

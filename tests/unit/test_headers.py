@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from proxy import headers
 from proxy.errors import CredentialMissing
+from proxy.framing import field_lines, lines_of, parse_head
 from proxy.model import Auth, Header, Pool, Profile, Route, Upstream
 
 REST = Upstream.parse("https://api.unleashlive.com")
@@ -38,6 +39,12 @@ def sent(*lines: Header, added: Header | None = ADDED) -> list[Header]:
     for line in extra:
         result.remove(line)
     return result
+
+
+def returned(*lines: Header) -> list[Header]:
+    """What of an upstream's `lines` goes back."""
+    head, _ = parse_head(b"HTTP/1.1 200 OK\r\n" + field_lines(lines) + b"\r\n")
+    return lines_of(headers.to_caller(head.section, head.notable))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,7 @@ def test_missing_secret(auth: Auth, name: str) -> None:
 def test_hop_by_hop_fields_stop(name: bytes, spell: type[bytes]) -> None:
     """Hop-by-hop fields concern one connection and cross in neither direction, in any case."""
     assert sent((spell(name), b"x"), (b"Accept", b"*/*")) == [(b"Accept", b"*/*")]
-    assert headers.to_caller([(spell(name), b"x"), (b"ETag", b"1")]) == [(b"ETag", b"1"), headers.VIA]
+    assert returned((spell(name), b"x"), (b"ETag", b"1")) == [(b"ETag", b"1"), headers.VIA]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,14 @@ def test_fields_that_connection_names_stop(connection: list[bytes]) -> None:
     """Fields that any Connection line names stop here, in both directions."""
     lines = [(b"X-Hop", b"1"), *((b"Connection", value) for value in connection), (b"x-HOP", b"2"), (b"X-Stay", b"3")]
     assert sent(*lines) == [(b"X-Stay", b"3")]
-    assert headers.to_caller(lines) == [(b"X-Stay", b"3"), headers.VIA]
+    assert returned(*lines) == [(b"X-Stay", b"3"), headers.VIA]
+
+
+def test_connection_cannot_take_the_framing_away() -> None:
+    """A peer who names Content-Length in Connection would have the content read as another message."""
+    lines = [(b"Connection", b"Content-Length, x-hop"), (b"Content-Length", b"5"), (b"X-Hop", b"1")]
+    assert sent(*lines) == [(b"Content-Length", b"5")]
+    assert returned(*lines) == [(b"Content-Length", b"5"), headers.VIA]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +255,7 @@ def test_order_and_duplicates_are_kept() -> None:
         (b"Via", b"1.0 older"),
     ]
     assert sent(*lines) == lines
-    assert headers.to_caller([*lines, (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b")]) == [
+    assert returned(*lines, (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b")) == [
         *lines,
         (b"Set-Cookie", b"a"),
         (b"Set-Cookie", b"b"),
@@ -258,7 +272,7 @@ def test_via_comes_after_older_ones() -> None:
 def test_nothing_is_invented() -> None:
     """Without a caller's headers there are Host, Via and the credential, and no User-Agent or Accept of the proxy's."""
     assert headers.to_upstream([], authority=AUTHORITY, added=ADDED) == [*SENT_ALWAYS, ADDED]
-    assert headers.to_caller([]) == [headers.VIA]
+    assert returned() == [headers.VIA]
 
 
 tokens = st.text(st.sampled_from("aAxX-_kKeEyY"), min_size=1, max_size=12).map(str.encode)

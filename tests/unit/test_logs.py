@@ -7,12 +7,14 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from proxy import logs
 from proxy.logs import AccessEntry, AccessLog, JsonFormatter, TextFormatter, printable
+from proxy.model import Auth, Route, Upstream
 
 # What ends a line somewhere, moves a terminal's cursor, hides text, or cannot be written as UTF-8.
 HOSTILE = {
@@ -181,7 +183,8 @@ class TestConfigure:
         assert capsys.readouterr().out == ""
 
 
-ENTRY = AccessEntry("GET", "/v1/job", 200, "/", "upstream", "", 0.01234, 7, 42)
+ROUTE = Route("", Upstream.parse("http://localhost"), Auth.REST)
+ENTRY = AccessEntry("GET", "/v1/job", 200, ROUTE, "upstream", "", 0.01234, 7, 42)
 
 
 def access_line(log_format: str, entry: AccessEntry) -> str:
@@ -203,7 +206,7 @@ class TestAccessLog:
 
     def test_text_of_an_error(self) -> None:
         """An answer that the proxy made itself shows the error's code."""
-        line = access_line("text", ENTRY._replace(status=503, source="cognito", code="login_required"))
+        line = access_line("text", replace(ENTRY, status=503, source="cognito", code="login_required"))
         assert line.endswith(" GET /v1/job 503 cognito (login_required) 12.3 ms 42 B\n")
 
     def test_json(self) -> None:
@@ -226,7 +229,7 @@ class TestAccessLog:
 
     def test_json_of_an_error(self) -> None:
         """The code of an error, and the lack of a route, show."""
-        document = json.loads(access_line("json", ENTRY._replace(route=None, code="no_route")))
+        document = json.loads(access_line("json", replace(ENTRY, route=None, code="no_route")))
         assert document["code"] == "no_route"
         assert "route" not in document
 
@@ -234,7 +237,7 @@ class TestAccessLog:
     @pytest.mark.parametrize("log_format", ["text", "json"])
     def test_injection(self, log_format: str, text: str) -> None:
         """Nothing in a path ends its line or reaches the terminal as a control sequence."""
-        line = access_line(log_format, ENTRY._replace(path=f"/a{text}12:00:00 forged"))
+        line = access_line(log_format, replace(ENTRY, path=f"/a{text}12:00:00 forged"))
         assert line.endswith("\n")
         assert line[:-1].isprintable()
 

@@ -1,0 +1,129 @@
+"""Cutting what a caller sends into requests."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from proxy.downstream.incoming import NOTHING, Incoming
+from proxy.errors import BadRequest, ProxyError, RequestError
+from proxy.framing import END_OF_HEAD, ChunkedDecoder, FramingError, RequestHead, check_beginning, parse_request
+
+Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
+"""A request's head, or why what came is none, and its content."""
+
+
+class RequestParser:
+    """Takes the place of aiohttp's own parser, with the interface that its connections expect.
+
+    One grammar judges what comes in and what goes out again, so that the two cannot differ.
+    """
+
+    def __init__(self, pause: Callable[[], None], resume: Callable[[], None], *, queue_limit: int) -> None:
+        """`pause` and `resume` stop the caller from sending; `queue_limit` is how many requests may wait."""
+        self._pause = pause
+        self._resume = resume
+        self._queue_limit = queue_limit
+        self._queued = 0
+        self._buffer = b""
+        self._content: Incoming | None = None
+        self._left = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._closed = False
+        self._upgraded = False
+
+    @property
+    def amid_head(self) -> bool:
+        """Some of a head has come, and its end has not."""
+        return bool(self._buffer) and self._content is None and self._queued < self._queue_limit
+
+    @property
+    def amid_content(self) -> bool:
+        return self._content is not None
+
+    def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
+        """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
+        messages: list[Message] = []
+        if self._closed:
+            return messages, False, b""
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        while data and not self._closed:
+            if self._content is not None:
+                data = self._feed_content(data)
+            elif self._queued >= self._queue_limit:
+                self._buffer = data
+                break
+            else:
+                start = _first_line(data)
+                end = data.find(END_OF_HEAD, start) + 4
+                try:
+                    if end < 4:  # noqa: PLR2004 - not found
+                        check_beginning(data, start)
+                        self._buffer = data[start:]
+                        break
+                    head = parse_request(data, start, end)
+                except RequestError as error:
+                    self._closed = True
+                    messages.append((error, NOTHING))
+                    break
+                messages.append((head, self._begin_content(head)))
+                self._queued += 1
+                data = data[end:]
+                if head.fields.upgrade:
+                    self._closed = self._upgraded = True
+                    return messages, True, data
+        return messages, False, b""
+
+    def message_consumed(self) -> None:
+        """One request less waits."""
+        self._queued -= 1
+
+    def pause_reading(self) -> None:
+        """aiohttp's word that the caller is made to wait; what has been read already is within bounds."""
+
+    def _begin_content(self, head: RequestHead) -> Incoming:
+        fields = head.fields
+        if not fields.chunked and not fields.length:
+            return NOTHING
+        content = self._content = Incoming(self._pause, self._resume)
+        if fields.chunked:
+            self._decoder = ChunkedDecoder()
+        else:
+            self._left = fields.length or 0
+        return content
+
+    def _feed_content(self, data: bytes) -> bytes:
+        """Hand on content; what comes behind it."""
+        content = self._content
+        assert content is not None  # noqa: S101 - see feed_data
+        if self._decoder is None:
+            left = self._left = self._left - len(data)
+            if left > 0:
+                content.feed(data)
+                return b""
+            content.feed(data[:left] if left else data)
+            rest = data[left:] if left else b""
+            content.end()
+        else:
+            try:
+                for piece in self._decoder.feed(data):
+                    content.feed(piece)
+            except FramingError as error:
+                self._closed = True
+                content.fail(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
+                return b""
+            if not self._decoder.done:
+                return b""
+            rest = self._decoder.rest
+            content.end(self._decoder.trailers)
+            self._decoder = None
+        self._content = None
+        return rest
+
+
+def _first_line(data: bytes) -> int:
+    """Where the first line that is not empty begins: some clients end a content with one (RFC 9112 section 2.2)."""
+    start = 0
+    while data.startswith(b"\r\n", start):
+        start += 2
+    return start

@@ -1,0 +1,9 @@
+"""One request: guard, route, credential, headers, upstream, answer.
+
+`forwarder` is the way from one end to the other, `credentials` knows what a route adds, `refusal` whether an upstream
+refused that.
+"""
+
+from proxy.forward.forwarder import Forwarder
+
+__all__ = ["Forwarder"]

@@ -1,0 +1,63 @@
+"""The credential that a route adds to a request."""
+
+from typing import NamedTuple
+
+from proxy import headers
+from proxy.model import Auth, Profile, Route, Token
+from proxy.tokens import TokenKeeper
+
+
+class Credential(NamedTuple):
+    """A field line, `line` on the wire and called `name`; both empty where a route adds none."""
+
+    name: bytes | None = None
+    line: bytes = b""
+    token: Token | None = None
+    """Whose the credential is, where it came from Cognito."""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.name!r})"
+
+
+_NONE = Credential()
+
+
+class Credentials:
+    """The credentials of one profile, made once for as long as they are good."""
+
+    def __init__(self, profile: Profile, keeper: TokenKeeper) -> None:
+        self._profile = profile
+        self._keeper = keeper
+        self._made: dict[Route, Credential] = {}
+
+    def at_hand(self, route: Route) -> Credential | None:
+        """What `route` adds, None where there is no good token now; raises CredentialMissing, UnknownProfile."""
+        made = self._made.get(route)
+        if made is not None and made.token is None:
+            return made
+        auth = headers.effective_auth(route, self._profile)
+        if headers.needs_token(auth):
+            token = self._keeper.at_hand(self._profile.name)
+            return None if token is None else self._of_token(route, auth, token)
+        made = _NONE
+        if auth is not Auth.NONE:
+            name, value = headers.credential(route, auth, headers.static_secret(auth, self._profile))
+            made = Credential(name, b"%b: %b\r\n" % (name, value))
+        self._made[route] = made
+        return made
+
+    async def get(self, route: Route) -> Credential:
+        """What `route` adds, with a token that is waited for; raises what `TokenKeeper.get` does."""
+        auth = headers.effective_auth(route, self._profile)
+        return self._of_token(route, auth, await self._keeper.get(self._profile.name))
+
+    def reject(self, token: Token) -> bool:
+        """An upstream refused `token`; whether to `get` another."""
+        return self._keeper.reject(self._profile.name, token)
+
+    def _of_token(self, route: Route, auth: Auth, token: Token) -> Credential:
+        made = self._made.get(route)
+        if made is None or made.token is not token:
+            name, value = headers.credential(route, auth, token.id_token.get_secret_value())
+            made = self._made[route] = Credential(name, b"%b: %b\r\n" % (name, value), token)
+        return made
