@@ -13,7 +13,7 @@ from proxy.admin import Admin
 from proxy.cognito import Cognito
 from proxy.downstream import Server
 from proxy.forward import Forwarder
-from proxy.listen import open_sockets, url_of
+from proxy.listen import BACKLOG, open_sockets, url_of
 from proxy.logs import AccessLog
 from proxy.model import Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
@@ -69,7 +69,9 @@ class App:
             self.urls = [url_of(sock) for sock in self._sockets]
             self._build()
             loop = asyncio.get_running_loop()
-            self._listeners = [await loop.create_server(self._server, sock=sock) for sock in self._sockets]
+            self._listeners = [
+                await loop.create_server(self._server, sock=sock, backlog=BACKLOG) for sock in self._sockets
+            ]
         except BaseException:
             self._close_sockets()
             raise

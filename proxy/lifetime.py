@@ -41,6 +41,11 @@ def usable(lifetime: float, policy: RenewalPolicy) -> float:
     return lifetime - min(policy.leeway, lifetime * _MAX_LEEWAY_SHARE)
 
 
+def is_fresh(token: Token, now: Instant) -> bool:
+    """Whether `token` is good at `now` and not due for renewal."""
+    return elapsed(token.arrived, now) < token.renew_after
+
+
 def state(token: Token, now: Instant, policy: RenewalPolicy) -> State:
     """What `token` is good for at `now`."""
     age = elapsed(token.arrived, now)

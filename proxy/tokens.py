@@ -111,6 +111,8 @@ class TokenKeeper:
         if token is None:
             return None
         now = self._clock.now()
+        if lifetime.is_fresh(token, now):
+            return token
         state = lifetime.state(token, now, self._policy)
         if state is State.STALE and slot.flight is None and self._refusal(slot, now) is None:
             self._take_off(slot)

@@ -15,7 +15,8 @@ from proxy.model import Headers
 from proxy.problem import Answer
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_BODILESS = (HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_SWITCHING_PROTOCOLS = 101
+_BODILESS = (_SWITCHING_PROTOCOLS, 204, 304)
 _JOINED = 64 * 1024
 """Bytes up to which copying content behind its head is cheaper than a write of its own."""
 
@@ -103,7 +104,7 @@ class Caller:
                 section += b"Transfer-Encoding: chunked\r\n"
             else:
                 self._keep_alive = False
-        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+        if status == _SWITCHING_PROTOCOLS:
             self._keep_alive = False
         elif not self._keep_alive:
             section += b"Connection: close\r\n"

@@ -10,6 +10,8 @@ from proxy.framing import END_OF_HEAD, ChunkedDecoder, FramingError, RequestHead
 Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
 """A request's head, or why what came is none, and its content."""
 
+_CR = 13
+
 
 class RequestParser:
     """Takes the place of aiohttp's own parser, with the interface that its connections expect.
@@ -54,7 +56,7 @@ class RequestParser:
                 self._buffer = data
                 break
             else:
-                start = _first_line(data)
+                start = _first_line(data) if data[0] == _CR else 0
                 end = data.find(END_OF_HEAD, start) + 4
                 try:
                     if end < 4:  # noqa: PLR2004 - not found

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from http import HTTPStatus
 
 from proxy import guard, headers
 from proxy.downstream import Caller
@@ -24,6 +23,10 @@ from proxy.upstream import Transport, UpstreamAnswer, UpstreamRequest
 log = logging.getLogger(__name__)
 
 OWN_PREFIX = "/-/"
+# Enumerations are too slow to look into for every request.
+_UPSTREAM = Source.UPSTREAM
+_SWITCHING_PROTOCOLS, _CREATED, _REDIRECTION = 101, 201, 3
+
 CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 _REMEMBERED = 512
@@ -127,8 +130,8 @@ class Forwarder:
                     credential = await self._credentials.get(route)
                     request.fields = _crossing(fields, route.upstream.authority, credential.name) + credential.line
                     answer, prefix = await self._transport.send(request), b""
-            entry.source = Source.UPSTREAM
-            if answer.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            entry.source = _UPSTREAM
+            if answer.head.status == _SWITCHING_PROTOCOLS:
                 await _tunnel(answer, caller)
             else:
                 await self._relay(answer, prefix, caller, route)
@@ -148,7 +151,7 @@ class Forwarder:
             if name == b"content-length":
                 sized = True
             elif name == b"location":
-                moved = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST or status == HTTPStatus.CREATED
+                moved = status // 100 == _REDIRECTION or status == _CREATED
         if moved:
             lines = self._routes.localised(lines_of(section), route, host=caller.fields.hosts[0])
             section = field_lines(lines)

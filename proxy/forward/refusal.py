@@ -7,7 +7,7 @@ from http import HTTPStatus
 from proxy.framing import Head
 from proxy.upstream import UpstreamAnswer
 
-REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+REFUSALS = (401, 403)
 _PEEK_LIMIT = 4096
 # API Gateway's and AWS's own words; an application's invitation token that has expired is none of them.
 _EXPIRED = re.compile(

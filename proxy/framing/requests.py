@@ -97,7 +97,8 @@ def parse_request(data: bytes, start: int, end: int) -> RequestHead:
     line = _LINE.match(data, start, end)
     if line is None:
         raise _malformed_line(data, start, end)
-    _check_size(line.end() - start, end - start)
+    if end - start > MAX_LINE:
+        _check_size(line.end() - start, end - start)
     method, target, minor = line.groups()
     section = data[line.end() : end - 2]
     fields = _remembered(section) if len(section) <= _REMEMBERED else Fields(section)

@@ -12,6 +12,7 @@ from proxy.errors import SettingsError, UpstreamError, UpstreamTimeout, Upstream
 from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose
 from proxy.upstream.connection import Connection
+from proxy.upstream.names import Names
 from proxy.upstream.tunnel import failed, open_tunnel
 
 _HAPPY_EYEBALLS_DELAY = 0.25
@@ -26,6 +27,7 @@ class Connector:
         self._timeout = timeout
         self._outbound = outbound
         self._ca_file = ca_file
+        self._names = Names()
         self._tls: ssl.SSLContext | None = None
         if ca_file is not None:
             self._tls = _tls_context(ca_file)
@@ -58,9 +60,9 @@ class Connector:
     async def _open_socket(self, upstream: Upstream) -> socket.socket:
         via = choose(self._outbound, upstream)
         if via is None:
-            return await _dial(upstream.host, upstream.port)
+            return await self._dial(upstream.host, upstream.port)
         try:
-            sock = await _dial(via.host, via.port)
+            sock = await self._dial(via.host, via.port)
             try:
                 await open_tunnel(sock, via, upstream)
             except BaseException:
@@ -70,10 +72,15 @@ class Connector:
             raise failed(via, f"cannot be reached ({_reason(error)})") from error
         return sock
 
-
-async def _dial(host: str, port: int) -> socket.socket:
-    addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1)
+    async def _dial(self, host: str, port: int) -> socket.socket:
+        addresses = await self._names.addresses(host, port)
+        try:
+            return await aiohappyeyeballs.start_connection(
+                addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1
+            )
+        except OSError:
+            self._names.forget(host, port)
+            raise
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -225,15 +225,26 @@ class Exchange:
             self._delimiter, self._reusable = content_of(self._method, head)
         self.head = head
         self._began = True
-        if self._delimiter is Delimiter.CHUNKED:
-            self._decoder = ChunkedDecoder()
-        elif self._delimiter is not Delimiter.CLOSE:
-            self._left = self._delimiter
-        if rest or not self._left:
-            self._receive_content(rest)
-        self._await_content()
+        delimiter = self._delimiter
+        if delimiter == len(rest):
+            # All of it has come with its head: the usual thing, and nobody waits for content yet.
+            if rest:
+                self._chunks.append(rest)
+            self._complete = True
+            self._link.deadline = math.inf
+        else:
+            self._begin_content(delimiter, rest)
         if not self.answered.done():
             self.answered.set_result(None)
+
+    def _begin_content(self, delimiter: int | Delimiter, rest: bytes) -> None:
+        if delimiter is Delimiter.CHUNKED:
+            self._decoder = ChunkedDecoder()
+        elif delimiter is not Delimiter.CLOSE:
+            self._left = delimiter
+        if rest:
+            self._receive_content(rest)
+        self._await_content()
 
     def _receive_content(self, data: bytes) -> None:
         if self._decoder is not None:

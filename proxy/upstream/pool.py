@@ -27,9 +27,11 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
+            if repeatable and self._loop.time() - connection.idle_since < _IN_USE:
+                # `begin` finds out what the event loop knows of it.
+                return connection
             if connection.usable:
-                fresh = repeatable and self._loop.time() - connection.idle_since < _IN_USE
-                if fresh or not connection.has_input():
+                if not connection.has_input():
                     return connection
                 connection.abort()
         return None
