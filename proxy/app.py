@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.admin import Admin
 from proxy.cognito import Cognito
-from proxy.downstream import Server
+from proxy.downstream import Limits, Server
 from proxy.forward import Forwarder
 from proxy.listen import BACKLOG, open_sockets, url_of
 from proxy.logs import AccessLog
@@ -152,7 +152,8 @@ class App:
             replay_limit=options.replay_limit,
             access=self._access,
         )
-        self._server = Server(forwarder.handle, forwarder.refuse)
+        limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
+        self._server = Server(forwarder.handle, forwarder.refuse, limits)
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:

@@ -221,6 +221,7 @@ class UpstreamTimeout(UpstreamError):
 class Overloaded(ProxyError):
     status, code, title, transient = 503, "overloaded", "Overloaded", True
     proxy_status = "connection_limit_reached"
+    default_hint = "Keep connections and use them again, or raise max_connections."
 
 
 class Draining(ProxyError):

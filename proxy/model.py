@@ -186,6 +186,8 @@ class Timeouts:
     idle: float
     auth: float
     drain: float
+    head: float = 10.0
+    """For the head of a caller's request to arrive; no setting, for no honest caller needs longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,7 @@ class ServeOptions:
     timeouts: Timeouts
     replay_limit: int
     """In bytes."""
+    max_connections: int = 1000
     ca_file: Path | None = None
     """What to trust instead of the system's certificate authorities."""
     outbound: OutboundProxies = field(default_factory=OutboundProxies)

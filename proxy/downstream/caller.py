@@ -26,6 +26,8 @@ class Caller:
 
     status: int = 0
     """Of the answer; 0 before it began."""
+    surplus = False
+    """It came on a connection too many."""
     received = 0
     sent = 0
     """Bytes of content, in each direction."""

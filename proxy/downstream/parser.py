@@ -38,8 +38,21 @@ class RequestParser:
         return bool(self._buffer) and self._content is None and self._queued < self._queue_limit
 
     @property
-    def amid_content(self) -> bool:
-        return self._content is not None
+    def content_awaited(self) -> bool:
+        """Somebody waits for content that has not come."""
+        return self._content is not None and self._content.awaited
+
+    def give_up(self, error: RequestError) -> Message:
+        """Read no more; what to tell the caller."""
+        self._closed = True
+        self._buffer = b""
+        return error, NOTHING
+
+    def fail_content(self, error: RequestError) -> None:
+        """Read no more of the content that is being read, nor anything behind it."""
+        self._closed = True
+        if self._content is not None:
+            self._content.fail(error)
 
     def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
         """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
@@ -111,8 +124,7 @@ class RequestParser:
                 for piece in self._decoder.feed(data):
                     content.feed(piece)
             except FramingError as error:
-                self._closed = True
-                content.fail(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
+                self.fail_content(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
                 return b""
             if not self._decoder.done:
                 return b""

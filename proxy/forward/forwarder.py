@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from proxy import guard, headers
 from proxy.downstream import Caller
-from proxy.errors import InternalError, ProxyError, Source
+from proxy.errors import InternalError, Overloaded, ProxyError, Source
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
 from proxy.framing import Fields, field_lines, lines_of
@@ -66,6 +66,8 @@ class Forwarder:
             target = self._admit(caller, entry)
             if target.startswith(OWN_PREFIX):
                 caller.answer(await self._own(caller.method, entry.path))
+            elif caller.surplus:
+                raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
                 await self._forward(caller, target, entry)
         except ProxyError as error:

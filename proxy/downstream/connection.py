@@ -1,0 +1,175 @@
+"""A caller's connection: aiohttp's protocol, with a parser and a request loop of our own."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.downstream.caller import Caller
+from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
+from proxy.downstream.parser import RequestParser
+from proxy.errors import ProxyError, RequestError, RequestTimeout
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_LINGER = 2.0
+"""Seconds that a caller whose request could not be read has to read the answer."""
+
+
+class Host(Protocol):
+    """Who answers the requests of a connection."""
+
+    draining: bool
+
+    async def answer(self, caller: Caller) -> None:
+        """Answer a request."""
+
+    def refuse(self, caller: Caller, error: ProxyError) -> None:
+        """Answer what could not be read as one."""
+
+
+class Connection(RequestHandler):
+    """A caller's connection.
+
+    aiohttp's own loop makes a task, a request object, a writer and a response object for every request, and answers
+    what is malformed with the offending bytes. This one makes a `Caller`.
+    """
+
+    __slots__ = ("_heard", "_host", "_partial_since", "_requests", "_stuck_since", "surplus")
+
+    def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._host = host
+        self.surplus = False
+        """There are too many connections: this one is served with an error."""
+        self._heard = self._loop.time()
+        self._partial_since: float | None = self._heard
+        """When a head began to arrive that is not whole yet; the first one is expected from the start."""
+        self._stuck_since: float | None = None
+        """When the caller stopped taking what is written."""
+        self._requests = RequestParser(self.pause_reading, self._go_on, queue_limit=self._max_msg_queue_size)
+        self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered or waits for it."""
+        return self._current_request is None and not self._messages
+
+    async def start(self) -> None:
+        """Answer the requests of this connection one after the other. Cancelled when the caller goes away."""
+        try:
+            await self._answer_requests()
+        finally:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _answer_requests(self) -> None:
+        host = self._host
+        messages: Any = self._messages  # of our parser, not of aiohttp's
+        while not self._force_close:
+            if not messages:
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            head, content = messages.popleft()
+            if isinstance(head, ProxyError):
+                host.refuse(Caller(self, None, content, closing=True), head)
+                await self._linger()
+                break
+            self._make_room()
+            caller = Caller(self, head, content, closing=host.draining or self.surplus)
+            caller.surplus = self.surplus
+            self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+            try:
+                await host.answer(caller)
+            finally:
+                self._current_request = None
+            if content is not NOTHING:
+                await self._read_out(content)
+            if not caller.keep_alive or host.draining or self._close:
+                break
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            if self._keepalive_handle is None:
+                self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        super().data_received(data)
+        if not self._requests.amid_head:
+            self._partial_since = None
+        elif self._partial_since is None:
+            self._partial_since = self._heard
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stuck_since = None
+
+    def check_progress(self, now: float, *, head: float, idle: float) -> None:
+        """Give up a caller who is too slow: `head` seconds for a request's head, `idle` for content to move."""
+        requests = self._requests
+        if self._payload_parser is not None:
+            # A tunnel may be silent, and held up, for as long as both ends like.
+            return
+        if self._reading_paused or self._buffer_paused:
+            pass
+        elif self._partial_since is not None and now - self._partial_since > head:
+            self._partial_since = None
+            self._give_up_head()
+        elif requests.content_awaited and now - self._heard > idle:
+            requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
+        if self._stuck_since is not None and now - self._stuck_since > idle and self.transport is not None:
+            self.transport.abort()
+
+    def _give_up_head(self) -> None:
+        if not self._requests.amid_head:
+            # Nothing has come at all: there is nothing to answer.
+            self.force_close()
+            return
+        late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
+        self._messages.append(late)  # type: ignore[arg-type]  # of our parser, not of aiohttp's
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
+        tunnel = self._payload_parser
+        if isinstance(tunnel, Tunnel):
+            tunnel.feed_eof()
+            return True
+        return False
+
+    def _make_room(self) -> None:
+        """Let the parser go on, which stops when too many requests wait."""
+        self._requests.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    def _go_on(self) -> None:
+        self.resume_reading(resume_parser=False)
+
+    async def _read_out(self, content: Incoming) -> None:
+        """Read on for a while what was not wanted, so that the next request can be read."""
+        if content.at_hand() is not None:
+            return
+        # An upload that was cancelled a moment ago may still be on its way out of reading.
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self._lingering_time):
+                while await content.read():
+                    pass
+        except (TimeoutError, ConnectionError, RequestError):
+            self.close()
+
+    async def _linger(self) -> None:
+        """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+            # Cancelled when the connection is lost.
+            await asyncio.sleep(_LINGER)
