@@ -146,7 +146,7 @@ class App:
             keeper=self.keeper,
             transport=self._transport,
             own=admin,
-            allowed_hosts=options.allowed_hosts,
+            allowed_hosts=options.policy.allowed_hosts,
             replay_limit=options.replay_limit,
             access=self._access,
         )
