@@ -33,7 +33,7 @@ def pool_of(config: PoolConfig, endpoint_url: str, **changes: Any) -> Pool:
 
 
 def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOptions:
-    """A proxy whose every route leads to `upstream_url`; `changes` go to the profile, the policy or the options by name."""
+    """A proxy whose every route leads to `upstream_url`; `changes` go to profile, policy or options by name."""
     pool = pool_of(PoolConfig(), cognito_url)
     profile = Profile("default", pool, USERNAME, SecretStr(PASSWORD))
     for_profile = {name: changes.pop(name) for name in tuple(changes) if hasattr(profile, name)}
