@@ -98,9 +98,13 @@ def _without_parameters(path: str) -> str:
     return re.sub(r";[^/]*", "", path)
 
 
-def _cut(path: str) -> str:
+def _before_query(path: str) -> str:
     """Once `%3F` is decoded, a query may seem to begin."""
-    return re.split(r"[?#]", path, maxsplit=1)[0]
+    return path.partition("?")[0]
+
+
+def _before_fragment(path: str) -> str:
+    return path.partition("#")[0]
 
 
 def _merged(path: str) -> str:
@@ -112,8 +116,8 @@ _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("%", _decoded_but_slashes),
     ("\\", _backslashes_turned),
     (";", _without_parameters),
-    ("?", _cut),
-    ("#", _cut),
+    ("?", _before_query),
+    ("#", _before_fragment),
     ("//", _merged),
 )
 """What servers do to a path that holds the mark before they look at it: some, all or none, in any order, and again."""
