@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from support.environment import guarded_environment, is_ambient
 from proxy import __version__, cli
 from proxy.cli import main
 from proxy.cli.arguments import COMMANDS, parse
-from proxy.cli.demo import sandboxed_options
+from proxy.cli.demo import commands, sandboxed_options
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import SettingsError, StartError
 from proxy.model import OutboundProxies, OutboundProxy
@@ -344,6 +345,32 @@ def test_sandbox_is_offline() -> None:
     assert options.profile.pool.endpoint_url == "http://127.0.0.1:1"
     assert options.profile.username != "ada"
     assert (options.own_routes, options.ca_file, options.outbound) == ((), None, OutboundProxies())
+
+
+def test_commands_present_the_token() -> None:
+    """Each line to paste presents the client token where one is wanted, and none mentions it elsewhere."""
+    url = "http://127.0.0.1:8080"
+    assert all(
+        ' -H "X-UL-Proxy-Token: $UL_PROXY_CLIENT_TOKEN" ' in line for line in commands(url, "1", with_token=True)
+    )
+    assert not [line for line in commands(url, "1", with_token=False) if "TOKEN" in line]
+
+
+# ---- what a crash leaves behind
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_no_core_file(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a secret is read, the system is told to write no core file of the process."""
+    limits: list[tuple[int, tuple[int, int]]] = []
+
+    def read_settings(*_: object) -> None:
+        assert limits == [(resource.RLIMIT_CORE, (0, 0))]
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(resource, "setrlimit", lambda *limit: limits.append(limit))
+    monkeypatch.setattr(f"proxy.cli.{command}.load", read_settings)
+    assert main([command]) == 2
 
 
 # ---- errors and exit statuses

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -76,30 +77,31 @@ WRITES = {
 }
 
 
+def ways_to_ask(document: str) -> list[Callable[[], None]]:
+    """Requests that carry a document, each in another way."""
+    asked, other = {"query": document}, {"query": READ}
+    return [
+        partial(ask, document),
+        partial(ask, document, operationName="A", variables={"a": 1}),
+        partial(post, document.encode(), (b"content-type", b"application/graphql")),
+        partial(get, f"query={quote(document)}"),
+        partial(get, f"query={quote_plus(document)}&operationName=A&variables=%7B%7D", "HEAD"),
+        partial(post, json.dumps([asked, other]).encode()),
+        partial(post, json.dumps([other, asked]).encode()),
+    ]
+
+
 @pytest.mark.parametrize("document", READS.values(), ids=READS)
 def test_reads(document: str) -> None:
     """Queries pass, by every way and in every dress, whatever words stand in them."""
-    ask(document)
-    ask(document, operationName="A", variables={"a": 1})
-    post(document.encode(), (b"content-type", b"application/graphql"))
-    get(f"query={quote(document)}")
-    get(f"query={quote_plus(document)}&variables=%7B%7D", "HEAD")
-    post(json.dumps([{"query": document}, {"query": READ}]).encode())
+    for request in ways_to_ask(document):
+        request()
 
 
 @pytest.mark.parametrize("document", WRITES.values(), ids=WRITES)
 def test_writes(document: str) -> None:
     """A mutation or subscription anywhere in a document is refused, by every way, and none of it is repeated."""
-    requests: list[Callable[[], None]] = [
-        lambda: ask(document),
-        lambda: ask(document, operationName="A"),
-        lambda: post(document.encode(), (b"content-type", b"application/graphql")),
-        lambda: get(f"query={quote(document)}"),
-        lambda: get(f"query={quote_plus(document)}&operationName=A", "HEAD"),
-        lambda: post(json.dumps([{"query": READ}, {"query": document}]).encode()),
-        lambda: post(json.dumps([{"query": document}, {"query": READ}]).encode()),
-    ]
-    for request in requests:
+    for request in ways_to_ask(document):
         with pytest.raises(ReadOnly, match=r"holds a (mutation|subscription)") as caught:
             request()
         assert "c4n4ry" not in caught.value.detail + caught.value.hint
