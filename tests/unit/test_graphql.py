@@ -314,6 +314,7 @@ def test_nothing_asked(query: str) -> None:
         "query=%7Ba%7D&x=y",
         "query=%7Ba%7D&id=ab",
         "query=%7Ba%7D;query=mutation%7Bb%7D",
+        "query=%7Ba%7D%23;query=mutation%7Bb%7D",
         "id=ab",
         "documentId=ab",
         "variables=%7B%7D",

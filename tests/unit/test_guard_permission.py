@@ -46,6 +46,7 @@ MATCHES = [
     ("* /v1/analytics/**", "GET", "/v1/analytics/", True),
     ("* /v1/analytics/**", "GET", "/v1/analytics", True),
     ("* /v1/analytics/**", "GET", "/v1/analyticsx", False),
+    ("* /v1/**", "GET", "/v1/a%0Ab/%0D", True),
     ("* /**", "GET", "/", True),
     ("* /**", "PUT", "/any/thing", True),
     ("GET /", "GET", "/", True),
