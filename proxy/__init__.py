@@ -8,6 +8,7 @@ route       which upstream serves a local path prefix, and which credential it w
 credential  the one header that a route adds: a Cognito ID token, an API key or a personal access token
 profile     one login and what belongs to it
 token       a set of Cognito tokens, as one sign-in or renewal returned it
+reading     one way in which some server may take a path: as it is written, decoded, or tidied up
 flight      the one sign-in or renewal of a profile that is under way; every caller waits for the same one
 """
 

@@ -148,7 +148,7 @@ class App:
             keeper=self.keeper,
             transport=self._transport,
             own=admin,
-            allowed_hosts=options.allowed_hosts,
+            policy=options.policy,
             replay_limit=options.replay_limit,
             access=self._access,
         )

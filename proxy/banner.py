@@ -8,13 +8,17 @@ from proxy import __version__
 from proxy.errors import variables
 from proxy.guard import is_loopback
 from proxy.headers import credential, effective_auth, needs_token
-from proxy.model import Auth, Profile, Route
+from proxy.model import Auth, Policy, Profile, Route
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names, to be replaced
 """Where a wildcard address is reached: nobody can connect to the wildcard itself."""
 
 
-def banner(urls: Sequence[str], profile: Profile, routes: Sequence[Route]) -> str:
+_TOKEN = '-H "X-UL-Proxy-Token: $UL_PROXY_CLIENT_TOKEN"'
+"""The client token as a curl option: whoever pastes a line has it, and no screen shows it."""
+
+
+def banner(urls: Sequence[str], profile: Profile, routes: Sequence[Route], policy: Policy) -> str:
     """Where the proxy listens, as whom, which routes it has, and a line to paste."""
     path_width = max(len(_local(route)) for route in routes)
     table = [f"{_local(route):<{path_width}} → {route.upstream}{_added(route, profile)}" for route in routes]
@@ -22,7 +26,7 @@ def banner(urls: Sequence[str], profile: Profile, routes: Sequence[Route]) -> st
         f"ul-proxy {__version__} listens on {', '.join(urls)}",
         f"  as      {whom(profile, [effective_auth(route, profile) for route in routes])}",
         *(f"  {'routes' if i == 0 else '':<6}  {row}" for i, row in enumerate(table)),
-        f"  try     {curl(urls[0], '/v1/job')}",
+        f"  try     {curl(urls[0], '/v1/job', with_token=policy.client_token is not None)}",
     ]
     return "\n".join(lines)
 
@@ -38,9 +42,7 @@ def whom(profile: Profile, auths: Sequence[Auth]) -> str:
     return "nobody"
 
 
-def start_warnings(
-    profile: Profile, routes: Sequence[Route], *, urls: Sequence[str], allowed_hosts: frozenset[str]
-) -> list[str]:
+def start_warnings(profile: Profile, routes: Sequence[Route], *, urls: Sequence[str], policy: Policy) -> list[str]:
     """What a person should know from the start: routes that cannot work, and who else may use the login."""
     without: dict[str, list[str]] = {}
     for route in routes:
@@ -51,17 +53,21 @@ def start_warnings(
         for missing, paths in without.items()
     ]
     callers = "callers must name it by a loopback name or a host in allowed_hosts"
-    hosts = f"has {', '.join(sorted(allowed_hosts))}" if allowed_hosts else "is empty"
-    warnings += [
-        f"ANYBODY who can reach {url} acts with the login of this proxy; {callers}, which {hosts}"
-        for url in urls
-        if not url.startswith("unix:") and not is_loopback(_host(url))
-    ]
+    hosts = f"has {', '.join(sorted(policy.allowed_hosts))}" if policy.allowed_hosts else "is empty"
+    exposed = [url for url in urls if not url.startswith("unix:") and not is_loopback(_host(url))]
+    if policy.client_token is None:
+        warnings += [
+            f"ANYBODY who can reach {url} acts with the login of this proxy; {callers}, which {hosts}"
+            for url in exposed
+        ]
+    elif not policy.allowed_hosts:
+        warnings += [f"{url}: {callers}, which {hosts}" for url in exposed]
     return warnings
 
 
-def curl(url: str, path: str, options: str = "") -> str:
+def curl(url: str, path: str, options: str = "", *, with_token: bool = False) -> str:
     """A curl command that asks for `path`, from the machine that the proxy runs on."""
+    options = _words(_TOKEN, options) if with_token else options
     if url.startswith("unix:"):
         socket = shlex.quote(url.removeprefix("unix:"))
         return _words("curl -sS --unix-socket", socket, options, shlex.quote("http://localhost" + path))

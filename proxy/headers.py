@@ -35,7 +35,9 @@ HOP_BY_HOP = frozenset(
 trailers that it announces, which pass."""
 
 _PLAIN_OPTIONS = HOP_BY_HOP | {b"close"}
-_HOP_BY_HOP_LINES = re.compile(rb"\n(?i:" + b"|".join(sorted(HOP_BY_HOP)) + rb"):[^\r]*\r(?=\n)")
+_STAYING_LINES = re.compile(rb"\n(?i:" + b"|".join(sorted(HOP_BY_HOP)) + rb"|access-control-[^:]*):[^\r]*\r(?=\n)")
+_PASSING = frozenset((b"content-length", b"host", b"location"))
+"""Fields that concern a proxy and go back nevertheless."""
 
 CREDENTIALS = frozenset((b"authorization", b"x-amz-cognito-security-token", b"x-api-key"))
 OWN_PREFIX = b"x-ul-proxy-"
@@ -157,16 +159,18 @@ def _stripped(added: bytes | None) -> frozenset[bytes]:
 
 
 def to_caller(section: bytes, notable: Headers) -> bytes:
-    """An upstream's field lines as they go back, both on the wire; `notable` are those that concern a connection."""
-    names = [name for name, _ in notable]
-    if HOP_BY_HOP.isdisjoint(names):
+    """An upstream's field lines as they go back, both on the wire; `notable` are those that concern a proxy.
+
+    Which web pages may read an answer is for this proxy to say: `Access-Control-*` stays here.
+    """
+    if _PASSING.issuperset([name for name, _ in notable]):
         return section + _VIA_LINE
+    passing = _STAYING_LINES.sub(b"", b"\n" + section)[1:]
     named = connection_options(notable)
-    if named <= _PLAIN_OPTIONS:
-        return _HOP_BY_HOP_LINES.sub(b"", b"\n" + section)[1:] + _VIA_LINE
-    dropped = HOP_BY_HOP | named
-    lines = section.splitlines(keepends=True)
-    return b"".join([line for line in lines if line.partition(b":")[0].lower() not in dropped]) + _VIA_LINE
+    if not named <= _PLAIN_OPTIONS:
+        lines = passing.splitlines(keepends=True)
+        passing = b"".join([line for line in lines if line.partition(b":")[0].lower() not in named])
+    return passing + _VIA_LINE
 
 
 def switching(section: bytes, notable: Headers) -> bytes:

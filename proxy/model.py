@@ -13,6 +13,9 @@ Header: TypeAlias = tuple[bytes, bytes]
 """One field line (RFC 9110 section 5), name and value exactly as on the wire."""
 Headers: TypeAlias = Sequence[Header]
 
+EVERYTHING = "* /**"
+"""The pattern of `allow` and `deny` that covers every request."""
+
 
 class Instant(NamedTuple):
     """One reading of both clocks, in seconds.
@@ -244,6 +247,23 @@ class OutboundProxies:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may call this proxy, and for what."""
+
+    allowed_hosts: frozenset[str] = frozenset()
+    """Besides loopback names; as `guard.host_name` returns them."""
+    allowed_origins: frozenset[str] = frozenset()
+    """`scheme://host[:port]`, as browsers write them (RFC 6454 section 6.2)."""
+    client_token: SecretStr | None = None
+    """What a caller must present."""
+    read_only: bool = False
+    allow: tuple[str, ...] = (EVERYTHING,)
+    """Patterns as `guard.Pattern` reads them: what they do not cover is refused."""
+    deny: tuple[str, ...] = ()
+    """What these cover is refused, whatever `allow` says."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeOptions:
     """Everything that a running proxy needs to know, as the settings have it."""
 
@@ -252,11 +272,12 @@ class ServeOptions:
     own_routes: tuple[Route, ...]
     """Tried before `built_in_routes`."""
     built_in_routes: tuple[Route, ...]
-    allowed_hosts: frozenset[str]
     timeouts: Timeouts
     replay_limit: int
     """In bytes."""
+    policy: Policy = field(default_factory=Policy)
     max_connections: int = 1000
+    """How many callers' connections may be open at a time."""
     ca_file: Path | None = None
     """What to trust instead of the system's certificate authorities."""
     outbound: OutboundProxies = field(default_factory=OutboundProxies)

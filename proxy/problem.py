@@ -34,7 +34,8 @@ def error_answer(error: ProxyError, *, graphql: bool) -> Answer:
     if error.retry_after is not None:
         extra.append((b"Retry-After", str(max(1, math.ceil(error.retry_after))).encode()))
     if error.status == 401:  # noqa: PLR2004
-        extra.append((b"WWW-Authenticate", b'Bearer realm="ul-proxy"'))
+        # Basic as well: some tools send a password only once they were asked for it.
+        extra += [(b"WWW-Authenticate", scheme + b' realm="ul-proxy"') for scheme in (b"Bearer", b"Basic")]
     facts = {
         "code": error.code,
         "source": str(error.source),

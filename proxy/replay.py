@@ -44,6 +44,16 @@ class HeldBody:
             self._size = len(self._whole or b"")
         return self._whole
 
+    async def whole(self, limit: int) -> bytes:
+        """All of the body where that is no more than `limit` bytes, else more than those; `stream` comes after it."""
+        data = self.at_hand()
+        if data is not None:
+            return data
+        pieces = []
+        while self._size <= limit and (piece := await self._next()):
+            pieces.append(piece)
+        return b"".join(pieces)
+
     async def stream(self) -> AsyncIterator[bytes]:
         """The body from its beginning: what is held, then what is still to come."""
         for chunk in tuple(self._held):

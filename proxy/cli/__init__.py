@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from proxy.cli.arguments import flags_of, parse
 from proxy.errors import ProxyError, SettingsError
 from proxy.logs import printable
+from proxy.settings import debugging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ProxyError as error:
-        if flags.get("log_level") == "debug":
+        if debugging(flags):
             traceback.print_exception(error)
         hint = f" {error.hint}" if error.hint else ""
         print(printable(f"ul-proxy: {error.detail.rstrip('.')}.{hint}"), file=sys.stderr)

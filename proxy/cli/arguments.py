@@ -30,7 +30,8 @@ A list is written between commas, or by giving the flag again; a variable may al
 
 Every setting can also be an environment variable (--cognito-region is UL_PROXY_COGNITO__REGION) or stand in a
 TOML file: --config, else ./ul-proxy.toml, else ~/.config/ul-proxy/config.toml. Secrets have no flag:
-UL_PROXY_PASSWORD, UL_PROXY_API_KEY, UL_PROXY_PERSONAL_ACCESS_TOKEN, each also with _FILE behind it.
+UL_PROXY_PASSWORD, UL_PROXY_API_KEY, UL_PROXY_PERSONAL_ACCESS_TOKEN, UL_PROXY_CLIENT_TOKEN, each also with _FILE
+behind it.
 Routes of your own stand in the file under [[routes]]: path, upstream, auth (rest, graphql, api_key, analytics,
 bearer or none) and, where it is not the usual one, the header for the credential.
 """

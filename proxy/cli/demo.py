@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from proxy.app import App
 from proxy.banner import banner, curl
-from proxy.cli.serve import catch_signals, run_in_loop, start_logging, warn
+from proxy.cli.serve import catch_signals, leave_no_core, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
@@ -28,6 +28,7 @@ NEW_JOB = '{"title":"Tower 7 inspection"}'
 
 
 def run(flags: Mapping[str, Any], config: str | None) -> int:
+    leave_no_core()
     # A sandbox is for people: it speaks to them even where its output is not a terminal.
     loaded = load({"log_format": "text", **flags}, config)
     _, access = start_logging(loaded)
@@ -44,12 +45,13 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=access) as app:
             stop = catch_signals(app)
-            print(banner(app.urls, sandboxed.profile, app.routes.routes))
+            print(banner(app.urls, sandboxed.profile, app.routes.routes, sandboxed.policy))
             print(
                 "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
             )
             job = next(iter(embedded_api.data.job))
-            print("\n".join(commands(app.urls[0], job)) + "\n", flush=True)
+            lines = commands(app.urls[0], job, with_token=sandboxed.policy.client_token is not None)
+            print("\n".join(lines) + "\n", flush=True)
             warn(app, sandboxed)
             await stop.wait()
     log.info("stopped")
@@ -84,15 +86,16 @@ def sandboxed_options(
     )
 
 
-def commands(url: str, job: str) -> list[str]:
+def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
     """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id."""
     json_type = "-H 'content-type: application/json'"
-    return [
-        curl(url, "/v1/job"),
-        curl(url, f"/v1/job/{job}"),
-        curl(url, "/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
-        curl(url, "/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
-        curl(url, "/v1/analytics/version"),
-        curl(url, "/v1/flights/company?dateFrom=2025-01-01"),
-        curl(url, "/-/status"),
+    asked = [
+        ("/v1/job", ""),
+        (f"/v1/job/{job}", ""),
+        ("/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
+        ("/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
+        ("/v1/analytics/version", ""),
+        ("/v1/flights/company?dateFrom=2025-01-01", ""),
+        ("/-/status", ""),
     ]
+    return [curl(url, path, options, with_token=with_token) for path, options in asked]

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import importlib
 import logging
+import resource
 import signal
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -20,10 +21,16 @@ log = logging.getLogger(__name__)
 
 
 def run(flags: Mapping[str, Any], config: str | None) -> int:
+    leave_no_core()
     loaded = load(flags, config)
     log_format, access = start_logging(loaded)
     run_in_loop(_serve(serve_options(loaded.settings, loaded.outbound), loaded.config, log_format, access))
     return 0
+
+
+def leave_no_core() -> None:
+    """Have the system write no core file when the process crashes: tokens and passwords would be in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def start_logging(loaded: Loaded) -> tuple[str, AccessLog | None]:
@@ -54,7 +61,7 @@ async def _serve(options: ServeOptions, config: Path | None, log_format: str, ac
     async with App(options, access=access) as app:
         stop = catch_signals(app)
         if log_format == "text":
-            print(banner(app.urls, options.profile, app.routes.routes), flush=True)
+            print(banner(app.urls, options.profile, app.routes.routes, options.policy), flush=True)
         else:
             log.info("listening", extra={"fields": _listening(app, options, config)})
         warn(app, options)
@@ -76,8 +83,7 @@ def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str
 
 def warn(app: App, options: ServeOptions) -> None:
     """Log what a person should know from the start."""
-    routes, hosts = app.routes.routes, options.allowed_hosts
-    for warning in start_warnings(options.profile, routes, urls=app.urls, allowed_hosts=hosts):
+    for warning in start_warnings(options.profile, app.routes.routes, urls=app.urls, policy=options.policy):
         log.warning(warning)
 
 

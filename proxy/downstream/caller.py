@@ -9,7 +9,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.errors import RequestError
-from proxy.framing import Head, RequestHead, field_lines, last_chunk
+from proxy.framing import Fields, Head, RequestHead, field_lines, last_chunk
 from proxy.headers import to_caller
 from proxy.model import Headers
 from proxy.problem import Answer
@@ -24,6 +24,8 @@ _JOINED = 64 * 1024
 class Caller:
     """One request and the way back to whoever sent it."""
 
+    method = target = "-"
+    fields = Fields(b"")
     status: int = 0
     """Of the answer; 0 before it began."""
     surplus = False
@@ -50,8 +52,6 @@ class Caller:
             self._http11 = minor == 1
             # Behind what might have become a tunnel, no more requests are read.
             self._keep_alive = head.persistent and not (closing or self.fields.upgrade)
-        else:
-            self.method, self.target = "-", "-"
 
     # The request.
 

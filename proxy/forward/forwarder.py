@@ -4,33 +4,30 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 
 from proxy import guard, headers
 from proxy.downstream import Caller
 from proxy.errors import InternalError, Overloaded, ProxyError, Source
 from proxy.forward.credentials import Credential, Credentials
+from proxy.forward.gate import Gate, Passport
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
-from proxy.framing import Fields, field_lines, lines_of
+from proxy.framing import field_lines, lines_of
 from proxy.logs import AccessEntry
-from proxy.model import Auth, Profile, Route
+from proxy.model import Auth, Policy, Profile, Route
 from proxy.problem import Answer, error_answer
 from proxy.replay import HeldBody
-from proxy.routing import RouteTable, parse_target
+from proxy.routing import RouteTable
 from proxy.tokens import TokenKeeper
 from proxy.upstream import Transport, UpstreamAnswer, UpstreamRequest
 
 log = logging.getLogger(__name__)
 
-OWN_PREFIX = "/-/"
 # Enumerations are too slow to look into for every request.
 _UPSTREAM = Source.UPSTREAM
 _SWITCHING_PROTOCOLS, _CREATED, _REDIRECTION = 101, 201, 3
 
 CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
-_REMEMBERED = 512
-"""Field sections of which is remembered what becomes of them: callers send the same lines again and again."""
 
 
 class Forwarder:
@@ -44,32 +41,37 @@ class Forwarder:
         keeper: TokenKeeper,
         transport: Transport,
         own: Callable[[str, str], Awaitable[Answer]],
-        allowed_hosts: frozenset[str],
+        policy: Policy,
         replay_limit: int,
         access: Callable[[AccessEntry], None] | None,
     ) -> None:
         """`own(method, path)` answers the proxy's own endpoints; `access` notes every request."""
         self._access = access
+        self._gate = Gate(policy, routes)
         self._routes = routes
         self._credentials = Credentials(profile, keeper)
         self._transport = transport
         self._own = own
-        self._allowed_hosts = allowed_hosts
-        self._replay_limit = replay_limit
-        self._check_fields = lru_cache(_REMEMBERED)(self._check_fields_once)
+        self._held = self._gate.held(replay_limit)
 
     async def handle(self, caller: Caller) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
         began = time.perf_counter()
         entry = AccessEntry(caller.method)
         try:
-            target = self._admit(caller, entry)
-            if target.startswith(OWN_PREFIX):
-                caller.answer(await self._own(caller.method, entry.path))
+            path = self._gate.target(caller)
+            entry.path = path.partition("?")[0]
+            if (preflight := self._gate.preflight(caller)) is not None:
+                caller.answer(preflight)
+                return
+            passport = self._gate.admit(caller.fields)
+            if path.startswith(guard.OWN_PREFIX):
+                answer = await self._own(caller.method, entry.path)
+                caller.answer(answer._replace(headers=answer.headers + passport.own))
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, target, entry)
+                await self._forward(caller, path, entry, passport)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -86,37 +88,25 @@ class Forwarder:
         self._refuse(caller, error, entry)
         self._note(caller, entry, 0.0)
 
-    def _admit(self, caller: Caller, entry: AccessEntry) -> str:
-        """The target of a request that the guards let in, in origin form."""
-        path, authority = parse_target(caller.target)
-        entry.path = path.partition("?")[0]
-        guard.check_method(caller.method)
-        self._check_fields(caller.fields)
-        if authority is not None:
-            guard.check_host([authority.encode()], self._allowed_hosts)
-        return path
-
-    def _check_fields_once(self, fields: Fields) -> None:
-        guard.check_host(fields.hosts, self._allowed_hosts)
-
-    async def _forward(self, caller: Caller, path: str, entry: AccessEntry) -> None:
-        route, target = self._routes.match(path)
+    async def _forward(self, caller: Caller, path: str, entry: AccessEntry, passport: Passport) -> None:
+        route, target = self._gate.permit(caller.method, path)
         entry.route = route
-        credential = self._credentials.at_hand(route) or await self._credentials.get(route)
         fields = caller.fields
         body = None
         if caller.has_content:
             body = HeldBody(
                 caller.read,
-                self._replay_limit,
+                self._held,
                 at_hand=caller.at_hand,
                 trailers=lambda: headers.trailers(caller.trailers(), credential.name),
             )
+        await self._gate.judge(caller, route, path, body)
+        credential = self._credentials.at_hand(route) or await self._credentials.get(route)
         request = UpstreamRequest(
             method=caller.method,
             upstream=route.upstream,
             target=target,
-            fields=_crossing(fields, route.upstream.authority, credential.name) + credential.line,
+            fields=self._gate.crossing(fields, route.upstream.authority, credential.name) + credential.line,
             inform=caller.inform,
             body=body,
             chunked=fields.chunked,
@@ -130,13 +120,14 @@ class Forwarder:
                 if refuses_token(answer.head, prefix) and self._renewable(credential, request):
                     answer.close()
                     credential = await self._credentials.get(route)
-                    request.fields = _crossing(fields, route.upstream.authority, credential.name) + credential.line
+                    crossing = self._gate.crossing(fields, route.upstream.authority, credential.name)
+                    request.fields = crossing + credential.line
                     answer, prefix = await self._transport.send(request), b""
             entry.source = _UPSTREAM
             if answer.head.status == _SWITCHING_PROTOCOLS:
                 await _tunnel(answer, caller)
             else:
-                await self._relay(answer, prefix, caller, route)
+                await self._relay(answer, prefix, caller, route, passport)
         finally:
             answer.close()
 
@@ -145,7 +136,9 @@ class Forwarder:
         token, body = credential.token, request.body
         return token is not None and self._credentials.reject(token) and (body is None or body.replayable)
 
-    async def _relay(self, answer: UpstreamAnswer, prefix: bytes, caller: Caller, route: Route) -> None:
+    async def _relay(
+        self, answer: UpstreamAnswer, prefix: bytes, caller: Caller, route: Route, passport: Passport
+    ) -> None:
         _, status, reason, section, notable = answer.head
         section = headers.to_caller(section, notable)
         sized = moved = False
@@ -155,9 +148,9 @@ class Forwarder:
             elif name == b"location":
                 moved = status // 100 == _REDIRECTION or status == _CREATED
         if moved:
-            lines = self._routes.localised(lines_of(section), route, host=caller.fields.hosts[0])
+            lines = self._routes.localised(lines_of(section), route, host=passport.host)
             section = field_lines(lines)
-        caller.begin(status, reason, section, sized=sized)
+        caller.begin(status, reason, section + passport.foreign, sized=sized)
         data = prefix + answer.take() if prefix else answer.take()
         while not answer.ended:
             caller.write(data)
@@ -173,7 +166,8 @@ class Forwarder:
             caller.abort()
             return
         graphql = entry.route is not None and entry.route.auth is Auth.GRAPHQL
-        caller.answer(error_answer(error, graphql=graphql))
+        answer = error_answer(error, graphql=graphql)
+        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller.fields)))
 
     def _note(self, caller: Caller, entry: AccessEntry, seconds: float) -> None:
         if self._access is None:
@@ -183,16 +177,6 @@ class Forwarder:
         entry.received = caller.received
         entry.sent = caller.sent
         self._access(entry)
-
-
-@lru_cache(_REMEMBERED)
-def _crossing(fields: Fields, authority: str, added: bytes | None) -> bytes:
-    """A caller's field lines as they go to `authority` with a credential named `added`, but for the credential."""
-    lines = headers.to_upstream(
-        fields.lines, authority=authority, added=None if added is None else (added, b""), upgrade=fields.upgrade
-    )
-    section = field_lines(lines if added is None else lines[:-1])
-    return section + b"Transfer-Encoding: chunked\r\n" if fields.chunked else section
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

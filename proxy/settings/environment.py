@@ -29,6 +29,15 @@ def user_folder() -> str:
     return os.environ.get("XDG_CONFIG_HOME") or "~/.config"
 
 
+def debugging(flags: Mapping[str, Any]) -> bool:
+    """Whether `log_level` asks for debug output, as far as it can be told before the settings are read."""
+    level = flags.get("log_level")
+    if level is None:
+        found = variable(PREFIX + "LOG_LEVEL")
+        level = found[1] if found else None
+    return level == "debug"
+
+
 def read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
     """The settings that variables hold."""
     try:
@@ -37,6 +46,11 @@ def read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
         name = re.search(r'field "(\w+)"', str(error))
         named = PREFIX + name[1].upper() if name else PREFIX + "…"
         raise SettingsError(f"{named} is not valid JSON", hint=f"Mend or unset {named}.") from None
+    except RecursionError:
+        raise SettingsError(
+            f"a variable {PREFIX}… holds JSON that is nested too deeply",
+            hint="No setting is more than a list of tables.",
+        ) from None
     for section in sections(known) & found.keys():
         if not isinstance(found[section], Mapping):
             named = PREFIX + section.upper()

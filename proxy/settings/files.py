@@ -42,6 +42,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(
             f"config file {path} cannot be read: {error.strerror}", hint=f"Check --config and {CONFIG_VARIABLE}."
         ) from None
+    except RecursionError:
+        raise SettingsError(
+            f"config file {path} is nested too deeply", hint="No setting is more than a list of tables."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         # The parser quotes positions, never the text of a line.
         raise SettingsError(f"config file {path} is not valid TOML: {error}", hint="Mend that line.") from None

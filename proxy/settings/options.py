@@ -2,7 +2,7 @@
 
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback
-from proxy.model import Auth, OutboundProxies, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.model import Auth, OutboundProxies, Policy, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
 from proxy.settings.schema import Settings, UpstreamSettings
 from proxy.settings.values import parse_bind
 
@@ -24,9 +24,17 @@ def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -
             for route in settings.routes
         ),
         built_in_routes=built_in_routes(settings.upstreams),
-        allowed_hosts=frozenset(settings.allowed_hosts),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
         replay_limit=settings.replay_limit,
+        policy=Policy(
+            allowed_hosts=frozenset(settings.allowed_hosts),
+            allowed_origins=frozenset(settings.allowed_origins),
+            client_token=settings.client_token,
+            read_only=settings.read_only,
+            allow=tuple(settings.allow),
+            deny=tuple(settings.deny),
+        ),
+        max_connections=settings.max_connections,
         ca_file=settings.upstreams.ca_file,
         outbound=outbound or OutboundProxies(),
     )
@@ -49,10 +57,12 @@ def refuse_contradictions(settings: Settings) -> None:
             f"cognito.user_pool_id {cognito.user_pool_id!r} is not in cognito.region {cognito.region!r}",
             hint="Set both: a pool's id begins with its region.",
         )
+    if settings.client_token is not None or settings.allow_anonymous_clients:
+        return
     for value in settings.listen:
         bind = parse_bind(value)
-        if bind.path is None and not is_loopback(bind.host.lower()) and not settings.allow_anonymous_clients:
+        if bind.path is None and not is_loopback(bind.host.lower()):
             raise SettingsError(
                 f"listen: {value} is not loopback, and whoever reaches it could use your login",
-                hint="Listen on 127.0.0.1, or set allow_anonymous_clients = true.",
+                hint="Set client_token, listen on 127.0.0.1, or set allow_anonymous_clients = true.",
             )

@@ -13,13 +13,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from proxy.model import Auth, AuthFlow
 from proxy.settings.values import (
     Bytes,
+    ClientSecret,
+    Count,
     Form,
     HeaderSecret,
+    Host,
     HttpUrl,
     Listed,
+    Origin,
+    RequestPattern,
     Seconds,
     checked_bind,
-    checked_host,
+    checked_header,
     checked_path,
     matching,
 )
@@ -69,7 +74,10 @@ class RouteSettings(BaseModel):
     path: Annotated[str, AfterValidator(checked_path)]
     upstream: HttpUrl
     auth: Auth
-    header: Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "no header's name")] | None = None
+    header: (
+        Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "no header's name"), AfterValidator(checked_header)]
+        | None
+    ) = None
 
 
 class Settings(BaseSettings):
@@ -95,12 +103,26 @@ class Settings(BaseSettings):
     cognito: CognitoSettings
     upstreams: UpstreamSettings
     routes: list[RouteSettings] = Field([], description="more routes, tried before the built-in ones")
-    allowed_hosts: Annotated[list[Annotated[str, AfterValidator(checked_host), Form("HOST")]], *Listed] = Field(
+    allowed_hosts: Annotated[list[Host], *Listed] = Field(
         description="names besides loopback that callers may use for this proxy"
     )
-    allow_anonymous_clients: bool = Field(description="listen beyond loopback although anybody could use the login")
+    allowed_origins: Annotated[list[Origin], *Listed] = Field(
+        description="`scheme://host[:port]` of web pages that may use the proxy"
+    )
+    client_token: ClientSecret | None = Field(None, description="what callers must present")
+    allow_anonymous_clients: bool = Field(
+        description="listen beyond loopback without `client_token`, although anybody could use the login"
+    )
+    read_only: bool = Field(description="forward GET, HEAD, OPTIONS and GraphQL queries alone")
+    allow: Annotated[list[RequestPattern], *Listed] = Field(
+        description="what is forwarded at all, such as `GET /v1/**`", min_length=1
+    )
+    deny: Annotated[list[RequestPattern], *Listed] = Field(
+        description="what is not, such as `DELETE /v1/job/*`; wins over `allow`"
+    )
     timeouts: TimeoutSettings
     replay_limit: Bytes = Field(description="how much of a request body is kept so that it can be sent again")
+    max_connections: Count = Field(description="how many callers' connections may be open at a time")
     log_format: Literal["auto", "text", "json"] = Field(description="`auto`: text on a terminal, else json")
     log_level: Literal["debug", "info", "warning", "error"] = Field(description="the least that is logged")
     access_log: bool = Field(description="a log line for every request")

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
-from proxy.guard import host_name
+from proxy.errors import BadRequest
+from proxy.guard import Pattern, host_name, parse_origin, readings
+from proxy.headers import HOP_BY_HOP, OWN_PREFIX
 from proxy.model import Bind, Upstream
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
@@ -20,6 +22,21 @@ _PORT_ALONE = re.compile(r":?(\d{1,5})", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 _PORTS = 1 << 16
+_SHORTEST_TOKEN = 16
+_NO_CREDENTIALS = HOP_BY_HOP | frozenset(
+    (
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"trailer",
+        b"via",
+    )
+)
+"""Fields that say how a message is framed, read or routed, or that have a form of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,15 @@ def _size(value: Any) -> int:
     raise ValueError(f"{quoted(value)} is no size: write a number of bytes, or 64 KiB, 1 MiB, 1 GiB")
 
 
+def _count(value: Any) -> int:
+    count = int(value) if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else value
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise ValueError(f"{quoted(value)} is no whole number")  # noqa: TRY004  # pydantic wants it
+    if count < 1:
+        raise ValueError(f"{quoted(value)} must be at least 1")
+    return count
+
+
 def shown_size(count: int) -> str:
     """A number of bytes in the largest unit that divides it, in a form that can be written in a setting, too."""
     unit = next((name for name in ("Gi", "Mi", "Ki") if count and count % _BYTES[name] == 0), None)
@@ -78,7 +104,7 @@ def _listed(value: Any) -> Any:
     if re.match(r'\s*\[\s*["\]]', value):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("begins like a JSON list but is not valid JSON") from None
     return [item.strip() for item in value.split(",")]
 
@@ -135,13 +161,38 @@ def checked_host(value: str) -> str:
     return name
 
 
+def checked_pattern(value: str) -> str:
+    Pattern.parse(value)
+    return value
+
+
+def checked_header(value: str) -> str:
+    """The name of a field that may carry a credential."""
+    name = value.lower().replace("_", "-").encode()
+    if name in _NO_CREDENTIALS:
+        raise ValueError(f"{value!r} cannot carry a credential: it tells servers how to read or route a message")
+    if name.startswith(OWN_PREFIX):
+        raise ValueError(f"{value!r} cannot carry a credential: such headers are for the proxy and go no further")
+    return value
+
+
 def checked_path(value: str) -> str:
     """The path of a route: what a request's path may begin with."""
     if not value.startswith("/"):
         raise ValueError(f"{value!r} must begin with /")
     if not re.fullmatch(r"[!-~]*", value) or "?" in value or "#" in value:
         raise ValueError(f"{value!r} must be without query, fragment, spaces and letters beyond ASCII")
+    if not _is_plain(value):
+        raise ValueError(f"{value!r} must be without escapes, parameters, and segments that are empty or dots")
     return value
+
+
+def _is_plain(path: str) -> bool:
+    """Whether every server reads a path in the same way."""
+    try:
+        return len(readings(path)) == 1
+    except BadRequest:
+        return False
 
 
 def matching(pattern: str, otherwise: str) -> AfterValidator:
@@ -162,8 +213,23 @@ def _no_controls(value: SecretStr) -> SecretStr:
     return value
 
 
+def _client_token(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if len(secret) < _SHORTEST_TOKEN or not re.fullmatch(r"[!-~]*", secret):
+        raise ValueError(
+            f"must be at least {_SHORTEST_TOKEN} printable ASCII characters without spaces: `openssl rand -hex 32`"
+            " prints one"
+        )
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(_duration), Form("DURATION")]
 Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
+Count = Annotated[int, BeforeValidator(_count), Form("COUNT")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_no_controls)]
+ClientSecret = Annotated[SecretStr, AfterValidator(_client_token)]
+Host = Annotated[str, AfterValidator(checked_host), Form("HOST")]
+Origin = Annotated[str, AfterValidator(parse_origin), Form("ORIGIN")]
+RequestPattern = Annotated[str, AfterValidator(checked_pattern), Form("PATTERN")]
 Listed = (NoDecode, BeforeValidator(_listed))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -168,6 +169,14 @@ async def test_listening_line(settings: dict[str, str]) -> None:
         assert "config" not in line
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells the limits of another process")
+async def test_leaves_no_core_file(settings: dict[str, str]) -> None:
+    """A crash writes no file with the tokens in it."""
+    async with serving(settings) as served:
+        await url_of(served)
+        assert resource.prlimit(served.process.pid, resource.RLIMIT_CORE) == (0, 0)
+
+
 async def test_listening_line_names_the_config_file(settings: dict[str, str], tmp_path: Path) -> None:
     """The file that a proxy was configured by is found in its log."""
     (tmp_path / "ul-proxy.toml").write_text('username = "ada"\n')
@@ -208,6 +217,18 @@ async def test_loud_beyond_loopback(settings: dict[str, str], client: aiohttp.Cl
         await served.line("WARNING ANYBODY who can reach http://0.0.0.0:")
         async with client.get(line.removesuffix("/v1/job") + "/-/live") as answer:
             assert answer.status == 200
+
+
+async def test_beyond_loopback_with_a_token(settings: dict[str, str]) -> None:
+    """With a client token the proxy may be open to others; nobody is shown the token."""
+    settings |= {"UL_PROXY_CLIENT_TOKEN": CANARY * 4, "UL_PROXY_ALLOWED_HOSTS": "proxy.test"}
+    async with serving(settings, "--listen", "0.0.0.0:0", "--log-format", "text") as served:
+        assert "X-UL-Proxy-Token: $UL_PROXY_CLIENT_TOKEN" in await served.line("^  try ")
+        served.process.terminate()
+        assert await served.ended() == (0, "")
+    printed = "".join(served.printed)
+    assert "ANYBODY" not in printed
+    assert CANARY not in printed
 
 
 async def test_listening_text(settings: dict[str, str], client: aiohttp.ClientSession) -> None:

@@ -13,7 +13,7 @@ from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.demo.signer import Signer
-from proxy.model import Auth, Bind, Clock, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.model import Auth, Bind, Clock, Policy, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
 
 USERNAME = "pilot@example.com"
 PASSWORD = "correct horse battery staple"
@@ -33,10 +33,11 @@ def pool_of(config: PoolConfig, endpoint_url: str, **changes: Any) -> Pool:
 
 
 def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOptions:
-    """A proxy whose every route leads to `upstream_url`; `changes` go to the profile or the options by name."""
+    """A proxy whose every route leads to `upstream_url`; `changes` go to profile, policy or options by name."""
     pool = pool_of(PoolConfig(), cognito_url)
     profile = Profile("default", pool, USERNAME, SecretStr(PASSWORD))
     for_profile = {name: changes.pop(name) for name in tuple(changes) if hasattr(profile, name)}
+    for_policy = {name: changes.pop(name) for name in tuple(changes) if hasattr(Policy(), name)}
     options = ServeOptions(
         listen=(Bind("127.0.0.1", 0),),
         profile=dataclasses.replace(profile, **for_profile),
@@ -47,9 +48,9 @@ def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOpt
             Route("/cdn/flights", Upstream.parse(upstream_url), Auth.NONE),
             Route("", Upstream.parse(upstream_url), Auth.REST),
         ),
-        allowed_hosts=frozenset(),
         timeouts=TIMEOUTS,
         replay_limit=1 << 20,
+        policy=Policy(**for_policy),
     )
     return dataclasses.replace(options, **changes)
 

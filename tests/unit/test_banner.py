@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import SecretStr
 
 from proxy import __version__
 from proxy.banner import banner, curl, start_warnings, whom
-from proxy.model import Auth, Pool, Profile, Route, Upstream
+from proxy.model import Auth, Policy, Pool, Profile, Route, Upstream
 from proxy.settings import load
 from proxy.settings.options import built_in_routes
 
@@ -21,6 +22,9 @@ ROUTES = (
     Route("/cdn/flights", Upstream.parse("https://flights.test"), Auth.NONE),
     Route("", Upstream.parse("https://rest.test"), Auth.REST),
 )
+OPEN = Policy()
+HOSTS = frozenset(("b.test", "a.test"))
+GUARDED = Policy(client_token=SecretStr(CANARY))
 NOBODY = Profile("default", POOL)
 ADA = Profile("default", POOL, "ada", SecretStr(CANARY))
 KEYED = Profile("default", POOL, "ada", SecretStr(CANARY), api_key=SecretStr(CANARY))
@@ -30,13 +34,13 @@ PAT = Profile("default", POOL, "ada", SecretStr(CANARY), personal_access_token=S
 
 def added(profile: Profile) -> dict[str, str]:
     """What the banner says is added, by local path."""
-    rows = [line for line in banner(["http://127.0.0.1:1"], profile, ROUTES).splitlines() if "→" in line]
+    rows = [line for line in banner(["http://127.0.0.1:1"], profile, ROUTES, OPEN).splitlines() if "→" in line]
     return {row.removeprefix("  routes").split()[0]: row.partition(" + ")[2] for row in rows}
 
 
 def test_first_line() -> None:
     """The first line names the version and every address, as scripts that wait for it rely on."""
-    first = banner(["http://127.0.0.1:1", "unix:/s"], ADA, ROUTES).splitlines()[0]
+    first = banner(["http://127.0.0.1:1", "unix:/s"], ADA, ROUTES, OPEN).splitlines()[0]
     assert first == f"ul-proxy {__version__} listens on http://127.0.0.1:1, unix:/s"
 
 
@@ -62,21 +66,23 @@ def test_routes(profile: Profile, graphql: str, analytics: str, rest: str) -> No
 def test_own_header() -> None:
     """A route that names the header for its credential is shown with that one."""
     route = Route("/staging", Upstream.parse("https://staging.test"), Auth.REST, header="X-Staging")
-    assert banner(["http://127.0.0.1:1"], ADA, [route]).splitlines()[2].endswith("https://staging.test + X-Staging")
+    assert (
+        banner(["http://127.0.0.1:1"], ADA, [route], OPEN).splitlines()[2].endswith("https://staging.test + X-Staging")
+    )
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT, NOBODY, HALF], ids=lambda profile: profile.username)
 def test_narrow(profile: Profile) -> None:
     """With the addresses that it ships with, the banner fits into a terminal of a hundred columns."""
     upstreams = load({}).settings.upstreams
-    shown = banner(["http://127.0.0.1:8080"], profile, built_in_routes(upstreams))
+    shown = banner(["http://127.0.0.1:8080"], profile, built_in_routes(upstreams), OPEN)
     assert max(map(len, shown.splitlines())) < 100
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT], ids=["login", "API key", "personal access token"])
 def test_no_secret(profile: Profile) -> None:
     """No password, key or token is in the banner."""
-    assert CANARY not in banner(["http://127.0.0.1:1"], profile, ROUTES)
+    assert CANARY not in banner(["http://127.0.0.1:1"], profile, ROUTES, OPEN)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ KEY_ALONE = Profile("default", POOL, api_key=SecretStr(CANARY))
 
 
 def warned(profile: Profile, routes: Sequence[Route] = ROUTES, **more: Any) -> list[str]:
-    return start_warnings(profile, routes, **{"urls": [LOCAL], "allowed_hosts": frozenset(), **more})
+    return start_warnings(profile, routes, **{"urls": [LOCAL], "policy": OPEN, **more})
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT], ids=["login", "API key", "personal access token"])
@@ -161,8 +167,15 @@ def test_beyond_loopback(url: str) -> None:
     (warning,) = warned(ADA, urls=[LOCAL, url])
     assert warning.startswith(f"ANYBODY who can reach {url} acts with the login of this proxy")
     assert "allowed_hosts, which is empty" in warning
-    (warning,) = warned(ADA, urls=[url], allowed_hosts=frozenset(("b.test", "a.test")))
+    (warning,) = warned(ADA, urls=[url], policy=Policy(allowed_hosts=HOSTS))
     assert "a.test, b.test" in warning
+
+
+@pytest.mark.parametrize(("hosts", "said"), [(frozenset(), True), (HOSTS, False)], ids=["none", "some"])
+def test_beyond_loopback_with_a_token(hosts: frozenset[str], said: bool) -> None:
+    """Where callers must present a token, only the want of a name by which they may call is worth a word."""
+    warnings = warned(ADA, urls=[LOCAL, "http://0.0.0.0:80"], policy=replace(GUARDED, allowed_hosts=hosts))
+    assert [warning.startswith("http://0.0.0.0:80: callers must name it by") for warning in warnings] == [True] * said
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1", "http://127.9.9.9:1", "unix:/s"])
@@ -186,7 +199,7 @@ def test_on_loopback(url: str) -> None:
 def test_curl_works(url: str, expected: str) -> None:
     """Nobody can connect to a wildcard address, and the proxy knows its own machine by loopback names."""
     assert curl(url, "/v1/job") == expected
-    assert banner([url], ADA, ROUTES).splitlines()[-1] == f"  try     {expected}"
+    assert banner([url], ADA, ROUTES, OPEN).splitlines()[-1] == f"  try     {expected}"
 
 
 @pytest.mark.parametrize(
@@ -213,3 +226,10 @@ def test_curl_options() -> None:
 def test_needs_no_quotes() -> None:
     """The plain case stays plain to read."""
     assert curl("http://127.0.0.1:8080", "/v1/job") == "curl -sS http://127.0.0.1:8080/v1/job"
+
+
+def test_pasted_line_presents_the_token() -> None:
+    """The line to paste takes the client token from the shell's environment, and does not show it."""
+    last = banner([LOCAL], ADA, ROUTES, GUARDED).splitlines()[-1]
+    assert last == f'  try     curl -sS -H "X-UL-Proxy-Token: $UL_PROXY_CLIENT_TOKEN" {LOCAL}/v1/job'
+    assert CANARY not in banner([LOCAL], ADA, ROUTES, GUARDED)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from support.environment import guarded_environment, is_ambient
 from proxy import __version__, cli
 from proxy.cli import main
 from proxy.cli.arguments import COMMANDS, parse
-from proxy.cli.demo import sandboxed_options
+from proxy.cli.demo import commands, sandboxed_options
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import SettingsError, StartError
 from proxy.model import OutboundProxies, OutboundProxy
@@ -80,6 +81,9 @@ METAVARS = {
     "upstreams.rest": "URL",
     "upstreams.ca_file": "FILE",
     "allowed_hosts": "HOST[,HOST]",
+    "allowed_origins": "ORIGIN[,ORIGIN]",
+    "deny": "PATTERN[,PATTERN]",
+    "max_connections": "COUNT",
     "timeouts.idle": "DURATION",
     "replay_limit": "SIZE",
     "log_level": "{debug,info,warning,error}",
@@ -222,6 +226,10 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
         "cognito.user_pool_id": "ap-southeast-2_X",
         "cognito.auth_flow": "password",
         "log_format": "json",
+        "allowed_origins": "https://nine.test",
+        "allow": "GET /nine",
+        "deny": "GET /nine",
+        "max_connections": "9",
         "log_level": "error",
         "upstreams.ca_file": "/ca.pem",
     }
@@ -233,7 +241,8 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["config", flag_of(leaf), *([text] if text else [])]) == 0
     (row,) = [row for row in capsys.readouterr().out.splitlines() if row.split()[0] == leaf.name]
     assert row.endswith(f"  flag {flag_of(leaf)}")
-    shown = {float: "9 s", int: "9 B", bool: "true"}.get(leaf.info.annotation, text)  # type: ignore[arg-type]
+    shown = {float: "9 s", bool: "true"}.get(leaf.info.annotation, text)  # type: ignore[arg-type]
+    shown = "9 B" if leaf.name == "replay_limit" else shown
     assert re.split(r"  +", row)[1] == shown
 
 
@@ -269,7 +278,7 @@ def test_serve_is_the_default(argv: list[str], monkeypatch: pytest.MonkeyPatch) 
 def test_config_masks_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     """`config` shows that a secret is set and where it came from, and nothing of what it is."""
     config = Path("my.toml")
-    config.write_text("".join(f'{leaf.name} = "{CANARY}"\n' for leaf in SECRETS))
+    config.write_text("".join(f'{leaf.name} = "{CANARY * 4}"\n' for leaf in SECRETS))
     config.chmod(0o600)
     assert main(["config", "--config", "my.toml"]) == 0
     out, err = capsys.readouterr()
@@ -338,6 +347,32 @@ def test_sandbox_is_offline() -> None:
     assert (options.own_routes, options.ca_file, options.outbound) == ((), None, OutboundProxies())
 
 
+def test_commands_present_the_token() -> None:
+    """Each line to paste presents the client token where one is wanted, and none mentions it elsewhere."""
+    url = "http://127.0.0.1:8080"
+    assert all(
+        ' -H "X-UL-Proxy-Token: $UL_PROXY_CLIENT_TOKEN" ' in line for line in commands(url, "1", with_token=True)
+    )
+    assert not [line for line in commands(url, "1", with_token=False) if "TOKEN" in line]
+
+
+# ---- what a crash leaves behind
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_no_core_file(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a secret is read, the system is told to write no core file of the process."""
+    limits: list[tuple[int, tuple[int, int]]] = []
+
+    def read_settings(*_: object) -> None:
+        assert limits == [(resource.RLIMIT_CORE, (0, 0))]
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(resource, "setrlimit", lambda *limit: limits.append(limit))
+    monkeypatch.setattr(f"proxy.cli.{command}.load", read_settings)
+    assert main([command]) == 2
+
+
 # ---- errors and exit statuses
 
 
@@ -398,6 +433,32 @@ def test_unusable_setting_as_a_process(tmp_path: Path) -> None:
     assert (process.returncode, process.stdout) == (2, "")
     assert re.fullmatch(r"ul-proxy: api_key \(environment UL_PROXY_API_KEY\): .+\n", process.stderr)
     assert CANARY not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "shown"),
+    [
+        (["--log-level", "debug"], {}, True),
+        ([], {"UL_PROXY_LOG_LEVEL": "debug"}, True),
+        ([], {"ul_proxy_log_level": "debug"}, True),
+        (["--log-level", "info"], {"UL_PROXY_LOG_LEVEL": "debug"}, False),
+        (["--log-level", "debug"], {"UL_PROXY_LOG_LEVEL": "info"}, True),
+        ([], {"UL_PROXY_LOG_LEVEL": ""}, False),
+        ([], {}, False),
+    ],
+)
+def test_who_asks_for_a_traceback(
+    flags: list[str],
+    environment: dict[str, str],
+    shown: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The flag and the variable ask for debug output alike, and the flag wins."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["config", "--config", "missing.toml", *flags]) == 2
+    assert ("Traceback" in capsys.readouterr().err) == shown
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

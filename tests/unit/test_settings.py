@@ -16,10 +16,12 @@ from support.environment import ROOT, is_ambient
 
 from proxy.cli import main
 from proxy.errors import SettingsError
-from proxy.model import Auth, AuthFlow, Bind, Upstream
+from proxy.model import Auth, AuthFlow, Bind, Policy, Upstream
 from proxy.settings import Leaf, Loaded, leaves, load, serve_options
 
 CANARY = "c4n4ry"
+LONG_CANARY = CANARY * 4
+"""Long enough for a client token."""
 LEAVES = {leaf.name: leaf for leaf in leaves()}
 SECRETS = [name for name, leaf in LEAVES.items() if leaf.secret]
 
@@ -40,6 +42,7 @@ CONTRACT: dict[str, Any] = {
     "allowed_origins": [],
     "allow_anonymous_clients": False,
     "read_only": False,
+    "allow": ["* /**"],
     "deny": [],
     "timeouts.connect": 10.0,
     "timeouts.headers": 60.0,
@@ -84,6 +87,12 @@ NEVER_MISSING = {
     "upstreams.library_cdn",
     "routes",
     "allowed_hosts",
+    "allowed_origins",
+    "client_token",
+    "read_only",
+    "allow",
+    "deny",
+    "max_connections",
     "timeouts.connect",
     "timeouts.headers",
     "timeouts.idle",
@@ -229,13 +238,23 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "upstreams.flights_cdn": same("http://localhost:1", "http://localhost:2", "https://flights.test"),
     "upstreams.library_cdn": same("http://localhost:1", "http://localhost:2", "https://library.test"),
     "allowed_hosts": {"a.test": ["a.test"], "B.test.": ["b.test"], "c,d": ["c", "d"]},
+    "allowed_origins": {
+        "https://a.test": ["https://a.test"],
+        "HTTP://B.test:80": ["http://b.test"],
+        "https://c.test:8443, app://d": ["https://c.test:8443", "app://d"],
+    },
+    "client_token": same("a" * 16, "b1" * 20, "c-._~+/=" * 4),
     "allow_anonymous_clients": {"true": True, "false": False},
+    "read_only": {"true": True, "false": False},
+    "allow": {"GET /**": ["GET /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
+    "deny": {"DELETE /**": ["DELETE /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
     "timeouts.connect": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "timeouts.headers": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "timeouts.idle": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "timeouts.auth": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "timeouts.drain": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "replay_limit": {"1": 1, "2 B": 2, "3 KiB": 3072},
+    "max_connections": {"1": 1, " 20 ": 20, "300": 300},
     "log_format": same("text", "json", "auto"),
     "log_level": same("debug", "warning", "error"),
     "access_log": {"false": False, "true": True},
@@ -719,6 +738,30 @@ UNUSABLE = [
     by_variable("listen", "[]", "must not be empty"),
     by_variable("allowed_hosts", "a b", "'a b' is no host name"),
     by_variable("allowed_hosts", "https://a.test", "is no host name"),
+    *(by_variable("allowed_origins", text, f"{text!r} is no origin: write scheme://host[:port]") for text in (
+        "a.test", "https://", "https://a.test/", "https://a.test/x", "https://me@a.test", "https://a.test?x",
+        "https://*.a.test", "https://a.test:99999", "null", "file:///x",
+    )),
+    by_variable("allowed_origins", "*", "'*' would let every web page use your login"),
+    *(by_variable("client_token", text, "at least 16 printable ASCII characters without spaces") for text in (
+        CANARY, f"{LONG_CANARY} x", f"{LONG_CANARY}\n", f"{LONG_CANARY}é", f"{LONG_CANARY}\x7f",
+    )),
+    by_file("client_token", "1234567890123456", "must be text", id="number for client token"),
+    *(by_variable(name, text, but) for name in ("allow", "deny") for text, but in (
+        ("DELETE", "'DELETE' is no pattern: write a method and a path, as in 'DELETE /v1/job/*'"),
+        ("/v1/job", "is no pattern"),
+        ("delete /v1/job", "a method is written in capitals"),
+        ("GET /v1/**/job", "** is the last segment alone"),
+        ("GET /v1/a%20b", "a path is written decoded"),
+    )),
+    by_variable("allow", "[]", "must not be empty"),
+    by_variable("max_connections", "0", "'0' must be at least 1"),
+    by_variable("max_connections", "-1", "'-1' is no whole number"),
+    by_variable("max_connections", "many", "'many' is no whole number"),
+    by_variable("max_connections", "1e3", "'1e3' is no whole number"),
+    by_file("max_connections", "1.5", "1.5 is no whole number"),
+    by_file("max_connections", "true", "true is no whole number"),
+    by_file("max_connections", "0", "0 must be at least 1"),
     by_variable("timeouts.idle", "soon", "is no duration"),
     by_variable("timeouts.idle", "-1s", "is no duration"),
     by_variable("timeouts.idle", "1 day", "is no duration"),
@@ -791,6 +834,17 @@ UNUSABLE = [
             ("upstream", {"upstream": "nowhere"}, "route 1: upstream 'nowhere' must begin with https://"),
             ("auth", {"auth": "magic"}, "route 1: auth 'magic' is none of rest, graphql, api_key, analytics, bearer"),
             ("header", {"header": "a: b"}, "route 1: header 'a: b' is no header's name"),
+            *(
+                (f"path {path}", {"path": path}, f"route 1: path '{path}' must be without escapes")
+                for path in ("/a%20b", "/a//b", "/a/../b", "/a;b")
+            ),
+            *(
+                (f"header {name}", {"header": name}, f"route 1: header {name!r} cannot carry a credential: ")
+                for name in (
+                    "Host", "content-length", "Transfer_Encoding", "TE", "connection", "Upgrade", "keep-alive",
+                    "Proxy-Authorization", "cookie", "Expect", "X-UL-Proxy-Token", "x_ul_proxy_anything",
+                )
+            ),
         ]
     ),
     Unusable("second route", "routes (file ul-proxy.toml): route 2 lacks auth",
@@ -805,6 +859,11 @@ UNUSABLE = [
     Unusable("second value", "config file ul-proxy.toml is not valid TOML", file=f'a = "1" {CANARY}\n'),
     Unusable("no value", "config file ul-proxy.toml is not valid TOML", file=f'password "{CANARY}"\n'),
     Unusable("not UTF-8", "config file ul-proxy.toml is not valid TOML", file=f'a = "{CANARY}\xff"'.encode("latin-1")),
+    Unusable("nested file", "config file ul-proxy.toml is nested too deeply", file=f"deny = {'[' * 9999}"),
+    Unusable("nested in a file", "deny (file ul-proxy.toml): ", file=f"deny = {'[' * 50}{']' * 50}", but="text"),
+    Unusable("nested list", "deny (environment UL_PROXY_DENY): ", {"UL_PROXY_DENY": '["a",' + "[" * 99999},
+             but="not valid JSON"),
+    Unusable("nested section", "a variable UL_PROXY_… holds JSON", {"UL_PROXY_COGNITO": "[" * 99999}),
     Unusable("no such config", "config file no.toml cannot be read: No such file", config="no.toml"),
     Unusable("no such user", "config file ~nobody-of-this-name/c ", config="~nobody-of-this-name/c"),
     Unusable("config a folder", "config file / cannot be read: Is a directory", {"UL_PROXY_CONFIG": "/"}),
@@ -884,6 +943,13 @@ def test_listen_beyond_loopback_on_purpose(value: str) -> None:
     assert load({"listen": [value], "allow_anonymous_clients": True}).settings.listen == [value]
 
 
+@pytest.mark.parametrize("value", ["0.0.0.0:80", "[::]:80", "proxy.test:80"])
+def test_listen_beyond_loopback_with_a_token(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where callers must present a token, the proxy may listen anywhere."""
+    monkeypatch.setenv("UL_PROXY_CLIENT_TOKEN", LONG_CANARY)
+    assert load({"listen": [value]}).settings.listen == [value]
+
+
 @pytest.mark.parametrize("value", ["127.0.0.1:1", "127.8.9.10:1", "localhost:1", "LOCALHOST:1", "[::1]:1", "unix:/s"])
 def test_listen_on_loopback(value: str) -> None:
     """All of 127/8, ::1, localhost and Unix sockets are this machine's own."""
@@ -895,24 +961,30 @@ def test_listen_on_loopback(value: str) -> None:
 
 def test_secrets_are_masked() -> None:
     """No text form of the settings holds a secret."""
-    write_config(toml(dict.fromkeys(SECRETS, CANARY)))
+    write_config(toml(dict.fromkeys(SECRETS, LONG_CANARY)))
     loaded = load({})
     options = serve_options(loaded.settings)
     for shown in (repr(loaded), str(loaded.settings), loaded.settings.model_dump_json(), repr(options), str(options)):
         assert CANARY not in shown
-    assert all(value_of(loaded, name) == CANARY for name in SECRETS)
+    assert all(value_of(loaded, name) == LONG_CANARY for name in SECRETS)
 
 
 def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings reach the running proxy as frozen values, every one in its place."""
     monkeypatch.setenv("UL_PROXY_ROUTES", json.dumps([ROUTE | {"path": "/staging/", "header": "X-Token"}]))
     monkeypatch.setenv("UL_PROXY_PASSWORD", CANARY)
+    monkeypatch.setenv("UL_PROXY_CLIENT_TOKEN", LONG_CANARY)
     options = serve_options(
         load(
             {
                 "listen": ["127.0.0.1:1", "[::1]:2", "unix:/s"],
                 "username": "ada",
                 "allowed_hosts": ["a.test"],
+                "allowed_origins": ["https://a.test"],
+                "read_only": True,
+                "allow": ["GET /**"],
+                "deny": ["GET /x"],
+                "max_connections": "7",
                 "timeouts.drain": "3s",
                 "replay_limit": "7",
                 "upstreams.rest": "https://rest.test/",
@@ -925,7 +997,15 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.profile.pool.endpoint_url == "http://localhost:9"
     (own,) = options.own_routes
     assert (own.path, own.auth, own.header) == ("/staging", Auth.REST, "X-Token")
-    assert options.allowed_hosts == {"a.test"}
+    assert options.policy == Policy(
+        allowed_hosts=frozenset(("a.test",)),
+        allowed_origins=frozenset(("https://a.test",)),
+        client_token=SecretStr(LONG_CANARY),
+        read_only=True,
+        allow=("GET /**",),
+        deny=("GET /x",),
+    )
+    assert options.max_connections == 7
     assert (options.timeouts.drain, options.replay_limit) == (3.0, 7)
     routes = {route.path: (route.upstream, route.auth) for route in options.built_in_routes}
     assert routes == {
