@@ -58,7 +58,8 @@ class RequestParser:
                 end = data.find(END_OF_HEAD, start) + 4
                 try:
                     if end < 4:  # noqa: PLR2004 - not found
-                        check_beginning(data, start)
+                        if data[start:] != b"\r":  # which may be half an empty line
+                            check_beginning(data, start)
                         self._buffer = data[start:]
                         break
                     head = parse_request(data, start, end)
@@ -110,6 +111,7 @@ class RequestParser:
                     content.feed(piece)
             except FramingError as error:
                 self._closed = True
+                self._content = None
                 content.fail(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
                 return b""
             if not self._decoder.done:

@@ -521,8 +521,8 @@ def read(data: bytes, sizes: Sequence[int] = ()) -> Reading:
     return head, body, decoder.trailers
 
 
-def read_by_h11(data: bytes) -> tuple[h11.Request, bytes, list[Header], bool]:
-    """A request as a server of h11 reads it: also whether it would read another."""
+def read_by_h11(data: bytes) -> tuple[h11.Request, bytes, list[Header], bool | None]:
+    """A request as a server of h11 reads it: also whether it would read another, None where HTTP may end here."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(data)
     request, body = connection.next_event(), b""
@@ -533,7 +533,7 @@ def read_by_h11(data: bytes) -> tuple[h11.Request, bytes, list[Header], bool]:
         if isinstance(event, h11.Data):
             body += event.data
         elif isinstance(event, h11.EndOfMessage):
-            persistent = connection.their_state is not h11.MUST_CLOSE
+            persistent = {h11.DONE: True, h11.MUST_CLOSE: False}.get(connection.their_state)
             return request, body, list(event.headers), persistent
         else:
             raise h11.RemoteProtocolError("short")
@@ -643,7 +643,7 @@ def test_requests_are_read_as_h11_reads_them_or_refused(data: bytes, sizes: list
     assert comparable(head.fields.lines) == list(request.headers)
     assert body == their_body
     assert comparable(trailers) == their_trailers
-    if head.minor:  # h11 keeps no connection of HTTP/1.0
+    if head.minor and persistent is not None:  # h11 keeps no connection of HTTP/1.0
         assert head.persistent == persistent
 
 
