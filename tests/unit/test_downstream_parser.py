@@ -95,12 +95,20 @@ class Connection:
     @property
     def refusal(self) -> type[ProxyError] | None:
         """What followed them that was none."""
-        *_, (last, content) = self.messages or [(None, NOTHING)]
-        assert not [head for head, _ in self.messages[:-1] if isinstance(head, ProxyError)]
-        if isinstance(last, ProxyError):
-            assert content is NOTHING
-            return type(last)
-        return None
+        refused = [(type(head), content) for head, content in self.messages if isinstance(head, ProxyError)]
+        if not refused:
+            return None
+        [(refusal, content)] = refused
+        assert content is NOTHING
+        assert isinstance(self.messages[-1][0], ProxyError)
+        return refusal
+
+    @property
+    def under_way(self) -> str:
+        """What has begun and not ended."""
+        head, content = self.parser.amid_head, self.parser.amid_content
+        assert not (head and content)
+        return "head" if head else "content" if content else ""
 
 
 ALL: dict[str, tuple[bytes, list[Request]]] = {
@@ -131,8 +139,7 @@ def test_requests_in_pieces(data: bytes, expected: list[Request]) -> None:
         assert connection.requests == expected, pieces
         assert connection.refusal is None
         assert connection.tail is None
-        assert not connection.parser.amid_head
-        assert not connection.parser.amid_content
+        assert connection.under_way == ""
 
 
 def test_a_request_without_content_costs_no_content() -> None:
@@ -201,20 +208,16 @@ def test_content_is_handed_on_as_it_comes() -> None:
 
 def test_what_is_under_way() -> None:
     """Whether a head or a content has begun and not ended is known after every byte."""
-    head_end, parser = len(SIZED) - 5, Connection()
-    for position, piece in enumerate(byte_by_byte(SIZED), 1):
-        parser.send(piece)
-        assert parser.parser.amid_head == (position < head_end)
-        assert parser.parser.amid_content == (head_end <= position < len(SIZED))
+    connection = Connection()
+    under_way = [connection.send(piece).under_way for piece in byte_by_byte(SIZED)]
+    assert under_way == ["head"] * (len(SIZED) - 6) + ["content"] * 5 + [""]
 
 
 def test_what_is_under_way_behind_a_content() -> None:
     """The beginning of the next request is a head under way; an empty line is none."""
     connection = Connection().send(SIZED + b"\r\n")
-    assert not connection.parser.amid_head
-    connection.send(b"G")
-    assert connection.parser.amid_head
-    assert not connection.parser.amid_content
+    assert connection.under_way == ""
+    assert connection.send(b"G").under_way == "head"
 
 
 def test_a_content_that_nobody_takes_makes_the_caller_wait() -> None:
@@ -237,7 +240,6 @@ def test_no_more_requests_are_read_than_may_wait() -> None:
     for taken in (A_CHUNKED, AN_OLD):
         assert connection.send(b"").requests == expected
         connection.parser.message_consumed()
-        assert not connection.parser.amid_content
         expected.append(taken)
         assert connection.send(b"").requests == expected
     connection.parser.message_consumed()
@@ -249,9 +251,9 @@ def test_no_more_requests_are_read_than_may_wait() -> None:
 def test_whole_requests_that_wait_are_no_head_under_way() -> None:
     """A caller is not late with a head that nobody has looked at."""
     connection = Connection(queue_limit=1).send(GET + GET[:5])
-    assert not connection.parser.amid_head
+    assert connection.under_way == ""
     connection.parser.message_consumed()
-    assert connection.parser.amid_head
+    assert connection.under_way == "head"
 
 
 @pytest.mark.parametrize("data", [SIZED, CHUNKED])
@@ -317,8 +319,7 @@ def test_nothing_is_read_behind_what_is_no_request(before: bytes, data: bytes, r
         connection = Connection().send(*pieces, GET, GET)
         assert connection.requests == expected, pieces
         assert connection.refusal is refusal, pieces
-        assert not connection.parser.amid_head
-        assert not connection.parser.amid_content
+        assert connection.under_way == ""
 
 
 def test_a_head_without_an_end_is_refused_at_its_limit() -> None:
@@ -364,10 +365,8 @@ def test_a_malformed_content_fails(content: bytes) -> None:
 def test_a_malformed_content_is_no_longer_awaited() -> None:
     """Nobody waits for the rest of what has failed."""
     connection = Connection().send(CHUNKED_HEAD)
-    assert connection.parser.amid_content
-    connection.send(b"nonsense\r\n")
-    assert not connection.parser.amid_content
-    assert not connection.parser.amid_head
+    assert connection.under_way == "content"
+    assert connection.send(b"nonsense\r\n").under_way == ""
 
 
 def test_a_content_that_stops_is_no_content() -> None:

@@ -33,13 +33,14 @@ class Link:
     told: list[str] = field(default_factory=list)
     released: list[tuple[bool, bool]] = field(default_factory=list)
     """Whether it was reusable, and to be closed gently."""
-    tunnel_ended: bool | None = None
+    drained: list[bool] = field(default_factory=list)
+    """Whether it was a tunnel that had ended."""
 
     def write(self, data: bytes) -> None:
         self.sent += data
 
     async def drain(self, *, tunnel_ended: bool) -> None:
-        self.tunnel_ended = tunnel_ended
+        self.drained.append(tunnel_ended)
 
     def write_eof(self) -> None:
         self.told.append("end")
@@ -272,11 +273,10 @@ async def test_a_tunnel_in_pieces() -> None:
         assert trial.link.deadline == math.inf
         assert trial.exchange.take() == SIZED
         await trial.exchange.drain()
-        assert trial.link.tunnel_ended is False
         trial.end()
         assert trial.exchange.ended
         await trial.exchange.drain()
-        assert trial.link.tunnel_ended is True
+        assert trial.link.drained == [False, True]
         trial.exchange.close()
         assert trial.link.released == [(False, True)]
 
