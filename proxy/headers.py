@@ -35,7 +35,7 @@ HOP_BY_HOP = frozenset(
 trailers that it announces, which pass."""
 
 _PLAIN_OPTIONS = HOP_BY_HOP | {b"close"}
-_STAYING_LINES = re.compile(rb"\n(?i:" + b"|".join(sorted(HOP_BY_HOP)) + rb"|access-control-[^:]*):[^\r]*\r(?=\n)")
+_STAYING_LINES = re.compile(rb"\n(?i:" + b"|".join(sorted(_PLAIN_OPTIONS)) + rb"|access-control-[^:]*):[^\r]*\r(?=\n)")
 _PASSING = frozenset((b"content-length", b"host", b"location"))
 """Fields that concern a proxy and go back nevertheless."""
 

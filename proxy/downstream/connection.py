@@ -123,7 +123,7 @@ class Connection(RequestHandler):
         elif self._partial_since is not None and now - self._partial_since > head:
             self._partial_since = None
             self._give_up_head()
-        elif requests.content_awaited and now - self._heard > idle:
+        elif requests.content is not None and requests.content.awaited and now - self._heard > idle:
             requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
         if self._stuck_since is not None and now - self._stuck_since > idle and self.transport is not None:
             self.transport.abort()

@@ -26,21 +26,16 @@ class RequestParser:
         self._queue_limit = queue_limit
         self._queued = 0
         self._buffer = b""
-        self._content: Incoming | None = None
+        self.content: Incoming | None = None
+        """The content that is arriving."""
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._closed = False
-        self._upgraded = False
 
     @property
     def amid_head(self) -> bool:
         """Some of a head has come, and its end has not."""
-        return bool(self._buffer) and self._content is None and self._queued < self._queue_limit
-
-    @property
-    def content_awaited(self) -> bool:
-        """Somebody waits for content that has not come."""
-        return self._content is not None and self._content.awaited
+        return bool(self._buffer) and self.content is None and self._queued < self._queue_limit
 
     def give_up(self, error: RequestError) -> Message:
         """Read no more; what to tell the caller."""
@@ -50,9 +45,10 @@ class RequestParser:
 
     def fail_content(self, error: RequestError) -> None:
         """Read no more of the content that is being read, nor anything behind it."""
+        content, self.content = self.content, None
         self._closed = True
-        if self._content is not None:
-            self._content.fail(error)
+        if content is not None:
+            content.fail(error)
 
     def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
         """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
@@ -63,7 +59,7 @@ class RequestParser:
             data = self._buffer + data
             self._buffer = b""
         while data and not self._closed:
-            if self._content is not None:
+            if self.content is not None:
                 data = self._feed_content(data)
             elif self._queued >= self._queue_limit:
                 self._buffer = data
@@ -73,7 +69,8 @@ class RequestParser:
                 end = data.find(END_OF_HEAD, start) + 4
                 try:
                     if end < 4:  # noqa: PLR2004 - not found
-                        check_beginning(data, start)
+                        if data[start:] != b"\r":  # which may be half an empty line
+                            check_beginning(data, start)
                         self._buffer = data[start:]
                         break
                     head = parse_request(data, start, end)
@@ -85,7 +82,7 @@ class RequestParser:
                 self._queued += 1
                 data = data[end:]
                 if head.fields.upgrade:
-                    self._closed = self._upgraded = True
+                    self._closed = True
                     return messages, True, data
         return messages, False, b""
 
@@ -100,7 +97,7 @@ class RequestParser:
         fields = head.fields
         if not fields.chunked and not fields.length:
             return NOTHING
-        content = self._content = Incoming(self._pause, self._resume)
+        content = self.content = Incoming(self._pause, self._resume)
         if fields.chunked:
             self._decoder = ChunkedDecoder()
         else:
@@ -109,7 +106,7 @@ class RequestParser:
 
     def _feed_content(self, data: bytes) -> bytes:
         """Hand on content; what comes behind it."""
-        content = self._content
+        content = self.content
         assert content is not None  # noqa: S101 - see feed_data
         if self._decoder is None:
             left = self._left = self._left - len(data)
@@ -131,7 +128,7 @@ class RequestParser:
             rest = self._decoder.rest
             content.end(self._decoder.trailers)
             self._decoder = None
-        self._content = None
+        self.content = None
         return rest
 
 

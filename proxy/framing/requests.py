@@ -29,8 +29,11 @@ class Fields:
 
     __slots__ = ("chunked", "connection", "hosts", "length", "lines", "upgrade")
 
-    def __init__(self, section: bytes) -> None:
-        """Raises a RequestError where the section is malformed or its framing can be read in two ways."""
+    def __init__(self, section: bytes, minor: int = 1) -> None:
+        """`minor` is of the request's version, 1 for HTTP/1.1.
+
+        Raises a RequestError where the section is malformed or its framing can be read in two ways.
+        """
         if _SECTION.fullmatch(section) is None:
             raise BadRequest("a header line is malformed", hint="Send `Name: value`, ended by CR LF (RFC 9112).")
         notable = notable_of(section)
@@ -46,8 +49,11 @@ class Fields:
         self.chunked = _chunked(values_of(b"transfer-encoding", notable))
         if self.chunked and self.length is not None:
             raise BadRequest("both Transfer-Encoding and Content-Length", hint="Send one of them.")
+        if self.chunked and not minor:
+            raise BadRequest("HTTP/1.0 knows no Transfer-Encoding", hint="Send Content-Length.")
         upgrades = values_of(b"upgrade", notable)
-        self.upgrade = upgrades == [b"websocket"] and b"upgrade" in self.connection
+        # HTTP/1.0 knows no Upgrade: such a field must be ignored (RFC 9110 section 7.8).
+        self.upgrade = minor == 1 and upgrades == [b"websocket"] and b"upgrade" in self.connection
         """It asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""
         if self.upgrade and (self.chunked or self.length):
             raise BadRequest(
@@ -99,12 +105,11 @@ def parse_request(data: bytes, start: int, end: int) -> RequestHead:
         raise _malformed_line(data, start, end)
     if end - start > MAX_LINE:
         _check_size(line.end() - start, end - start)
-    method, target, minor = line.groups()
+    method, target, version = line.groups()
+    minor = int(version)
     section = data[line.end() : end - 2]
-    fields = _remembered(section) if len(section) <= _REMEMBERED else Fields(section)
-    if minor == b"0" and fields.chunked:
-        raise BadRequest("HTTP/1.0 knows no Transfer-Encoding", hint="Send Content-Length.")
-    return RequestHead(method.decode(), target.decode(), int(minor), fields)
+    fields = _remembered(section, minor) if len(section) <= _REMEMBERED else Fields(section, minor)
+    return RequestHead(method.decode(), target.decode(), minor, fields)
 
 
 _remembered = lru_cache(maxsize=512)(Fields)
@@ -112,7 +117,7 @@ _remembered = lru_cache(maxsize=512)(Fields)
 
 
 def check_beginning(data: bytes, start: int) -> None:
-    """Judge a head whose end has not come: raises what `parse_request` would, as soon as that is certain."""
+    """Judge a head whose end has not come: raises what `parse_request` would, where that is certain by now."""
     line_end = data.find(b"\n", start) + 1
     size = len(data) - start
     _check_size(line_end - start if line_end else size, size)

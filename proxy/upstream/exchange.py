@@ -144,7 +144,7 @@ class Exchange:
             return
         self._open = False
         upload = self.upload
-        sent = upload is None or (upload.done() and not upload.cancelled())
+        sent = upload is None or (upload.done() and not upload.cancelled() and upload.exception() is None)
         if upload is not None and not sent:
             upload.cancel()
         ended = self.ended

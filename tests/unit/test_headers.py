@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -300,3 +300,85 @@ def test_what_passes_is_unchanged(lines: list[Header], added: Header | None) -> 
     assert result[-len(tail) :] == tail
     remaining = iter(lines)
     assert all(line in remaining for line in result[1 : -len(tail)])
+
+
+# What goes back, against the rule spelled out line by line.
+
+UPSTREAM_NAMES = [
+    *sorted(headers.HOP_BY_HOP),
+    b"connection",
+    b"connection",
+    b"content-length",
+    b"content-type",
+    b"set-cookie",
+    b"via",
+    b"x-hop",
+    b"x-hop-by-hop",
+    b"connections",
+    b"te-x",
+    b"x-te",
+    b"tea",
+    b"proxy-status",
+    b"trailer",
+]
+UPSTREAM_VALUES = st.one_of(
+    st.text("\t !azAZ09:,;\x80\xff", max_size=12).map(lambda text: text.encode("latin-1")),
+    st.sampled_from(
+        [
+            b"close",
+            b"Keep-Alive, TE",
+            b"x-hop",
+            b"X-Hop ,\tClose",
+            b",",
+            b"",
+            b"content-length, x-hop",
+            b"set-cookie",
+            b"connection: x-hop",
+            b"chunked",
+            b"upgrade",
+            b"content-type,,keep-alive",
+            b'"x-hop"',
+            b"x-hop\xff",
+        ]
+    ),
+)
+
+
+@st.composite
+def upstream_sections(draw: st.DrawFn) -> bytes:
+    """Well-formed field sections, the names in any case and the values with or without white space around them."""
+    section = b""
+    for name, value in draw(st.lists(st.tuples(st.sampled_from(UPSTREAM_NAMES), UPSTREAM_VALUES), max_size=8)):
+        spelled = draw(st.sampled_from([bytes.lower, bytes.upper, bytes.title, bytes.swapcase]))(name)
+        section += spelled + b":" + draw(st.sampled_from([b" ", b"", b"\t ", b"  "])) + value + b"\r\n"
+    return section
+
+
+def passed_line_by_line(section: bytes) -> bytes:
+    """RFC 9110 section 7.6.1: no hop-by-hop field, none that Connection names, all others byte for byte; and Via."""
+    rows = [(row.split(b":")[0].lower(), row + b"\r\n") for row in section.split(b"\r\n")[:-1]]
+    dropped = set(headers.HOP_BY_HOP)
+    for name, row in rows:
+        if name == b"connection":
+            dropped |= {option.strip().lower() for option in row[len("connection:") :].split(b",")}
+    dropped.discard(b"content-length")
+    return b"".join(row for name, row in rows if name not in dropped) + b"Via: 1.1 ul-proxy\r\n"
+
+
+@settings(max_examples=500)
+@given(upstream_sections())
+@example(b"TE: a\r\n")
+@example(b"A: b\r\nConnection: close\r\nKeep-Alive: x\r\nUpgrade: y\r\nC: d\r\n")
+@example(b"Connection: Content-Length, X-Hop\r\nContent-Length: 5\r\nX-HOP: a\r\nX-Hop-By-Hop: b\r\n")
+def test_what_goes_back_is_what_the_rule_says(section: bytes) -> None:
+    """However the fields are written, exactly those that may pass do, byte for byte."""
+    head, _ = parse_head(b"HTTP/1.1 200 OK\r\n" + section + b"\r\n")
+    assert headers.to_caller(head.section, head.notable) == passed_line_by_line(section)
+
+
+@given(upstream_sections())
+def test_a_switch_goes_back_with_the_fields_that_make_it_one(section: bytes) -> None:
+    """A 101 has its own Connection and Upgrade, whatever the upstream wrote."""
+    head, _ = parse_head(b"HTTP/1.1 101 Switching Protocols\r\n" + section + b"\r\n")
+    switch = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    assert headers.switching(head.section, head.notable) == passed_line_by_line(section) + switch

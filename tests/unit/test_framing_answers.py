@@ -6,20 +6,9 @@ import h11
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.pieces import MALFORMED_SECTIONS, cut_up
 
-from proxy.framing import (
-    MAX_HEAD,
-    ChunkedDecoder,
-    Content,
-    Delimiter,
-    FramingError,
-    Head,
-    chunk,
-    content_of,
-    last_chunk,
-    parse_head,
-    request_head,
-)
+from proxy.framing import ChunkedDecoder, Content, Delimiter, FramingError, Head, content_of, parse_head
 
 CHUNKED = Delimiter.CHUNKED
 CLOSE = Delimiter.CLOSE
@@ -66,32 +55,6 @@ def test_status_lines(line: bytes, expected: tuple[int, int, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "field"),
-    [
-        pytest.param(b"A: b", (b"A", b"b"), id="usual"),
-        pytest.param(b"A:b", (b"A", b"b"), id="no space"),
-        pytest.param(b"A: \t b \t ", (b"A", b"b"), id="white space around"),
-        pytest.param(b"A:", (b"A", b""), id="empty"),
-        pytest.param(b"A: \t", (b"A", b""), id="only white space"),
-        pytest.param(b"A: b  c\td", (b"A", b"b  c\td"), id="white space inside"),
-        pytest.param(b"A: b: c", (b"A", b"b: c"), id="a second colon"),
-        pytest.param(b"A: caf\xc3\xa9", (b"A", b"caf\xc3\xa9"), id="UTF-8"),
-        pytest.param(b"A: caf\xe9\xff\x80", (b"A", b"caf\xe9\xff\x80"), id="latin-1"),
-        pytest.param(b"!#$%&'*+-.^_`|~09azAZ: x", (b"!#$%&'*+-.^_`|~09azAZ", b"x"), id="every token character"),
-    ],
-)
-def test_field_lines(line: bytes, field: tuple[bytes, bytes]) -> None:
-    """A field keeps its bytes; only the white space around its value goes."""
-    assert head_in(head_of(b"X: 1", line, b"Y: 2")).headers == [(b"X", b"1"), field, (b"Y", b"2")]
-
-
-def test_fields_keep_their_order() -> None:
-    """Repeated names stay apart and in their order."""
-    lines = [(b"B", b"1"), (b"a", b"2"), (b"B", b"3"), (b"b", b"4")]
-    assert head_in(head_of(*(b": ".join(line) for line in lines))).headers == lines
-
-
-@pytest.mark.parametrize(
     "data",
     [
         pytest.param(b"\r\n\r\n", id="empty"),
@@ -118,25 +81,9 @@ def test_fields_keep_their_order() -> None:
         pytest.param(head_of(status_line=b"HTTP/1.1 200 a\rb"), id="CR in the reason"),
         pytest.param(head_of(status_line=b"HTTP/1.1 200 a\nb: c"), id="LF in the reason"),
         pytest.param(b"HTTP/1.1 200 OK\nA: b\r\n\r\n", id="LF ends the status line"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n", id="LF ends a field"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n", id="CR ends a field"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n", id="two CR"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\r\r\n\r\n", id="a line of CR"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n\nA: b\r\n\r\n", id="a line of LF"),
-        pytest.param(head_of(b"A: b", b" c"), id="obs-fold with a space"),
-        pytest.param(head_of(b"A: b", b"\tc"), id="obs-fold with a tab"),
-        pytest.param(head_of(b" A: b"), id="space before the first field"),
-        pytest.param(head_of(b"A : b"), id="space before the colon"),
-        pytest.param(head_of(b"A\t: b"), id="tab before the colon"),
-        pytest.param(head_of(b"A B: c"), id="space in the name"),
-        pytest.param(head_of(b": b"), id="no name"),
-        pytest.param(head_of(b"A"), id="no colon"),
-        pytest.param(head_of(b"(A): b"), id="name that is no token"),
-        pytest.param(head_of(b"\xc3\xa9: b"), id="name beyond ASCII"),
-        pytest.param(head_of(b"A\x00: b"), id="NUL in the name"),
         *(
-            pytest.param(head_of(b"A: b%cc" % byte), id=f"control byte {byte:#04x}")
-            for byte in (*range(9), 10, 11, 12, 13, *range(14, 32), 127)
+            pytest.param(b"HTTP/1.1 200 OK\r\n%b\r\n" % section, id=name)
+            for name, section in MALFORMED_SECTIONS.items()
         ),
     ],
 )
@@ -242,131 +189,7 @@ def test_keep_alive(minor: int, connection: list[bytes], alive: bool) -> None:
     assert content_of("GET", answer(LENGTH_5, *fields, minor=minor)).keeps_alive == alive
 
 
-# Chunks.
-
-
-def decode(*pieces: bytes) -> tuple[bytes, ChunkedDecoder]:
-    decoder = ChunkedDecoder()
-    return b"".join(part for piece in pieces for part in decoder.feed(piece)), decoder
-
-
-WHOLE = b'5;name=value;q="x"\r\nhello\r\n1a \r\n' + b"abcdefghijklmnopqrstuvwxyz" + b"\r\n00\r\nA: b\r\nC:\r\n\r\nrest"
-
-
-@pytest.mark.parametrize("cut", range(len(WHOLE) + 1))
-def test_chunks_split_at_every_byte(cut: int) -> None:
-    """Where a packet ends makes no difference to content, trailers or what lies behind."""
-    content, decoder = decode(WHOLE[:cut])
-    rest = b""
-    if decoder.done:
-        rest = WHOLE[cut:]
-    else:
-        content += b"".join(decoder.feed(WHOLE[cut:]))
-    assert content == b"helloabcdefghijklmnopqrstuvwxyz"
-    assert decoder.done
-    assert decoder.trailers == [(b"A", b"b"), (b"C", b"")]
-    assert decoder.rest + rest == b"rest"
-
-
-def test_chunks_byte_by_byte() -> None:
-    """A content that comes one byte at a time is the same content."""
-    content, decoder = decode(*(bytes([byte]) for byte in WHOLE.removesuffix(b"rest")))
-    assert (content, decoder.done, decoder.rest) == (b"helloabcdefghijklmnopqrstuvwxyz", True, b"")
-
-
-def test_chunks_are_handed_on_as_they_come() -> None:
-    """A part of a chunk is content already."""
-    decoder = ChunkedDecoder()
-    assert decoder.feed(b"5\r\nhe") == [b"he"]
-    assert decoder.feed(b"ll") == [b"ll"]
-    assert decoder.feed(b"o") == [b"o"]
-    assert not decoder.done
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(b"\r\n", id="no size"),
-        pytest.param(b"x\r\n", id="no hexadecimal digit"),
-        pytest.param(b"-1\r\n", id="negative"),
-        pytest.param(b"+1\r\n", id="a plus sign"),
-        pytest.param(b"0x1\r\n", id="0x"),
-        pytest.param(b"1_0\r\n", id="as Python writes numbers"),
-        pytest.param(b" 1\r\n", id="space before"),
-        pytest.param(b"1 1\r\n", id="two sizes"),
-        pytest.param(b"\xb2\r\n", id="a digit that is none"),
-        pytest.param(b"1" * 16 + b"\r\n", id="huge"),
-        pytest.param(b"1\n", id="LF ends the size"),
-        pytest.param(b"1\r\r\n", id="two CR"),
-        pytest.param(b"1;a\rb\r\n", id="CR in an extension"),
-        pytest.param(b"1;a\x00b\r\n", id="NUL in an extension"),
-        pytest.param(b"1;" + b"x" * 5000, id="an endless extension"),
-        pytest.param(b"1" * 5000, id="an endless size"),
-        pytest.param(b"1\r\nab\r\n", id="longer than its size"),
-        pytest.param(b"1\r\na\n", id="LF ends a chunk"),
-        pytest.param(b"1\r\na\rb", id="CR ends a chunk"),
-        pytest.param(b"0\r\nA\r\n\r\n", id="trailer without a colon"),
-        pytest.param(b"0\r\nA: b\r\n c\r\n\r\n", id="obs-fold in a trailer"),
-        pytest.param(b"0\r\nA : b\r\n\r\n", id="space before a trailer's colon"),
-        pytest.param(b"0\r\nA: b\nC: d\r\n\r\n", id="LF in a trailer"),
-        pytest.param(b"0\r\n" + b"A: b\r\n" * (MAX_HEAD // 6 + 1) + b"\r\n", id="endless trailers"),
-    ],
-)
-def test_malformed_chunks(data: bytes) -> None:
-    """Chunk framing that is not exact is an error, whether it comes at once or byte by byte."""
-    with pytest.raises(FramingError):
-        decode(data)
-    with pytest.raises(FramingError):
-        decode(*(bytes([byte]) for byte in data[: MAX_HEAD + 16]))
-
-
-@pytest.mark.parametrize(("size", "fine"), [(MAX_HEAD, True), (MAX_HEAD + 1, False)])
-@pytest.mark.parametrize("step", [1 << 20, 1000], ids=["at once", "in pieces"])
-def test_the_limit_of_a_trailer_section(size: int, fine: bool, step: int) -> None:
-    """The limit is the same however the section comes."""
-    section = b"A: " + b"x" * (size - 7) + b"\r\n\r\n"
-    pieces = [section[at : at + step] for at in range(0, len(section), step)]
-    decoder = ChunkedDecoder()
-    decoder.feed(b"0\r\n")
-    if fine:
-        for piece in pieces:
-            decoder.feed(piece)
-        assert decoder.done
-    else:
-        with pytest.raises(FramingError):
-            _ = [decoder.feed(piece) for piece in pieces]
-
-
-# What is written.
-
-
-@given(st.lists(st.binary(min_size=1, max_size=40)), st.lists(st.integers(1, 30), max_size=20))
-def test_what_is_written_is_read_back(pieces: list[bytes], cuts: list[int]) -> None:
-    """Chunks and trailers come back as they went, however they were cut up."""
-    data = b"".join(map(chunk, pieces)) + last_chunk([(b"A", b"b"), (b"A", b"c")])
-    content, decoder = decode(*cut_up(data, cuts))
-    assert content == b"".join(pieces)
-    assert decoder.done
-    assert decoder.trailers == [(b"A", b"b"), (b"A", b"c")]
-
-
-def test_request_heads() -> None:
-    """A request's head has its fields in their order and bytes, and nothing else."""
-    assert request_head("PUT", "/x?y", b"Host: h\r\na: \xe9\r\nB: \r\n") == (
-        b"PUT /x?y HTTP/1.1\r\nHost: h\r\na: \xe9\r\nB: \r\n\r\n"
-    )
-
-
 # Somebody else's opinion.
-
-
-def cut_up(data: bytes, sizes: Sequence[int]) -> list[bytes]:
-    """`data` in pieces of these sizes, and what is left over."""
-    pieces = []
-    for size in sizes:
-        pieces.append(data[:size])
-        data = data[size:]
-    return [*pieces, data]
 
 
 def read(method: str, data: bytes, sizes: Sequence[int] = ()) -> tuple[Head, bytes, list[tuple[bytes, bytes]]]:
@@ -486,16 +309,13 @@ def test_answers_are_read_as_h11_reads_them_or_refused(method: str, data: bytes,
     assert [(name.lower(), value) for name, value in trailers] == their_trailers
 
 
-@given(st.binary(max_size=300), st.lists(st.integers(1, 20), max_size=10))
-def test_noise_is_refused_with_a_framing_error(data: bytes, sizes: list[int]) -> None:
+@given(st.binary(max_size=300))
+def test_noise_is_refused_with_a_framing_error(data: bytes) -> None:
     """Random bytes raise FramingError and nothing else."""
-    for attempt in (
-        lambda: parse_head(data + b"\r\n\r\n"),
-        lambda: parse_head(b"HTTP/1.1 200 OK\r\n" + data + b"\r\n\r\n"),
-        lambda: decode(*cut_up(data, sizes)),
-        lambda: decode(b"0\r\n", *cut_up(data, sizes)),
-    ):
+    for before in (b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nA: b\r\nC: "):
+        whole = before + data + b"\r\n\r\n"
         try:
-            attempt()
+            head, end = parse_head(whole)
         except FramingError:
             continue
+        assert whole[:end].endswith(head.section + b"\r\n")

@@ -1,0 +1,262 @@
+"""Bytes from a caller to whoever wants them: in order, whole, and no faster than they are taken."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.downstream.incoming import HIGH_WATER, NOTHING, Incoming, Tunnel
+from proxy.errors import BadRequest
+
+
+class Gate:
+    """What an Incoming does to its caller."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.incoming = Incoming(lambda: self.told.append("pause"), lambda: self.told.append("resume"))
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def incoming(gate: Gate) -> Incoming:
+    return gate.incoming
+
+
+async def soon(awaitable: Awaitable[bytes]) -> bytes:
+    return await asyncio.wait_for(awaitable, 5)
+
+
+async def waiting(incoming: Incoming) -> asyncio.Task[bytes]:
+    """A reader that waits for more."""
+    task = asyncio.create_task(incoming.read())
+    await asyncio.sleep(0)
+    assert incoming.awaited
+    return task
+
+
+async def test_what_was_fed_is_read(incoming: Incoming) -> None:
+    """Whatever has arrived meanwhile comes out at once, in its order; after the end there is nothing."""
+    incoming.feed(b"a")
+    incoming.feed(b"")
+    incoming.feed(b"b")
+    assert await soon(incoming.read()) == b"ab"
+    incoming.feed(b"c")
+    incoming.end()
+    assert await soon(incoming.read()) == b"c"
+    assert await soon(incoming.read()) == b""
+    assert await soon(incoming.read()) == b""
+
+
+async def test_a_piece_passes_uncopied(incoming: Incoming) -> None:
+    """The common case costs nothing."""
+    data = b"x" * 1000
+    incoming.feed(data)
+    assert await soon(incoming.read()) is data
+
+
+async def test_a_reader_waits_for_the_next_piece(incoming: Incoming) -> None:
+    """Who reads before anything has come gets the first that does; no bytes are no piece."""
+    reader = await waiting(incoming)
+    incoming.feed(b"")
+    await asyncio.sleep(0)
+    assert not reader.done()
+    incoming.feed(b"a")
+    incoming.feed(b"b")
+    assert await soon(reader) == b"ab"
+    assert not incoming.awaited
+
+
+async def test_a_reader_waits_for_the_end(incoming: Incoming) -> None:
+    """The end wakes whoever waits, and brings the trailers."""
+    reader = await waiting(incoming)
+    incoming.end([(b"A", b"b")])
+    assert await soon(reader) == b""
+    assert incoming.ended
+    assert incoming.trailers == [(b"A", b"b")]
+
+
+def test_at_hand_is_all_or_nothing(incoming: Incoming) -> None:
+    """A part of a content is not at hand; the whole is, once."""
+    assert incoming.at_hand() is None
+    incoming.feed(b"a")
+    assert incoming.at_hand() is None
+    incoming.feed(b"b")
+    incoming.end()
+    assert incoming.at_hand() == b"ab"
+    assert incoming.at_hand() == b""
+
+
+async def test_what_was_not_at_hand_is_still_there(incoming: Incoming) -> None:
+    """Asking takes nothing away."""
+    incoming.feed(b"a")
+    assert incoming.at_hand() is None
+    assert await soon(incoming.read()) == b"a"
+
+
+# The end that is none.
+
+
+async def test_a_failure_comes_after_what_had_arrived(incoming: Incoming) -> None:
+    """What came before the failure is read first; then every reader is told, and it never looks like an end."""
+    error = BadRequest("malformed")
+    incoming.feed(b"a")
+    incoming.fail(error)
+    assert incoming.at_hand() is None
+    assert await soon(incoming.read()) == b"a"
+    for _ in range(2):
+        with pytest.raises(BadRequest) as caught:
+            await soon(incoming.read())
+        assert caught.value is error
+    assert not incoming.ended
+
+
+async def test_a_failure_wakes_the_reader(incoming: Incoming) -> None:
+    """Nobody waits for what will never come."""
+    reader = await waiting(incoming)
+    incoming.fail(ConnectionResetError())
+    with pytest.raises(ConnectionResetError):
+        await soon(reader)
+    assert not incoming.awaited
+
+
+async def test_the_first_failure_counts(incoming: Incoming) -> None:
+    """A caller who is gone does not hide that its content was malformed."""
+    incoming.fail(BadRequest("malformed"))
+    incoming.fail(ConnectionResetError())
+    with pytest.raises(BadRequest):
+        await soon(incoming.read())
+
+
+async def test_no_failure_after_the_end(incoming: Incoming) -> None:
+    """What has arrived whole stays whole, whatever becomes of its caller."""
+    incoming.feed(b"a")
+    incoming.end()
+    incoming.fail(ConnectionResetError())
+    assert await soon(incoming.read()) == b"a"
+    assert await soon(incoming.read()) == b""
+
+
+# Back-pressure.
+
+
+async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: Incoming) -> None:
+    """The limit itself may wait; one byte more pauses the caller, once; taking it lets the caller go on, once."""
+    incoming.feed(b"x" * HIGH_WATER)
+    assert gate.told == []
+    incoming.feed(b"y")
+    incoming.feed(b"z")
+    assert gate.told == ["pause"]
+    assert await soon(incoming.read()) == b"x" * HIGH_WATER + b"yz"
+    assert gate.told == ["pause", "resume"]
+    incoming.feed(b"x" * HIGH_WATER)
+    await soon(incoming.read())
+    assert gate.told == ["pause", "resume"]
+    incoming.feed(b"x" * (HIGH_WATER + 1))
+    assert gate.told == ["pause", "resume", "pause"]
+
+
+def test_a_content_at_hand_lets_the_caller_go_on(gate: Gate, incoming: Incoming) -> None:
+    """A large content that arrived whole is taken like any other."""
+    incoming.feed(b"x" * (HIGH_WATER + 1))
+    incoming.end()
+    assert gate.told == ["pause"]
+    assert incoming.at_hand() == b"x" * (HIGH_WATER + 1)
+    assert gate.told == ["pause", "resume"]
+
+
+async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: Incoming) -> None:
+    """Only what waits counts, however much has passed."""
+    for _ in range(8):
+        incoming.feed(b"x" * HIGH_WATER)
+        await soon(incoming.read())
+    assert gate.told == []
+
+
+# Readers that give up.
+
+
+async def test_a_cancelled_reader_loses_nothing(incoming: Incoming) -> None:
+    """Who stops waiting takes nothing along; the next reader gets all of it."""
+    reader = await waiting(incoming)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert not incoming.awaited
+    incoming.feed(b"a")
+    assert await soon(incoming.read()) == b"a"
+
+
+@pytest.mark.parametrize("fed_first", [False, True])
+async def test_a_reader_that_is_cancelled_while_data_arrives_loses_nothing(incoming: Incoming, fed_first: bool) -> None:
+    """It makes no difference which of the two came first in the same moment."""
+    reader = await waiting(incoming)
+    if fed_first:
+        incoming.feed(b"a")
+        reader.cancel()
+    else:
+        reader.cancel()
+        incoming.feed(b"a")
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    incoming.end()
+    assert await soon(incoming.read()) == b"a"
+    assert await soon(incoming.read()) == b""
+
+
+@given(st.lists(st.binary(max_size=3) | st.sampled_from(["read", "cancel"]), max_size=20))
+def test_every_byte_comes_out_once(steps: list[bytes | str]) -> None:
+    """Whoever reads, waits or gives up in between: what comes out is what went in."""
+
+    async def play() -> tuple[bytes, bytes]:
+        incoming, fed, taken = Gate().incoming, b"", b""
+        for step in steps:
+            if isinstance(step, bytes):
+                incoming.feed(step)
+                fed += step
+                continue
+            reader = asyncio.create_task(incoming.read())
+            await asyncio.sleep(0)
+            if step == "cancel" or not reader.done():
+                reader.cancel()
+            [outcome] = await asyncio.gather(reader, return_exceptions=True)
+            taken += outcome if isinstance(outcome, bytes) else b""
+        incoming.end()
+        while data := await soon(incoming.read()):
+            taken += data
+        return fed, taken
+
+    fed, taken = asyncio.run(play())
+    assert taken == fed
+
+
+# The two kinds that have no caller's content.
+
+
+async def test_nothing() -> None:
+    """A request without content has one that ended before it began, and that no failure reaches."""
+    NOTHING.fail(ConnectionResetError())
+    assert NOTHING.ended
+    assert NOTHING.at_hand() == b""
+    assert await soon(NOTHING.read()) == b""
+    assert list(NOTHING.trailers) == []
+
+
+async def test_a_tunnel() -> None:
+    """A tunnel takes bytes as aiohttp hands them to a parser, and its end as the end."""
+    told: list[str] = []
+    tunnel = Tunnel(lambda: told.append("pause"), lambda: told.append("resume"))
+    assert tunnel.feed_data(b"a") == (False, b"")
+    assert await soon(tunnel.read()) == b"a"
+    assert tunnel.feed_data(b"x" * (HIGH_WATER + 1)) == (False, b"")
+    tunnel.feed_eof()
+    assert told == ["pause"]
+    assert len(await soon(tunnel.read())) == HIGH_WATER + 1
+    assert told == ["pause", "resume"]
+    assert await soon(tunnel.read()) == b""
