@@ -59,19 +59,19 @@ class Forwarder:
         began = time.perf_counter()
         entry = AccessEntry(caller.method)
         try:
-            path = self._gate.target(caller)
-            entry.path = path.partition("?")[0]
+            target = self._gate.target(caller)
+            entry.path = target.partition("?")[0]
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
             passport = self._gate.admit(caller.fields)
-            if path.startswith(guard.OWN_PREFIX):
+            if target.startswith(guard.OWN_PREFIX):
                 answer = await self._own(caller.method, entry.path)
                 caller.answer(answer._replace(headers=answer.headers + passport.own))
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, path, entry, passport)
+                await self._forward(caller, target, entry, passport)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -88,8 +88,8 @@ class Forwarder:
         self._refuse(caller, error, entry)
         self._note(caller, entry, 0.0)
 
-    async def _forward(self, caller: Caller, path: str, entry: AccessEntry, passport: Passport) -> None:
-        route, target = self._gate.permit(caller.method, path)
+    async def _forward(self, caller: Caller, target: str, entry: AccessEntry, passport: Passport) -> None:
+        route, upstream_target = self._gate.permit(caller.method, target, entry.path)
         entry.route = route
         fields = caller.fields
         body = None
@@ -100,12 +100,13 @@ class Forwarder:
                 at_hand=caller.at_hand,
                 trailers=lambda: headers.trailers(caller.trailers(), credential.name),
             )
-        await self._gate.judge(caller, route, path, body)
+        if self._gate.read_only:
+            await self._gate.judge(caller, route, target, body)
         credential = self._credentials.at_hand(route) or await self._credentials.get(route)
         request = UpstreamRequest(
             method=caller.method,
             upstream=route.upstream,
-            target=target,
+            target=upstream_target,
             fields=self._gate.crossing(fields, route.upstream.authority, credential.name) + credential.line,
             inform=caller.inform,
             body=body,

@@ -37,6 +37,7 @@ class Gate:
     def __init__(self, policy: Policy, routes: RouteTable) -> None:
         self._policy = policy
         self._routes = routes
+        self.read_only = policy.read_only
         self._permissions = guard.Permissions(policy.allow, policy.deny)
         self._passport = lru_cache(REMEMBERED)(self._issue)
         self._crossing = lru_cache(REMEMBERED)(self._cross)
@@ -65,22 +66,23 @@ class Gate:
         """What the answer to a caller carries who was not let in."""
         return guard.refusal_fields(fields.lines, self._policy)
 
-    def permit(self, method: str, path: str) -> tuple[Route, str]:
-        """The route of a target and what to ask its upstream for; raises BadRequest, NotPermitted or NoRoute."""
-        ways = guard.readings(path.partition("?")[0])
+    def permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
+        """The route of a target and what to ask its upstream for; `path` is the target without its query.
+
+        Raises BadRequest, NotPermitted or NoRoute.
+        """
+        ways = guard.readings(path)
         self._permissions.check(method, ways)
-        route, target = self._routes.match(path)
-        guard.check_route(ways, lambda way: self._routes.match(way)[0])
-        return route, target
+        if len(ways) > 1:
+            guard.check_route(ways, lambda way: self._routes.match(way)[0])
+        return self._routes.match(target)
 
     def crossing(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
         """The caller's field lines as they go to `authority` with a credential named `added`, but for that one."""
         return self._crossing(fields, authority, added)
 
-    async def judge(self, caller: Caller, route: Route, path: str, body: HeldBody | None) -> None:
-        """Let a request through that reads, where that is all that may be done; raises ReadOnly."""
-        if not self._policy.read_only:
-            return
+    async def judge(self, caller: Caller, route: Route, target: str, body: HeldBody | None) -> None:
+        """Let a request through that reads, in read-only mode; raises ReadOnly."""
         fields = caller.fields
         is_graphql = route.auth is Auth.GRAPHQL
         if not guard.check_read_only(caller.method, graphql=is_graphql, upgrade=fields.upgrade):
@@ -91,7 +93,7 @@ class Gate:
                 # Nothing goes upstream before the content has been judged.
                 caller.inform(_CONTINUE)
             content = await body.whole(JUDGED)
-        graphql.judge(caller.method, fields.lines, path.partition("?")[2], content, limit=JUDGED)
+        graphql.judge(caller.method, fields.lines, target.partition("?")[2], content, limit=JUDGED)
 
     def held(self, replay_limit: int) -> int:
         """How much of a content has to be held so that it can be sent again, and judged."""
