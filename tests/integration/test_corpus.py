@@ -55,6 +55,12 @@ async def test_case(case: Case, rig: Rig, caplog: pytest.LogCaptureFixture) -> N
     check_log(case, caplog.text + rig.access.getvalue())
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.refused], ids=lambda case: case.name)
+async def test_a_refusal_ends_the_connection(case: Case, rig: Rig) -> None:
+    """Behind what has no reading, or two, nobody knows where a request begins: none is read, whoever asks for it."""
+    check(case, await rig.send(case.persistent), rig)
+
+
 @pytest.mark.parametrize(
     "refused",
     [

@@ -32,6 +32,16 @@ class Case(NamedTuple):
     """CANARY stays here even where the request is let in."""
 
     @property
+    def refused(self) -> bool:
+        """No server may let it in, or read on behind it."""
+        return not {ANSWERED, 200, 403} & set(self.steps[-1].statuses)
+
+    @property
+    def persistent(self) -> bytes:
+        """The case without its wish to close the connection, and a good request behind it."""
+        return self.data.replace(b"Connection: close\r\n", b"") + _FOLLOWING
+
+    @property
     def ways(self) -> Iterator[list[bytes]]:
         """How it is sent: in one piece, with a good request behind what must be refused, and byte by byte."""
         yield [self.data]

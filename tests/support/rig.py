@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.app import App
@@ -23,7 +22,7 @@ BARE_ROUTE = b"/cdn/flights"
 
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d\d\d) ", re.MULTILINE)
 _ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
-_REFUSALS = (400, 401, 403, 404, 405, 408, 413, 414, 417, 431, 501, 503, 505)
+_OWN = (200, 400, 401, 403, 404, 405, 408, 413, 414, 417, 431, 501, 503, 505)
 
 
 class Heard(NamedTuple):
@@ -99,13 +98,13 @@ class Forwarded(NamedTuple):
     body: bytes = b""
 
 
-@dataclass
 class Rig:
     """A proxy, the upstream behind it and what was logged of requests."""
 
-    url: str
-    origin: StrictOrigin
-    access: io.StringIO
+    def __init__(self, url: str, origin: StrictOrigin, access: io.StringIO) -> None:
+        self.url = url
+        self.origin = origin
+        self.access = access
 
     @property
     def forwarded(self) -> list[Forwarded]:
@@ -142,7 +141,7 @@ def disagreements(sent: bytes, heard: Heard, origin: StrictOrigin) -> Iterator[s
     those may have another reading. Of what has no strict head, no byte goes upstream.
     """
     yield from origin.violations
-    yield from (f"answered {status}" for status in heard.statuses if status not in (ANSWERED, *_REFUSALS))
+    yield from (f"answered {status}" for status in heard.statuses if status not in (ANSWERED, *_OWN))
     if heard.statuses.count(ANSWERED) > len(origin.requests):
         yield "more answers than requests"
     reads, rest = readings(sent)
@@ -154,7 +153,7 @@ def disagreements(sent: bytes, heard: Heard, origin: StrictOrigin) -> Iterator[s
             continue
         if fault := ambiguity(read.raw):
             yield f"let in {fault}: {read.raw!r}"
-        if seen.credentials != [CREDENTIAL] and not read.target.startswith(BARE_ROUTE):
+        if seen.credentials != [CREDENTIAL] and not _is_bare(read):
             yield f"the upstream got {seen.credentials} with {seen.raw!r}"
     # A request whose content has not come, or is no good, may have begun.
     may_begin = any(head_fault(raw) is None and ambiguity(raw) for raw in (rest, *(read.raw for read in reads)))
@@ -162,12 +161,23 @@ def disagreements(sent: bytes, heard: Heard, origin: StrictOrigin) -> Iterator[s
         yield f"the upstream saw {origin.stray} bytes of what is no request: {rest!r}"
 
 
+def _is_bare(read: Read) -> bool:
+    """Whether a request takes the route that adds no credential."""
+    rest = _local(read.target)
+    return rest.startswith(BARE_ROUTE) and rest[len(BARE_ROUTE) :][:1] in (b"", b"/", b"?")
+
+
 def _same(read: Read, seen: Read) -> bool:
-    target = read.target
-    if absolute := _ABSOLUTE.match(target):
-        target = target[absolute.end() :]
-        target = target if target.startswith(b"/") else b"/" + target
-    if target.startswith((BARE_ROUTE + b"/", BARE_ROUTE + b"?")) or target == BARE_ROUTE:
+    """Whether a caller's request is the one that an upstream saw."""
+    target = _local(read.target)
+    if _is_bare(read):
         target = target.removeprefix(BARE_ROUTE)
         target = target if target.startswith(b"/") else b"/" + target
     return (read.method, target, read.body) == (seen.method, seen.target, seen.body)
+
+
+def _local(target: bytes) -> bytes:
+    """A target in origin form."""
+    absolute = _ABSOLUTE.match(target)
+    rest = target[absolute.end() :] if absolute else target
+    return rest if rest.startswith(b"/") or not absolute else b"/" + rest
