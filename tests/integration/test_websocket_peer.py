@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy
 from support.wire import PATIENCE, Peer, caller, upstream
-from wsproto import ConnectionState, ConnectionType, WSConnection
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -52,7 +53,7 @@ class Side:
         assert isinstance(event, kind), event
         return event
 
-    async def whole(self, kind: type[Message]) -> bytes:
+    async def whole(self, kind: type[Message[Any]]) -> bytes:
         """A whole message, whatever frames it comes in."""
         content = b""
         while True:
@@ -125,7 +126,7 @@ async def test_fragments() -> None:
         await client.send(TextMessage("be", message_finished=False))
         assert await client.next(TextMessage) == TextMessage("be", frame_finished=True, message_finished=False)
         await client.send(Ping(b"still there?"))
-        assert await client.next(Pong) == Pong(bytearray(b"still there?"))
+        assert await client.next(Pong) == Pong(b"still there?")
         await client.send(TextMessage("gin", message_finished=False), TextMessage("ning"))
         assert await client.whole(TextMessage) == b"ginning"
 
@@ -136,7 +137,7 @@ async def test_pings_of_the_server() -> None:
 
     async def pinging(server: Side) -> None:
         await server.send(Ping(b"\x00\xff"))
-        assert await server.next(Pong) == Pong(bytearray(b"\x00\xff"))
+        assert await server.next(Pong) == Pong(b"\x00\xff")
         answered.set()
         await server.next(CloseConnection)
 
