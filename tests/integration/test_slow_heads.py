@@ -34,10 +34,9 @@ async def origin() -> AsyncIterator[StrictOrigin]:
 
 
 @asynccontextmanager
-async def proxy(
-    origin: StrictOrigin | Origin, *, max_connections: int | None = None, **times: float
-) -> AsyncIterator[App]:
-    more = {} if max_connections is None else {"max_connections": max_connections}
+async def proxy(origin: StrictOrigin | Origin, limit: int | None = None, **times: float) -> AsyncIterator[App]:
+    """A proxy with these timeouts, and at most `limit` connections."""
+    more = {} if limit is None else {"max_connections": limit}
     async with running_proxy(direct_options(origin.url, timeouts=timeouts(drain=0.2, **times), **more)) as app:
         yield app
 
