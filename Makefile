@@ -4,14 +4,22 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
+FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test lint format bench bench-peers clean
+.PHONY: demo test fuzz lint format bench bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
 
-test: $(VENV)/.dev $(VENV)-ministack/.installed
-	MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp)
+PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
+
+test: $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked
+	$(PYTEST) --cov --cov-report=term $(PYTEST_ARGS)
+
+# As many mutated requests as one likes: make fuzz FUZZ_EXAMPLES=100000
+fuzz: $(VENV)/.dev
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTEST) --timeout 0 tests/integration/test_fuzz.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	@status=0; \
@@ -35,7 +43,7 @@ bench-peers:
 	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
 
 clean:
-	rm -rf $(VENV) $(VENV)-ministack build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -51,4 +59,11 @@ $(VENV)/.dev: $(VENV)/.runtime
 $(VENV)-ministack/.installed: constraints.txt
 	$(PYTHON) -m venv $(VENV)-ministack
 	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33 cryptography
+	touch $@
+
+# The requests that llhttp is tested with are in aiohttp's source distribution alone, which is unpacked, not built.
+$(VENV)-llhttp/.unpacked: $(VENV)/.runtime constraints.txt
+	rm -rf $(VENV)-llhttp
+	$(PIP) download --no-deps --no-binary aiohttp --constraint constraints.txt --dest $(VENV)-llhttp aiohttp
+	cd $(VENV)-llhttp && set -- *.tar.gz && tar -xzf "$$1" "$${1%.tar.gz}/vendor/llhttp/test" && rm "$$1"
 	touch $@
