@@ -137,7 +137,7 @@ def to_upstream(headers: Headers, *, authority: str, added: Header | None, upgra
             continue
         if b"_" in name:
             name = name.replace(b"_", b"-")
-            if name in stripped and name not in HOP_BY_HOP:
+            if name in stripped or name == b"content-length":
                 continue
         if not name.startswith(OWN_PREFIX):
             result.append(line)

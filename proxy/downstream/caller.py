@@ -137,6 +137,10 @@ class Caller:
             data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
         self._send(data)
 
+    def close(self) -> None:
+        """Make this the last answer of its connection."""
+        self._keep_alive = False
+
     def abort(self) -> None:
         """Break the connection, so that a partial answer cannot pass for a whole one."""
         self._keep_alive = False

@@ -129,8 +129,8 @@ class Connection(RequestHandler):
             self.transport.abort()
 
     def _give_up_head(self) -> None:
-        if not self._requests.amid_head:
-            # Nothing has come at all: there is nothing to answer.
+        if self._requests.blank:
+            # There is nothing to answer.
             self.force_close()
             return
         late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))

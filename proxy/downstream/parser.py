@@ -11,6 +11,8 @@ Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
 """A request's head, or why what came is none, and its content."""
 
 _CR = 13
+_MAX_EMPTY_LINES = 32
+"""In bytes."""
 
 
 class RequestParser:
@@ -36,6 +38,11 @@ class RequestParser:
     def amid_head(self) -> bool:
         """Some of a head has come, and its end has not."""
         return bool(self._buffer) and self.content is None and self._queued < self._queue_limit
+
+    @property
+    def blank(self) -> bool:
+        """Nothing but empty lines has come."""
+        return not self._buffer.strip()
 
     def give_up(self, error: RequestError) -> Message:
         """Read no more; what to tell the caller."""
@@ -65,13 +72,13 @@ class RequestParser:
                 self._buffer = data
                 break
             else:
-                start = _first_line(data) if data[0] == _CR else 0
-                end = data.find(END_OF_HEAD, start) + 4
                 try:
+                    start = _first_line(data) if data[0] == _CR else 0
+                    end = data.find(END_OF_HEAD, start) + 4
                     if end < 4:  # noqa: PLR2004 - not found
                         if data[start:] != b"\r":  # which may be half an empty line
                             check_beginning(data, start)
-                        self._buffer = data[start:]
+                        self._buffer = data
                         break
                     head = parse_request(data, start, end)
                 except RequestError as error:
@@ -133,8 +140,13 @@ class RequestParser:
 
 
 def _first_line(data: bytes) -> int:
-    """Where the first line that is not empty begins: some clients end a content with one (RFC 9112 section 2.2)."""
+    """Where the first line that is not empty begins: some clients end a content with one (RFC 9112 section 2.2).
+
+    Raises BadRequest where there is no end of them.
+    """
     start = 0
     while data.startswith(b"\r\n", start):
         start += 2
+        if start > _MAX_EMPTY_LINES:
+            raise BadRequest("empty lines without end", hint="Send a request.")
     return start

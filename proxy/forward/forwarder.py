@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from proxy import guard, headers
 from proxy.downstream import Caller
-from proxy.errors import InternalError, Overloaded, ProxyError, Source
+from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.gate import Gate, Passport
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
@@ -162,6 +162,9 @@ class Forwarder:
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source
         entry.code = error.code
+        if isinstance(error, RequestError):
+            # What cannot be judged may be read in another way: nothing that follows it is believed.
+            caller.close()
         if caller.status:
             # The head is out: only a broken connection can tell the caller now.
             caller.abort()

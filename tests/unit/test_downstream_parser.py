@@ -120,10 +120,9 @@ ALL: dict[str, tuple[bytes, list[Request]]] = {
     "HTTP/1.0": (OLD, [AN_OLD]),
     "an empty line first": (b"\r\n" + GET, [A_GET]),
     "many empty lines": (
-        b"\r\n\r\n\r\n" + GET + b"\r\n\r\n" + SIZED + b"\r\n" + CHUNKED + b"\r\n\r\n\r\n",
+        b"\r\n\r\n\r\n" + GET + b"\r\n\r\n" + SIZED + b"\r\n" + CHUNKED,
         [A_GET, A_SIZED, A_CHUNKED],
     ),
-    "empty lines alone": (b"\r\n\r\n\r\n", []),
     "pipelined": (
         GET + SIZED + OLD + CHUNKED + EMPTY_SIZED + EMPTY_CHUNKED + GET,
         [A_GET, A_SIZED, AN_OLD, A_CHUNKED, AN_EMPTY_SIZED, AN_EMPTY_CHUNKED, A_GET],
@@ -214,10 +213,18 @@ def test_what_is_under_way() -> None:
 
 
 def test_what_is_under_way_behind_a_content() -> None:
-    """The beginning of the next request is a head under way; an empty line is none."""
+    """The beginning of the next request is a head under way, and so is an empty line, which must not buy time."""
     connection = Connection().send(SIZED + b"\r\n")
-    assert connection.under_way == ""
+    assert connection.under_way == "head"
+    assert connection.parser.blank
     assert connection.send(b"G").under_way == "head"
+    assert not connection.parser.blank
+
+
+def test_empty_lines_without_end() -> None:
+    """Some empty lines before a request are forgiven, any number of them is not."""
+    assert Connection().send(b"\r\n" * 16 + GET).requests == [A_GET]
+    assert Connection().send(b"\r\n" * 17 + GET).refusal is not None
 
 
 def test_a_content_that_nobody_takes_makes_the_caller_wait() -> None:
