@@ -115,7 +115,7 @@ async def test_the_callers_own_credential_stays_here(name: str, proxy: App, orig
     [
         "/v1/job?",
         "/v1/job?a=%2F&b=%zz&c=a+b",
-        "/v1/%2e%2e/x/../y/./z",
+        "/v1/a..b/%2Ex/y.",
         "/v1//job//",
         "/v1/a%2Fb;c=d,e@f:g!$&'()*",
         "/v1/job?x=?&y=/..//",

@@ -817,7 +817,7 @@ async def test_a_caller_who_stops_reading_makes_the_upstream_wait() -> None:
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=0.5, headers=0.5))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=4.0, headers=0.5))) as app,
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request())
