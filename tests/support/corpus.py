@@ -34,7 +34,7 @@ class Case(NamedTuple):
     @property
     def refused(self) -> bool:
         """No server may let it in, or read on behind it."""
-        return not {ANSWERED, 200, 403} & set(self.steps[-1].statuses)
+        return not {ANSWERED, 200, 403, 404} & set(self.steps[-1].statuses)
 
     @property
     def persistent(self) -> bytes:

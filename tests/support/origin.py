@@ -87,8 +87,8 @@ async def _read_body(request: Recorded, reader: asyncio.StreamReader) -> bytes:
     if request.values(b"transfer-encoding") != [b"chunked"]:
         return b""
     body = b""
-    while size := int((await reader.readline()).partition(b";")[0], 16):
+    while size := int((await reader.readuntil(b"\n")).partition(b";")[0], 16):
         body += (await reader.readexactly(size + 2))[:-2]
-    while await reader.readline() != b"\r\n":
+    while await reader.readuntil(b"\n") != b"\r\n":
         pass
     return body
