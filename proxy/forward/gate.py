@@ -30,6 +30,9 @@ class Passport(NamedTuple):
     foreign: bytes
     """What an upstream's answers carry besides, on the wire."""
 
+    def __repr__(self) -> str:
+        return f"Passport({self.host!r})"
+
 
 class Gate:
     """Asks the guards about requests."""

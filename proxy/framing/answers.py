@@ -21,6 +21,10 @@ class Head(NamedTuple):
     section: bytes
     notable: list[Header]
 
+    def __repr__(self) -> str:
+        # A field may hold a secret, such as a cookie.
+        return f"Head({self.status})"
+
     @property
     def headers(self) -> list[Header]:
         """The field lines, without the white space around values."""

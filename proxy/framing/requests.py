@@ -88,6 +88,10 @@ class RequestHead(NamedTuple):
     """Of the version: 1 for HTTP/1.1, 0 for HTTP/1.0."""
     fields: Fields
 
+    def __repr__(self) -> str:
+        # The target may hold a secret in its query.
+        return f"RequestHead({self.method!r})"
+
     @property
     def persistent(self) -> bool:
         """Whether its connection may carry another request (RFC 9112 section 9.3)."""

@@ -22,6 +22,9 @@ class Admitted(NamedTuple):
     foreign_answer: tuple[Header, ...]
     """What an upstream's answer carries besides that."""
 
+    def __repr__(self) -> str:
+        return f"Admitted({self.host!r})"
+
 
 def admit(headers: tuple[Header, ...], policy: Policy) -> Admitted:
     """The verdict on a caller's field lines.

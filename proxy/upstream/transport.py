@@ -49,9 +49,9 @@ class UpstreamRequest:
 
     method: str
     upstream: Upstream
-    target: str
+    target: str = field(repr=False)
     fields: bytes = field(repr=False)
-    inform: Callable[[Head], None]
+    inform: Callable[[Head], None] = field(repr=False)
     body: RequestBody | None = None
     chunked: bool = False
     upgrade: bool = False
