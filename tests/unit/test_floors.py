@@ -14,7 +14,7 @@ PACKAGE = ROOT / "proxy"
 # A module is on the floor of its first name: `proxy.cognito.keys` is a part of `cognito`.
 FLOORS = {
     0: {"model", "errors", ""},
-    1: {"srp", "claims", "lifetime", "guard", "routing", "headers", "problem", "outbound"},
+    1: {"srp", "totp", "claims", "lifetime", "guard", "routing", "headers", "problem", "outbound"},
     2: {"tokens", "cognito", "upstream", "downstream", "store", "settings", "replay", "listen", "logs", "banner"},
     3: {"forward", "admin"},
     4: {"app"},
