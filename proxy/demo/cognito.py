@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,9 +76,11 @@ class EmbeddedCognito:
         self.refusals: Counter[str] = Counter()
         self._random = random
 
-    def running(self, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
+    def running(
+        self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> AbstractAsyncContextManager[str]:
         """Serve inside an `async with` block, which yields the endpoint's URL. May be done again afterwards."""
-        return running(self.app(), host, port, release=self.faults.clear)
+        return running(self.app(), host, port, tls=tls, release=self.faults.clear)
 
     def verify(self, token: str) -> dict[str, Any]:
         """The claims of an ID token of this pool; raises TokenExpired or TokenRefused."""
