@@ -29,6 +29,7 @@ _TERMINAL = {
         "Try the other value of cognito.auth_flow (srp, password), and check cognito.client_id.",
     ),
     "UserLambdaValidationException": ("the user pool's own rules refused the sign-in", _CHECK_LOGIN),
+    "UnauthorizedException": ("Cognito does not take the app client's secret", _CHECK_SECRET),
     "CodeDeliveryFailureException": (
         "Cognito could not deliver the code",
         "Ask your Unleash Live administrator to check the account's e-mail address and phone number.",

@@ -30,13 +30,21 @@ class OneTimeCodes:
         Waits for the next time step where this one is used up. Raises TotpError where `secret` is none.
         """
         key = totp.parse_secret(secret)
+        while True:
+            step = self._take_step(secret, ahead)
+            while (rest := totp.begins(step) - self._now(ahead)) > 0:
+                await self._clock.sleep(rest)
+            # A machine that slept meanwhile may have slept through the step.
+            if totp.step_at(self._now(ahead)) == step:
+                return totp.code(key, step)
+
+    def _take_step(self, secret: SecretStr, ahead: float) -> int:
+        """The next time step that nobody has, from this one on."""
         step, unused = totp.step_at(self._now(ahead)), self._used.get(secret, -1) + 1
         if step < unused <= step + _FAR_AHEAD:
             step = unused
         self._used[secret] = step
-        while (rest := totp.begins(step) - self._now(ahead)) > 0:
-            await self._clock.sleep(rest)
-        return totp.code(key, step)
+        return step
 
     def _now(self, ahead: float) -> float:
         return self._clock.now().wall + ahead
