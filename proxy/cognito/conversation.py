@@ -15,12 +15,14 @@ from proxy.cognito.calls import Calls
 from proxy.cognito.endpoints import user_pool
 from proxy.cognito.failures import Refused
 from proxy.cognito.unattended import SettingsFirst
-from proxy.errors import LoginRequired
+from proxy.errors import LoginRequired, SignInFailed
 from proxy.model import Clock, Device, Pool
 
 _TRIES = 5
 """How often the same thing is asked for. Cognito locks users out who are wrong more often."""
 _CODE_DIGITS = 6
+_PAUSES = (1.0, 3.0)
+"""Seconds before a call that found Cognito in trouble is made again."""
 
 
 class StartAgain(Exception):
@@ -57,8 +59,22 @@ class Conversation:
         self._asked: Counter[str] = Counter()
         self._retries: dict[str, Retry] = {}
 
-    async def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The answer of any operation; raises Refused and SignInFailed."""
+    async def call(
+        self, operation: str, parameters: dict[str, Any], *, patiently: bool | None = None
+    ) -> dict[str, Any]:
+        """The answer of any operation; raises Refused and SignInFailed.
+
+        Brief trouble is sat out `patiently`, by default where a person would have to begin anew for it: a sign-in
+        without one is tried again as a whole, by whoever wants it.
+        """
+        patiently = self.answerer.attended if patiently is None else patiently
+        for pause in _PAUSES if patiently else ():
+            try:
+                return await self._calls.call(user_pool(self.pool), operation, parameters)
+            except (Refused, SignInFailed) as failure:
+                if not _is_brief(failure):
+                    raise
+            await self._clock.sleep(pause)
         return await self._calls.call(user_pool(self.pool), operation, parameters)
 
     async def initiate(self, flow: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -137,6 +153,13 @@ class Conversation:
                     if anew is None:
                         raise StartAgain from refused
                     destination = (await anew()).destination
+
+
+def _is_brief(failure: Refused | SignInFailed) -> bool:
+    """Whether the very same call may be answered soon."""
+    if isinstance(failure, SignInFailed):
+        return True
+    return failure.meaning.transient and failure.meaning.retry_after is None and not failure.session_lost
 
 
 def _looks_right(code: str) -> bool:

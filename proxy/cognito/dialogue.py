@@ -22,11 +22,12 @@ async def sign_in(conversation: Conversation) -> dict[str, Any]:
     """The answer that holds the tokens. Raises a CredentialError, and whatever a person's answerer raises."""
     for _ in range(_STARTS if conversation.answerer.attended else _STARTS_ALONE):
         try:
-            return await _once(conversation)
+            try:
+                return await _once(conversation)
+            except Refused as refused:
+                await _mend(conversation, refused)
         except StartAgain:
             continue
-        except Refused as refused:
-            await _mend(conversation, refused)
     raise SignInFailed("Cognito has the sign-in begin anew time and again")
 
 

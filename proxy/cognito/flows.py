@@ -75,8 +75,7 @@ class Cognito:
         if new is None:
             return token
         access_token = token.access_token.get_secret_value()
-        registered = await devices.confirm(conversation, new, access_token, clock=self._clock, random=self._random)
-        return replace(token, device=registered)
+        return replace(token, device=await devices.confirm(conversation, new, access_token, self._random))
 
     async def renew(self, profile: Profile, session: Session | Token) -> Token:
         """New tokens from a refresh token; RefreshRejected where only a sign-in helps.

@@ -10,6 +10,7 @@ from support.people import Person, newest_code, shown
 from support.stack import PASSWORD
 
 from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
+from proxy.demo.faults import Fault
 from proxy.errors import CredentialMissing, LoginRequired, SignInFailed
 from proxy.model import AuthFlow
 
@@ -296,6 +297,47 @@ class TestWrongCodes:
 
         with pytest.raises(GaveUp):
             await pilot.client.sign_in(pilot.profile(), Person.who_says(code=give_up))
+
+
+class TestTrouble:
+    """A Cognito in trouble while a person answers."""
+
+    @pytest.mark.parametrize("fault", [Fault.THROTTLE, Fault.FAIL, Fault.DROP])
+    async def test_is_sat_out(self, fault: Fault, pilot: Account) -> None:
+        """Whoever has typed a code need not type another because Cognito was busy."""
+        pilot.user.sms_mfa = True
+        draws = iter([1.0, 0.0, 0.0])
+        pilot.cognito.faults.sometimes(fault, 0.5, lambda: next(draws, 1.0), "RespondToAuthChallenge")
+        person = Person.who_says(code=newest_code(pilot.cognito))
+        assert await pilot.finish(pilot.client.sign_in(pilot.profile(), person))
+        assert len(person.questions("code")) == len(pilot.cognito.outbox) == 1
+        assert pilot.cognito.counts["RespondToAuthChallenge"] == 4
+
+    async def test_that_lasts_is_told(self, pilot: Account) -> None:
+        """Three calls, no more, then the person hears of it."""
+        pilot.cognito.faults.drop(operation="InitiateAuth")
+        with pytest.raises(SignInFailed):
+            await pilot.finish(pilot.client.sign_in(pilot.profile(), Person()))
+        assert pilot.cognito.counts["InitiateAuth"] == 3
+
+    async def test_a_lost_answer_begins_anew(self, pilot: Account) -> None:
+        """A code that was taken without an answer is not asked for in the same session again."""
+        pilot.user.sms_mfa = True
+        draws = iter([1.0, 0.0])
+        pilot.cognito.faults.sometimes(Fault.DROP_ANSWER, 0.5, lambda: next(draws, 1.0), "RespondToAuthChallenge")
+        person = Person.who_says(code=newest_code(pilot.cognito))
+        assert await pilot.finish(pilot.client.sign_in(pilot.profile(), person))
+        assert [request.retry for request in person.questions("code")] == [None, Retry.LOST]
+
+    async def test_a_lockout_is_not_sat_out(self, pilot: Account) -> None:
+        """A user who is locked out hears so at once: each try would prolong it."""
+        for _ in range(5):
+            with pytest.raises(LoginRequired):
+                await pilot.client.sign_in(pilot.profile(password=SecretStr("wrong")))
+        tries = pilot.cognito.counts["RespondToAuthChallenge"]
+        with pytest.raises(SignInFailed, match="locked"):
+            await pilot.client.sign_in(pilot.profile(), Person())
+        assert pilot.cognito.counts["RespondToAuthChallenge"] == tries + 1
 
 
 class TestAlone:
