@@ -1,5 +1,6 @@
 """One request and the way back. Answers are written byte for byte, with back-pressure and a way to break off."""
 
+import asyncio
 import socket
 import struct
 from contextlib import suppress
@@ -165,7 +166,8 @@ class Caller:
     def open_tunnel(self) -> None:
         """From here on `read_tunnel` has what the caller sends, as it is."""
         self._bodiless = False  # the 101 has no content, the tunnel behind it has
-        self._tunnel = Tunnel(self._pause, self._resume)
+        connection = self._connection
+        self._tunnel = Tunnel(connection.pause_reading, lambda: connection.resume_reading(resume_parser=False))
         self._connection.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
 
     async def read_tunnel(self) -> bytes:
@@ -190,15 +192,8 @@ class Caller:
 
     def _cancel(self, error: BaseException) -> None:
         """aiohttp's word to a request whose connection was lost."""
-        self._content.fail(error)
-
-    def _pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        gone = isinstance(error, (ConnectionError, asyncio.CancelledError))
+        self._content.fail(error if gone else ConnectionResetError("the caller has gone"))
 
     def _send(self, data: bytes) -> None:
         transport = self._transport

@@ -92,6 +92,9 @@ class Connection(RequestHandler):
                 await self._read_out(content)
             if not caller.keep_alive or host.draining or self._close:
                 break
+            if self.writing_paused:
+                # Who sends request after request and reads no answer must not fill the memory with them.
+                await self._drain_helper()
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
                 self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
@@ -130,7 +133,9 @@ class Connection(RequestHandler):
 
     def _give_up_head(self) -> None:
         if self._requests.blank:
-            # There is nothing to answer.
+            # There is nothing to answer; an empty line behind a request that is being answered means nothing.
+            if not self.idle:
+                return
             self.force_close()
             return
         late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
@@ -165,6 +170,7 @@ class Connection(RequestHandler):
                 while await content.read():
                     pass
         except (TimeoutError, ConnectionError, RequestError):
+            await self._linger()
             self.close()
 
     async def _linger(self) -> None:

@@ -63,7 +63,7 @@ class Gate:
 
     def admit(self, fields: Fields) -> Passport:
         """What is known of a caller; raises a CallerError where it is not let in."""
-        return self._passport(fields)
+        return self._passport(fields) if fields.lasting else self._issue(fields)
 
     def refused(self, fields: Fields) -> tuple[Header, ...]:
         """What the answer to a caller carries who was not let in."""
@@ -82,7 +82,8 @@ class Gate:
 
     def crossing(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
         """The caller's field lines as they go to `authority` with a credential named `added`, but for that one."""
-        return self._crossing(fields, authority, added)
+        cross = self._crossing if fields.lasting else self._cross
+        return cross(fields, authority, added)
 
     async def judge(self, caller: Caller, route: Route, target: str, body: HeldBody | None) -> None:
         """Let a request through that reads, in read-only mode; raises ReadOnly."""

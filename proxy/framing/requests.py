@@ -22,12 +22,14 @@ _SECTION = re.compile(SECTION)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _REMEMBERED = 4096
 """Bytes of the largest field section that is remembered."""
+_REMEMBERED_LINES = 64
+"""A hostile caller's thousands of short lines would take a hundred times their bytes."""
 
 
 class Fields:
     """A caller's field section, and all that it says of its message's framing. Compared by identity."""
 
-    __slots__ = ("chunked", "connection", "hosts", "length", "lines", "upgrade")
+    __slots__ = ("chunked", "connection", "hosts", "lasting", "length", "lines", "upgrade")
 
     def __init__(self, section: bytes, minor: int = 1) -> None:
         """`minor` is of the request's version, 1 for HTTP/1.1.
@@ -37,6 +39,8 @@ class Fields:
         if _SECTION.fullmatch(section) is None:
             raise BadRequest("a header line is malformed", hint="Send `Name: value`, ended by CR LF (RFC 9112).")
         notable = notable_of(section)
+        self.lasting = _lasts(section)
+        """Whether it pays to remember something of it: callers send the same short sections again and again."""
         self.lines: tuple[Header, ...] = tuple(lines_of(section))
         self.hosts = tuple(values_of(b"host", notable))
         """The values of `Host`, in lower case."""
@@ -59,6 +63,10 @@ class Fields:
             raise BadRequest(
                 "a request for a WebSocket must have no content", hint="Nobody could tell where it begins."
             )
+
+
+def _lasts(section: bytes) -> bool:
+    return len(section) <= _REMEMBERED and section.count(b"\n") <= _REMEMBERED_LINES
 
 
 def _length(values: list[bytes]) -> int | None:
@@ -112,7 +120,7 @@ def parse_request(data: bytes, start: int, end: int) -> RequestHead:
     method, target, version = line.groups()
     minor = int(version)
     section = data[line.end() : end - 2]
-    fields = _remembered(section, minor) if len(section) <= _REMEMBERED else Fields(section, minor)
+    fields = _remembered(section, minor) if _lasts(section) else Fields(section, minor)
     return RequestHead(method.decode(), target.decode(), minor, fields)
 
 

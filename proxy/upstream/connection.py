@@ -49,6 +49,11 @@ class Connection(asyncio.Protocol):
         return exchange
 
     @property
+    def congested(self) -> bool:
+        """The upstream has yet to take some of what was written."""
+        return self._write_paused is not None
+
+    @property
     def usable(self) -> bool:
         """Whether it can still be written to."""
         return not self._lost and not self._transport.is_closing()
@@ -96,9 +101,14 @@ class Connection(asyncio.Protocol):
             exchange.expect_head_by(math.inf)
 
     def write_eof(self) -> None:
-        if not self._lost and self._transport.can_write_eof():
+        if self._lost:
+            return
+        if self._transport.can_write_eof():
             with suppress(OSError):  # reset a moment ago
                 self._transport.write_eof()
+        else:
+            # TLS knows no half-close here: an upstream that hears nothing must not keep the tunnel for ever.
+            self.deadline = self.loop.time() + self.idle_timeout
 
     def pause_reading(self) -> None:
         if not self._lost:

@@ -155,9 +155,16 @@ class PooledTransport:
         exchange = connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
         if body is not None and whole is None:
             exchange.upload = self._loop.create_task(self._upload(exchange, body, chunked=request.chunked))
+        elif exchange.congested:
+            exchange.upload = self._loop.create_task(self._settle(exchange))
         else:
             exchange.expect_head_by(self._loop.time() + self._timeouts.headers)
         return exchange
+
+    async def _settle(self, exchange: Exchange) -> None:
+        """Wait until a request that was written at once has gone out, before an answer is expected."""
+        await exchange.drain()
+        exchange.expect_head_by(self._loop.time() + self._timeouts.headers)
 
     async def _upload(self, exchange: Exchange, body: RequestBody, *, chunked: bool) -> None:
         try:

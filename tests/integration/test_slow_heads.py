@@ -12,7 +12,7 @@ from support.oracle import ANSWERED, StrictOrigin
 from support.origin import Origin, Recorded
 from support.rig import GOOD, converse
 from support.stack import direct_options, running_proxy, timeouts
-from support.wire import PATIENCE, Peer, caller, request
+from support.wire import PATIENCE, Peer, caller, request, upstream
 
 from proxy.app import App
 
@@ -105,6 +105,38 @@ async def test_a_slow_head_in_time(origin: StrictOrigin) -> None:
             await asyncio.sleep(SHORT / 10)
             await peer.send(piece)
         assert (await peer.head()).status == ANSWERED
+
+
+async def test_an_empty_line_behind_a_request() -> None:
+    """Some old clients end a content with an empty line: it is no head, and cuts no answer that takes its time."""
+
+    async def script(peer: Peer) -> None:
+        await peer.message()
+        await asyncio.sleep(3 * SHORT)
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+
+    async with (
+        upstream(script) as slow,
+        running_proxy(direct_options(slow.url, timeouts=timeouts(head=SHORT))) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request("POST", "/v1/x", "Content-Length: 2"), b"hi\r\n")
+        assert (await peer.message()).body == b"done"
+
+
+async def test_answers_that_nobody_reads(origin: StrictOrigin) -> None:
+    """A caller who sends request after request and reads no answer is soon read no more."""
+    sent = 0
+    piece = request("GET", "/-/status") * 64
+    async with proxy(origin) as app, caller(app.urls[0]) as peer:
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with suppress(TimeoutError):
+            while sent < 64 << 20:
+                peer.writer.write(piece)
+                await asyncio.wait_for(peer.writer.drain(), 1.0)
+                sent += len(piece)
+        assert sent < 16 << 20
+        peer.writer.transport.abort()
 
 
 async def test_a_connection_at_rest(origin: StrictOrigin) -> None:

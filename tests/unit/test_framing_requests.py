@@ -677,3 +677,20 @@ def test_noise_is_refused_with_a_request_error(noise: bytes, before: bytes) -> N
         return
     assert head.method
     assert not refused
+
+
+@pytest.mark.parametrize(
+    ("section", "lasting"),
+    [
+        (b"Host: h\r\n", True),
+        (b"A: b\r\n" * 64, True),
+        (b"A: b\r\n" * 65, False),
+        (b"A: " + b"x" * 4096 + b"\r\n", False),
+    ],
+)
+def test_what_is_remembered(section: bytes, lasting: bool) -> None:
+    """Only short sections of few lines are remembered: others would hold many times their bytes for long."""
+    data = b"GET / HTTP/1.1\r\n" + section + b"\r\n"
+    first, second = (parse_request(data, 0, len(data)).fields for _ in range(2))
+    assert first.lasting == lasting
+    assert (first is second) == lasting

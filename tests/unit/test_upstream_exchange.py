@@ -33,6 +33,7 @@ class Link:
     told: list[str] = field(default_factory=list)
     released: list[tuple[bool, bool]] = field(default_factory=list)
     """Whether it was reusable, and to be closed gently."""
+    congested: bool = False
     drained: list[bool] = field(default_factory=list)
     """Whether it was a tunnel that had ended."""
 
