@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -62,6 +63,15 @@ class Pool:
     client_id: str
     auth_flow: AuthFlow = AuthFlow.SRP
     endpoint_url: str | None = None
+    client_secret: SecretStr | None = None
+    identity_pool_id: str | None = None
+    """The identity pool that trades the user pool's ID tokens for AWS credentials."""
+    identity_endpoint_url: str | None = None
+
+    @property
+    def login_provider(self) -> str:
+        """What identity pools call this user pool."""
+        return self.issuer.removeprefix("https://")
 
     @property
     def issuer(self) -> str:
@@ -90,6 +100,8 @@ class Profile:
     password: SecretStr | None = None
     api_key: SecretStr | None = None
     personal_access_token: SecretStr | None = None
+    totp_secret: SecretStr | None = None
+    """What an authenticator app was given, in base32."""
 
     @property
     def login_lacks(self) -> tuple[str, ...]:
@@ -114,6 +126,25 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device that a user pool was told to remember; `password` is its own, of which the pool has a verifier."""
+
+    key: str
+    group_key: str
+    password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What outlives a token: all that a renewal needs. A Token has it as well."""
+
+    refresh_token: SecretStr | None
+    username: str | None = None
+    """The name that Cognito keeps, whatever alias was given."""
+    device: Device | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """What one sign-in or renewal returned. `lifetime` is the ID token's own `exp - iat`, in seconds."""
 
@@ -125,6 +156,25 @@ class Token:
     lifetime: float
     renew_after: float
     """Seconds after `arrived` from which on a renewal is due."""
+    username: str | None = None
+    device: Device | None = None
+
+    @property
+    def session(self) -> Session:
+        return Session(self.refresh_token, self.username, self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class AwsCredentials:
+    """Temporary AWS credentials of an identity pool. `lifetime` in seconds from `arrived`."""
+
+    identity_id: str
+    access_key_id: str
+    secret_access_key: SecretStr
+    session_token: SecretStr
+    expiration: datetime
+    arrived: Instant
+    lifetime: float
 
 
 @dataclass(frozen=True, slots=True)

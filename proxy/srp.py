@@ -1,8 +1,9 @@
-"""The client's side of SRP-6a as Cognito user pools speak it (USER_SRP_AUTH, PASSWORD_VERIFIER).
+"""The client's side of SRP-6a as Cognito user pools speak it (USER_SRP_AUTH, PASSWORD_VERIFIER, and their DEVICE_ kin).
 
 SRP is RFC 2945 and RFC 5054 with the 3072-bit group of RFC 3526 and SHA-256; Cognito's own are the padding of numbers
 before hashing, the key derivation (HKDF, "Caldera Derived Key") and the signed message. The private exponent and the
-time are arguments.
+time are arguments. A device proves its own password in the same way: its group key takes the place of the pool's name,
+and its key that of the user.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -31,6 +33,8 @@ N = int(
 G = 2
 PRIVATE_BYTES = 128
 """How much randomness a private exponent is made of, as the official clients draw it."""
+DEVICE_PASSWORD_BYTES = 40
+DEVICE_SALT_BYTES = 16
 
 _INFO = b"Caldera Derived Key"
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -62,6 +66,30 @@ def private_key(pool: str, user: str, password: SecretStr, salt: int) -> int:
     """`x`: what stands for the password. `pool` is the pool id's part behind the underscore."""
     inner = hashlib.sha256(f"{pool}{user}:{password.get_secret_value()}".encode()).digest()
     return digest(pad(salt), inner)
+
+
+def verifier(pool: str, user: str, password: SecretStr, salt: int) -> int:
+    """`v`: what a server keeps in place of a password."""
+    return pow(G, private_key(pool, user, password, salt), N)
+
+
+class DeviceVerifier(NamedTuple):
+    """DeviceSecretVerifierConfig of ConfirmDevice: both numbers as bytes in base64."""
+
+    password_verifier: str
+    salt: str
+
+
+def device_password(random: bytes) -> SecretStr:
+    """A device's password from `DEVICE_PASSWORD_BYTES` random bytes."""
+    return SecretStr(base64.b64encode(random).decode())
+
+
+def device_verifier(group_key: str, key: str, password: SecretStr, random: bytes) -> DeviceVerifier:
+    """What a pool is told when it is to remember a device; `random` are `DEVICE_SALT_BYTES`."""
+    salt = int.from_bytes(random, "big")
+    numbers = (verifier(group_key, key, password, salt), salt)
+    return DeviceVerifier(*(base64.b64encode(pad(number)).decode() for number in numbers))
 
 
 def session_key(secret: int, scrambler: int) -> bytes:

@@ -1,29 +1,27 @@
 """What an error of Cognito means: whether it is transient, whose doing it is and what mends it.
 
-AWS: "Common error types" and the Errors sections of InitiateAuth, RespondToAuthChallenge and
-GetTokensFromRefreshToken (Amazon Cognito user pools API reference). Cognito's own texts are never handed on.
+AWS: "Common error types" and the Errors sections of the operations (Amazon Cognito user pools and identity pools API
+references). Cognito's own texts are never handed on.
 """
 
 import re
 
-from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed
+from proxy.cognito.asking import Retry
+from proxy.errors import CredentialError, CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
 
 LOCKOUT_PAUSE = 60.0
 """Seconds; Cognito locks a user out for up to 15 minutes after wrong passwords, and every try prolongs it."""
 
 _CHECK_LOGIN = "Correct UL_PROXY_USERNAME and UL_PROXY_PASSWORD, then restart the proxy."
 _CHECK_POOL = "Check cognito.region, cognito.user_pool_id and cognito.client_id with `ul-proxy config`."
+_CHECK_SECRET = "Set UL_PROXY_COGNITO__CLIENT_SECRET to the app client's secret, or unset it where the client has none."
+_CHECK_IDENTITY_POOL = "Check cognito.identity_pool_id with `ul-proxy config`."
+_LOGIN = "Run `ul-proxy login`, which asks for it"
 
 _TERMINAL = {
     "UserNotFoundException": ("Cognito knows no such user", _CHECK_LOGIN),
-    "UserNotConfirmedException": (
-        "the account has not been confirmed",
-        "Confirm it with the code that Unleash Live sent, then restart the proxy.",
-    ),
-    "PasswordResetRequiredException": (
-        "Cognito demands that the password be reset",
-        "Reset it on Unleash Live's sign-in page, set UL_PROXY_PASSWORD, then restart the proxy.",
-    ),
+    "UserNotConfirmedException": ("the account has not been confirmed", f"{_LOGIN}: Unleash Live sends a code."),
+    "PasswordResetRequiredException": ("Cognito demands that the password be reset", f"{_LOGIN}."),
     "ResourceNotFoundException": ("Cognito knows no such user pool or app client", _CHECK_POOL),
     "InvalidUserPoolConfigurationException": ("the user pool's configuration does not allow this sign-in", _CHECK_POOL),
     "InvalidParameterException": (
@@ -31,21 +29,40 @@ _TERMINAL = {
         "Try the other value of cognito.auth_flow (srp, password), and check cognito.client_id.",
     ),
     "UserLambdaValidationException": ("the user pool's own rules refused the sign-in", _CHECK_LOGIN),
+    "UnauthorizedException": ("Cognito does not take the app client's secret", _CHECK_SECRET),
+    "CodeDeliveryFailureException": (
+        "Cognito could not deliver the code",
+        "Ask your Unleash Live administrator to check the account's e-mail address and phone number.",
+    ),
 }
 
 _TRANSIENT = {
     "TooManyRequestsException": "Cognito is throttling",
     "LimitExceededException": "Cognito is throttling",
     "ThrottlingException": "Cognito is throttling",
+    "TooManyFailedAttemptsException": "Cognito takes no more codes for a while",
     "InternalErrorException": "Cognito has an internal error",
     "InternalFailure": "Cognito has an internal error",
     "ServiceUnavailable": "Cognito is unavailable",
+    "ExternalServiceException": "Cognito is unavailable",
     "UnexpectedLambdaException": "the user pool's own rules failed to run",
 }
 
 _UNKNOWN_OPERATION = frozenset(
     ("UnknownOperationException", "InvalidAction", "NotImplemented", "UnsupportedOperationException")
 )
+_IDENTITY_OPERATIONS = frozenset(("GetId", "GetCredentialsForIdentity"))
+
+_COMPLAINTS = {
+    "long enough": "it is too short",
+    "uppercase": "it needs an upper-case letter",
+    "lowercase": "it needs a lower-case letter",
+    "numeric": "it needs a digit",
+    "symbol": "it needs a symbol",
+    "previously": "it has been used before",
+    "history": "it has been used before",
+    "security reasons": "it is known to others",
+}
 
 
 class Refused(Exception):
@@ -55,24 +72,56 @@ class Refused(Exception):
         super().__init__(operation, status, code)
         self.status = status
         self.code = code
+        self.words = message.lower()
+        """Cognito's text, to be looked into and never to be shown."""
         self.meaning = from_answer(operation, status, code, message)
+
+    @property
+    def wrong_password(self) -> bool:
+        """Whether a user name, or a proof of a password, was wrong."""
+        by_name = self.code == "NotAuthorizedException" and "incorrect username or password" in self.words
+        return by_name or self.code == "UserNotFoundException"
+
+    @property
+    def session_lost(self) -> bool:
+        """Whether Cognito has forgotten what was answered so far: the sign-in has to begin anew."""
+        return self.code == "NotAuthorizedException" and "session" in self.words
+
+    @property
+    def device_unknown(self) -> bool:
+        return self.code == "ResourceNotFoundException" and "device" in self.words
+
+    @property
+    def code_fault(self) -> Retry | None:
+        """What was wrong with a one-time code, None where something else was."""
+        if self.code in ("CodeMismatchException", "EnableSoftwareTokenMFAException"):
+            return Retry.WRONG
+        return Retry.EXPIRED if self.code == "ExpiredCodeException" else None
+
+    @property
+    def password_complaint(self) -> str | None:
+        """What the user pool's policy has against a new password, in our words; None where it has nothing."""
+        if self.code not in ("InvalidPasswordException", "PasswordHistoryPolicyViolationException"):
+            return None
+        found = (complaint for word, complaint in _COMPLAINTS.items() if word in self.words)
+        return next(found, "the user pool's policy does not allow it")
 
 
 def from_answer(operation: str, status: int, code: str, message: str) -> CredentialError:
     """The failure that an error answer of `operation` stands for."""
-    if code == "RefreshTokenReuseException":
-        return RefreshRejected("the refresh token had been used before")
-    if code == "NotAuthorizedException":
-        return _not_authorized(operation, message)
-    if code in _TERMINAL:
-        detail, hint = _TERMINAL[code]
-        return LoginRequired(detail, hint=hint)
     if code in _TRANSIENT or status >= 500:  # noqa: PLR2004
         return SignInFailed(_TRANSIENT.get(code, f"Cognito answered {status}"))
     if not re.fullmatch(r"[A-Za-z]\w{0,99}", code, re.ASCII):
         # Cognito's own errors have names. A captive portal or a proxy on the way answers without.
         return SignInFailed(f"something on the way to Cognito answered {status}")
-    return LoginRequired(f"Cognito answered {operation} with {code}", hint=_CHECK_POOL)
+    if operation in _IDENTITY_OPERATIONS:
+        return _from_identity_pool(operation, code, message)
+    if code == "NotAuthorizedException":
+        return _not_authorized(operation, message)
+    if code == "RefreshTokenReuseException":
+        return RefreshRejected("the refresh token had been used before")
+    detail, hint = _TERMINAL.get(code, (f"Cognito answered {operation} with {code}", _CHECK_POOL))
+    return LoginRequired(detail, hint=hint)
 
 
 def _not_authorized(operation: str, message: str) -> CredentialError:
@@ -83,30 +132,48 @@ def _not_authorized(operation: str, message: str) -> CredentialError:
             hint="Wait, and check UL_PROXY_PASSWORD meanwhile.",
             retry_after=LOCKOUT_PAUSE,
         )
+    if "secret" in lowered:
+        return LoginRequired("the app client's secret is wrong or missing", hint=_CHECK_SECRET)
     if operation == "GetTokensFromRefreshToken" or "refresh token" in lowered:
         return RefreshRejected("Cognito does not accept the refresh token any more")
     if "disabled" in lowered:
         return LoginRequired("the user is disabled", hint="Ask your Unleash Live administrator to enable it.")
-    if "secret hash" in lowered:
-        return LoginRequired("the app client has a secret, and requests need its hash", hint=_CHECK_POOL)
+    if "session" in lowered:
+        return SignInFailed("Cognito forgot the sign-in before it was complete")
     return LoginRequired("Cognito refused the user name or password", hint=_CHECK_LOGIN)
 
 
+def _from_identity_pool(operation: str, code: str, message: str) -> CredentialError:
+    if code == "NotAuthorizedException" and "expired" in message.lower():
+        return SignInFailed("the identity pool was shown an ID token that has ended")
+    known = {
+        "NotAuthorizedException": "the identity pool does not take the user pool's tokens",
+        "ResourceNotFoundException": "there is no such identity pool",
+        "InvalidIdentityPoolConfigurationException": "the identity pool has no role to give",
+    }
+    return CredentialMissing(known.get(code, f"Cognito answered {operation} with {code}"), hint=_CHECK_IDENTITY_POOL)
+
+
 def from_challenge(name: str) -> CredentialError:
-    """A challenge that nobody can answer."""
+    """A challenge that nobody is there to answer, or that nobody can."""
     known = {
         "SOFTWARE_TOKEN_MFA": "a code from the user's authenticator app",
         "SMS_MFA": "a code sent by SMS",
+        "SMS_OTP": "a code sent by SMS",
         "EMAIL_OTP": "a code sent by e-mail",
+        "EMAIL_MFA": "a code sent by e-mail",
         "NEW_PASSWORD_REQUIRED": "a new password",
         "MFA_SETUP": "a second factor to be set up",
         "SELECT_MFA_TYPE": "a choice between second factors",
-        "DEVICE_SRP_AUTH": "a remembered device",
     }
-    asked = known.get(name, "something that this version does not know")
+    if name in known:
+        hint = f"{_LOGIN}." if name != "SOFTWARE_TOKEN_MFA" else f"Set UL_PROXY_TOTP_SECRET, or run {_LOGIN[4:]}."
+    else:
+        hint = "This version cannot answer it: use a login without this challenge, or personal_access_token."
     return LoginRequired(
-        f"Cognito answers the sign-in with the challenge {name}, which asks for {asked}",
-        hint="This version answers passwords alone: use a login without this challenge, or personal_access_token.",
+        f"Cognito answers the sign-in with the challenge {name}, which asks for "
+        f"{known.get(name, 'something that this version does not know')}",
+        hint=hint,
     )
 
 

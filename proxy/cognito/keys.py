@@ -2,7 +2,9 @@
 
 import json
 import logging
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,10 +27,11 @@ _MAX_BYTES = 1 << 20
 class KeySets:
     """Verifies tokens against the key sets of their pools."""
 
-    def __init__(self, *, clock: Clock, timeout: float, outbound: OutboundProxies) -> None:
-        """`timeout` in seconds is for fetching a whole key set."""
+    def __init__(self, *, clock: Clock, timeout: float, outbound: OutboundProxies, ca_file: Path | None = None) -> None:
+        """`timeout` in seconds is for fetching a whole key set; `ca_file` replaces the system's authorities."""
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._outbound = outbound
+        self._tls = ssl.create_default_context(cafile=ca_file) if ca_file is not None else True
         self._sets: TTLCache[str, KeySet] = TTLCache(256, _KEEP, timer=lambda: clock.now().monotonic)
         self._missing: TTLCache[str, bool] = TTLCache(256, _PAUSE, timer=lambda: clock.now().monotonic)
 
@@ -76,7 +79,9 @@ class KeySets:
         # Without trust_env: it would also send what ~/.netrc holds for this host.
         async with (
             aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(url, allow_redirects=False, proxy=url_of(via) if via is not None else None) as response,
+            session.get(
+                url, allow_redirects=False, proxy=url_of(via) if via is not None else None, ssl=self._tls
+            ) as response,
         ):
             if response.status != 200:  # noqa: PLR2004
                 raise aiohttp.ClientPayloadError(f"status {response.status}")

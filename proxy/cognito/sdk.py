@@ -1,8 +1,9 @@
-"""The AWS SDK, kept apart: importing it takes a good part of a second, so `flows.py` loads this module when needed."""
+"""The AWS SDK, kept apart: importing it takes a good part of a second, so `calls.py` loads this module when needed."""
 
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from aiobotocore.config import AioConfig
@@ -15,29 +16,31 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.loaders import Loader
 from botocore.plugin import PluginContext, set_plugin_context
 
+from proxy.cognito.endpoints import Endpoint
 from proxy.cognito.failures import Refused
 from proxy.errors import SignInFailed
-from proxy.model import OutboundProxies, Pool, Upstream
+from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose, url_of
 
 log = logging.getLogger(__name__)
 
 
 class Sdk:
-    """Unsigned calls of `cognito-idp`, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
+    """Unsigned calls, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
 
-    def __init__(self, *, timeout: float, outbound: OutboundProxies) -> None:
-        """`timeout` in seconds holds for connecting and for each answer."""
+    def __init__(self, *, timeout: float, outbound: OutboundProxies, ca_file: Path | None) -> None:
+        """`timeout` in seconds holds for connecting and for each answer. `ca_file` replaces the SDK's authorities."""
         self._timeout = timeout
         self._outbound = outbound
-        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._ca_file = ca_file
+        self._clients: dict[Endpoint, Any] = {}
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
 
-    async def call(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def call(self, endpoint: Endpoint, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none."""
         try:
-            client = await self._client(pool)
+            client = await self._client(endpoint)
             answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
         except ClientError as error:
             fault = error.response.get("Error", {})
@@ -60,14 +63,13 @@ class Sdk:
     async def close(self) -> None:
         await self._stack.aclose()
 
-    async def _client(self, pool: Pool) -> Any:
-        key = (pool.region, pool.endpoint_url)
+    async def _client(self, endpoint: Endpoint) -> Any:
         async with self._lock:
-            if key not in self._clients:
-                self._clients[key] = await self._stack.enter_async_context(self._new_client(pool))
-            return self._clients[key]
+            if endpoint not in self._clients:
+                self._clients[endpoint] = await self._stack.enter_async_context(self._new_client(endpoint))
+            return self._clients[endpoint]
 
-    def _new_client(self, pool: Pool) -> Any:
+    def _new_client(self, endpoint: Endpoint) -> Any:
         # Every variable keeps its built-in default and loses the environment variable and the config key that set it;
         # without files there are no AWS profiles either.
         isolated = {
@@ -75,7 +77,7 @@ class Sdk:
         }
         for name in ("config_file", "credentials_file"):
             isolated[name] = (None, None, "/dev/null", None)
-        via = choose(self._outbound, Upstream.parse(pool.endpoint_url or pool.issuer))
+        via = choose(self._outbound, Upstream.parse(endpoint.address))
         config = AioConfig(
             signature_version=UNSIGNED,
             connect_timeout=self._timeout,
@@ -92,7 +94,11 @@ class Sdk:
         session.register_component("data_loader", loader)
         set_plugin_context(PluginContext(plugins="DISABLED"))
         return session.create_client(
-            "cognito-idp", region_name=pool.region, endpoint_url=pool.endpoint_url, config=config
+            endpoint.service,
+            region_name=endpoint.region,
+            endpoint_url=endpoint.url,
+            verify=None if self._ca_file is None else str(self._ca_file),
+            config=config,
         )
 
 

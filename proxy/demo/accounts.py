@@ -1,11 +1,11 @@
 """The users of the embedded pool, and what stands between a right password and a token."""
 
-import json
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from proxy.demo.protocol import Refusal, not_authorized
+from proxy.demo.protocol import PoolConfig, Refusal, not_authorized
 
 COMPANY_ID = "5f6a1d0e-3c1b-4f0e-9d57-2b8a6c1e4f90"
 TEAM_ID = "a8c2e4d6-1b3f-4a5c-8e7d-9f0b1c2d3e4f"
@@ -20,13 +20,15 @@ _WRONG = "Incorrect username or password."
 class User:
     """A user of the pool. Every attribute may be changed while the pool serves, and counts from then on.
 
-    Signs in by `username`, `sub` or `email`. `challenge` names the challenge that follows the right password.
+    Signs in by `username`, `sub` or `email`. `totp_secret` (base32), `sms_mfa` and `email_mfa` are second factors, of
+    which `preferred_mfa` names one. `challenge` poses a challenge by its name, whatever else is set.
     """
 
     username: str
     password: str = field(repr=False)
     email: str = ""
     email_verified: bool = True
+    phone: str = "+61491570156"
     sub: str = ""
     attributes: dict[str, str] = field(
         default_factory=lambda: {
@@ -38,6 +40,11 @@ class User:
     confirmed: bool = True
     disabled: bool = False
     reset_required: bool = False
+    new_password_required: bool = False
+    totp_secret: str | None = field(default=None, repr=False)
+    sms_mfa: bool = False
+    email_mfa: bool = False
+    preferred_mfa: str | None = None
     challenge: str | None = None
     challenge_parameters: dict[str, str] = field(default_factory=dict)
 
@@ -45,24 +52,15 @@ class User:
         self.sub = self.sub or str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:ul-proxy:user:{self.username}"))
         self.email = self.email or (self.username if "@" in self.username else f"{self.username}@example.com")
 
+    @property
+    def second_factors(self) -> tuple[str, ...]:
+        """The challenges that ask for them."""
+        given = {"SOFTWARE_TOKEN_MFA": self.totp_secret, "SMS_MFA": self.sms_mfa, "EMAIL_OTP": self.email_mfa}
+        return tuple(name for name, value in given.items() if value)
+
     def answers_to(self, name: str) -> bool:
         """Whether somebody who gives `name` means this user."""
         return name in (self.username, self.sub) or name.lower() == self.email.lower()
-
-    def parameters_of_challenge(self) -> dict[str, str]:
-        """The ChallengeParameters that go with `challenge`, in the service's own form."""
-        usual = {
-            "NEW_PASSWORD_REQUIRED": {
-                "requiredAttributes": "[]",
-                "userAttributes": json.dumps({"email": self.email}),
-            },
-            "SMS_MFA": {"CODE_DELIVERY_DELIVERY_MEDIUM": "SMS", "CODE_DELIVERY_DESTINATION": "+*******0199"},
-        }
-        return {
-            "USER_ID_FOR_SRP": self.username,
-            **usual.get(self.challenge or "", {}),
-            **self.challenge_parameters,
-        }
 
 
 @dataclass
@@ -110,3 +108,17 @@ def check_standing(user: User) -> None:
         raise Refusal("UserNotConfirmedException", "User is not confirmed.")
     if user.reset_required:
         raise Refusal("PasswordResetRequiredException", "Password reset required for the user")
+
+
+def check_policy(password: str, config: PoolConfig) -> None:
+    """Refuse a new password that the pool's policy does not allow."""
+    demands = (
+        (len(password) >= config.password_length, "Password not long enough"),
+        (re.search("[A-Z]", password), "Password must have uppercase characters"),
+        (re.search("[a-z]", password), "Password must have lowercase characters"),
+        (re.search("[0-9]", password), "Password must have numeric characters"),
+        (re.search(r"[^A-Za-z0-9\s]", password), "Password must have symbol characters"),
+    )
+    for met, complaint in demands:
+        if not met:
+            raise Refusal("InvalidPasswordException", f"Password did not conform with policy: {complaint}")

@@ -1,17 +1,21 @@
-"""The embedded user pool as a server that speaks Cognito's JSON protocol (`POST /`, X-Amz-Target) and serves a JWKS."""
+"""The embedded user pool and identity pool as a server that speaks Cognito's JSON protocol, and serves a JWKS."""
 
 import json
 import secrets
+import ssl
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import hdrs, web
 
+from proxy.demo import identity_pool, operations
 from proxy.demo.accounts import User
+from proxy.demo.codes import Message
 from proxy.demo.faults import Fault, Faults, hang_up
 from proxy.demo.pool import UserPool
 from proxy.demo.protocol import PoolConfig, Refusal
@@ -22,7 +26,11 @@ from proxy.demo.tokens import new_uuid
 JWKS = "JWKS"
 """What fetching the key set is called in the log, the counts and the faults."""
 
-_SERVICE = "AWSCognitoIdentityProviderService"
+_SERVICES = {
+    "AWSCognitoIdentityProviderService": operations.call,
+    "AWSCognitoIdentityService": identity_pool.call,
+}
+"""By the first part of X-Amz-Target."""
 _MEDIA_TYPE = "application/x-amz-json-1.1"
 _LOGGED = 1000
 _REFUSALS = {
@@ -45,8 +53,8 @@ class Call:
 class EmbeddedCognito:
     """A user pool with its own server.
 
-    `pool` holds the users, the settings and the keys; `faults` what goes wrong; `calls` the last calls and `counts`
-    how many there were of each operation.
+    `pool` holds the users, the settings and the keys; `faults` what goes wrong; `calls` the last calls, `counts` how
+    many there were of each operation, and `refusals` how many the pool itself refused, by type of error.
     """
 
     def __init__(
@@ -65,15 +73,23 @@ class EmbeddedCognito:
         """Operations that this endpoint is to know nothing of, as an older one would."""
         self.calls: deque[Call] = deque(maxlen=_LOGGED)
         self.counts: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self._random = random
 
-    def running(self, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
+    def running(
+        self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> AbstractAsyncContextManager[str]:
         """Serve inside an `async with` block, which yields the endpoint's URL. May be done again afterwards."""
-        return running(self.app(), host, port, release=self.faults.clear)
+        return running(self.app(), host, port, tls=tls, release=self.faults.clear)
 
     def verify(self, token: str) -> dict[str, Any]:
         """The claims of an ID token of this pool; raises TokenExpired or TokenRefused."""
         return self.pool.verify(token)
+
+    @property
+    def outbox(self) -> Sequence[Message]:
+        """The codes that were sent to users, the newest at the end."""
+        return self.pool.codes.outbox
 
     def revoke(self, refresh_token: str) -> None:
         """End the sign-in that `refresh_token` belongs to."""
@@ -112,12 +128,14 @@ class EmbeddedCognito:
 
     def _answer(self, service: str, operation: str, parameters: object) -> web.Response:
         try:
-            if service != _SERVICE or operation in self.unknown_operations:
+            carry_out = _SERVICES.get(service)
+            if carry_out is None or operation in self.unknown_operations:
                 raise Refusal("UnknownOperationException", f"Unknown operation {operation}")
             if not isinstance(parameters, dict):
                 raise Refusal("SerializationException", "The body is not a JSON object")
-            return self._json(200, self.pool.call(operation, parameters))
+            return self._json(200, carry_out(self.pool, operation, parameters))
         except Refusal as refusal:
+            self.refusals[refusal.type] += 1
             return self._refused(refusal)
 
     def _refused(self, refusal: Refusal) -> web.Response:
@@ -127,7 +145,12 @@ class EmbeddedCognito:
         return response
 
     def _json(self, status: int, value: object) -> web.Response:
-        headers = {hdrs.CONTENT_TYPE: _MEDIA_TYPE, "x-amzn-RequestId": new_uuid(self._random)}
+        headers = {
+            hdrs.CONTENT_TYPE: _MEDIA_TYPE,
+            # By the pool's clock: clients take the time that they sign from here.
+            hdrs.DATE: formatdate(self.pool.now(), usegmt=True),
+            "x-amzn-RequestId": new_uuid(self._random),
+        }
         return web.Response(status=status, body=json.dumps(value).encode(), headers=headers)
 
     def _log(self, request: web.Request, operation: str, parameters: Mapping[str, Any], body: bytes) -> None:

@@ -1,6 +1,7 @@
 """Faults on demand: what a test asks a server of the sandbox to do wrong."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -26,6 +27,14 @@ class _Order:
 
 
 @dataclass
+class _Chance:
+    fault: Fault
+    operation: str | None
+    probability: float
+    draw: Callable[[], float]
+
+
+@dataclass
 class _Gate:
     operation: str | None
     opened: asyncio.Event
@@ -39,6 +48,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._orders: list[_Order] = []
+        self._chances: list[_Chance] = []
         self._gates: list[_Gate] = []
 
     def throttle(self, calls: int | None = 1, operation: str | None = None) -> None:
@@ -57,6 +67,12 @@ class Faults:
         """Do what the next calls ask for, but lose the answer."""
         self._order(Fault.DROP_ANSWER, calls, operation)
 
+    def sometimes(
+        self, fault: Fault, probability: float, draw: Callable[[], float], operation: str | None = None
+    ) -> None:
+        """Let `fault` befall calls with a `probability` until `clear`; `draw` returns uniform numbers in [0, 1)."""
+        self._chances.append(_Chance(fault, operation, probability, draw))
+
     def hold(self, operation: str | None = None) -> asyncio.Event:
         """Do what calls ask for, but hold their answers until the returned event is set."""
         gate = _Gate(operation, asyncio.Event())
@@ -69,6 +85,7 @@ class Faults:
             gate.opened.set()
         self._gates.clear()
         self._orders.clear()
+        self._chances.clear()
 
     def take(self, operation: str) -> Fault | None:
         """What goes wrong with this call of `operation`; counts it."""
@@ -77,6 +94,9 @@ class Faults:
                 if order.remaining is not None:
                     order.remaining -= 1
                 return order.fault
+        for chance in self._chances:
+            if chance.operation in (None, operation) and chance.draw() < chance.probability:
+                return chance.fault
         return None
 
     async def wait(self, operation: str) -> None:

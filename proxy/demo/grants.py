@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.demo.accounts import User
+from proxy.demo.devices import Device
 from proxy.demo.protocol import Refusal, not_authorized
 
 _JWE_HEADER = base64.urlsafe_b64encode(b'{"cty":"JWT","enc":"A256GCM","alg":"RSA-OAEP"}').rstrip(b"=").decode()
@@ -21,6 +22,8 @@ class SignIn:
     auth_time: int
     ends: float
     """When its refresh tokens end, however often they are replaced."""
+    device: Device | None = None
+    """The device without whose key nothing can be renewed."""
     revoked: bool = False
 
 
@@ -44,13 +47,14 @@ class Grants:
         self._tokens[token] = _Refresh(sign_in)
         return token
 
-    def redeem(self, token: str, now: float, grace: float) -> SignIn:
-        """The sign-in that `token` stands for; refuses one that is unknown, revoked, ended or replaced.
+    def redeem(self, token: str, now: float, grace: float, device_key: str | None = None) -> SignIn:
+        """The sign-in that `token` stands for; refuses one that is unknown, revoked, ended, replaced or a device's.
 
-        A replaced token is good for `grace` seconds more.
+        A replaced token is good for `grace` seconds more, that of a confirmed device with its `device_key`.
         """
         refresh = self._tokens.get(token)
-        if refresh is None:
+        device = refresh.sign_in.device if refresh is not None else None
+        if refresh is None or (device is not None and not (device.confirmed and device.key == device_key)):
             raise not_authorized("Invalid Refresh Token")
         if refresh.sign_in.revoked:
             raise not_authorized("Refresh Token has been revoked")

@@ -1,7 +1,7 @@
 """The words of Cognito's JSON protocol that all parts of the embedded pool share: settings, refusals, parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Params: TypeAlias = Mapping[str, Any]
@@ -17,6 +17,7 @@ class PoolConfig:
     region: str = "ap-southeast-2"
     user_pool_id: str = "ap-southeast-2_UnpJmDeN5"
     client_id: str = "7jhe1lfkb5pvhbkicc3d14m0ej"
+    client_secret: str | None = field(default=None, repr=False)
     issuer: str | None = None
     """The `iss` claim; None for the one of the AWS service itself."""
     flows: frozenset[str] = frozenset(("USER_SRP_AUTH", "USER_PASSWORD_AUTH", "REFRESH_TOKEN_AUTH"))
@@ -26,10 +27,28 @@ class PoolConfig:
     refresh_lifetime: int = 30 * DAY
     session_lifetime: int = 180
     """How long a challenge may be answered."""
+    code_tries: int = 3
+    """How many wrong codes end a session."""
+    code_lifetime: int = 3600
+    """How long the codes that confirm an account or reset a password are good."""
+    password_length: int = 8
+    """The least for new passwords, which also need letters of both cases, a digit and a symbol."""
+    required_attributes: tuple[str, ...] = ()
+    """What NEW_PASSWORD_REQUIRED asks for where a user lacks it."""
+    mfa_required: bool = False
+    """Whether users without a second factor have to set one up."""
+    remembers_devices: bool = False
+    devices_on_prompt: bool = False
+    """Whether a device is remembered only after the user has agreed; it is known all the same."""
+    device_spares_mfa: bool = True
+    """Whether a remembered device takes the place of a second factor."""
     rotation: bool = False
     """Whether each renewal replaces the refresh token."""
     rotation_grace: int = 0
-    """How long a replaced refresh token goes on working."""
+    """How long a replaced refresh token goes on working: 0 to 60 seconds."""
+    identity_pool_id: str = "ap-southeast-2:359c9d8b-02e4-457f-b185-4f3ff3f639d7"
+    credentials_lifetime: int = 3600
+    """How long the identity pool's AWS credentials are good."""
 
     @property
     def name(self) -> str:
@@ -37,8 +56,13 @@ class PoolConfig:
         return self.user_pool_id.partition("_")[2]
 
     @property
+    def provider(self) -> str:
+        """What identity pools call the user pool."""
+        return f"cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+
+    @property
     def iss(self) -> str:
-        return self.issuer or f"https://cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+        return self.issuer or f"https://{self.provider}"
 
 
 class Refusal(Exception):
@@ -57,6 +81,10 @@ def not_authorized(message: str) -> Refusal:
 
 def invalid_parameter(message: str) -> Refusal:
     return Refusal("InvalidParameterException", message)
+
+
+def code_mismatch() -> Refusal:
+    return Refusal("CodeMismatchException", "Invalid verification code provided, please try again.")
 
 
 def text(params: Params, name: str) -> str:

@@ -1,5 +1,6 @@
 """An aiohttp application on a socket, for as long as a block runs."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,12 @@ _SHUTDOWN = 1.0
 
 @asynccontextmanager
 async def running(
-    app: web.Application, host: str = "127.0.0.1", port: int = 0, *, release: Callable[[], None] | None = None
+    app: web.Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    tls: ssl.SSLContext | None = None,
+    release: Callable[[], None] | None = None,
 ) -> AsyncIterator[str]:
     """Serve `app` on `host` and `port` (0 picks one) inside the block; yields its base URL without a trailing slash.
 
@@ -23,9 +29,10 @@ async def running(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
         bound_port = runner.addresses[0][1]
-        yield f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
+        scheme, name = "https" if tls else "http", f"[{host}]" if ":" in host else host
+        yield f"{scheme}://{name}:{bound_port}"
     finally:
         if release is not None:
             release()

@@ -9,10 +9,9 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pydantic import SecretStr
-
+from proxy import srp
 from proxy.demo.protocol import invalid_parameter
-from proxy.srp import G, K, N, claim, digest, pad, private_key, session_key
+from proxy.srp import G, K, N, claim, digest, pad, session_key
 
 _DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -21,10 +20,8 @@ _TIMESTAMP = re.compile(
 )
 
 
-@lru_cache(maxsize=256)
-def verifier(pool: str, user: str, password: SecretStr, salt: int) -> int:
-    """`v`, what the server keeps in place of a password."""
-    return pow(G, private_key(pool, user, password, salt), N)
+verifier = lru_cache(maxsize=256)(srp.verifier)
+"""Worked out once for each user, where a real pool would keep it."""
 
 
 def parse_public(srp_a: str) -> int:

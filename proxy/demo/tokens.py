@@ -32,6 +32,7 @@ def access_claims(sign_in: SignIn, config: PoolConfig, issued: int, random: Call
         "exp": issued + config.access_lifetime,
         "scope": "aws.cognito.signin.user.admin",
         "username": sign_in.user.username,
+        **({"device_key": sign_in.device.key} if sign_in.device is not None else {}),
     }
 
 

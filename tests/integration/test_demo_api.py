@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from proxy.demo import data
+from proxy.demo import data, operations
 from proxy.demo.accounts import TEAM_ID, User
 from proxy.demo.api import API_KEY, EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
@@ -51,7 +51,7 @@ class Client:
             "AuthFlow": "USER_PASSWORD_AUTH",
             "AuthParameters": {"USERNAME": username, "PASSWORD": PASSWORD},
         }
-        result: dict[str, Any] = self.cognito.pool.call("InitiateAuth", params)["AuthenticationResult"]
+        result: dict[str, Any] = operations.call(self.cognito.pool, "InitiateAuth", params)["AuthenticationResult"]
         return result
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answered:

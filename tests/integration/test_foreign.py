@@ -1,16 +1,31 @@
 """Sign-in and renewal against Cognitos that others wrote: moto (password flow) and MiniStack (SRP verified)."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from support.account import new_client
 from support.clock import FakeClock
 from support.origin import Origin
+from support.people import Person
 from support.servers import ForeignCognito
 from support.stack import closing, options_for, running_proxy, talk
 
+from proxy import totp
+from proxy.app import SystemClock
+from proxy.cognito import Cognito
+from proxy.errors import RefreshRejected
 from proxy.model import AuthFlow, Pool, Profile
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Cognito]:
+    made = new_client(SystemClock())
+    yield made
+    await made.close()
 
 
 def profile_of(cognito: ForeignCognito, auth_flow: AuthFlow, **changes: Any) -> Profile:
@@ -80,3 +95,59 @@ async def test_a_wrong_pool_or_client_is_told(setting: str, ministack_cognito: F
         answer = await talk(app.urls[0], closing("GET", "/v1/job"))
     assert b" 503 " in answer
     assert b"cognito.client_id" in answer or b"UL_PROXY_USERNAME" in answer
+
+
+async def test_aws_credentials_from_identity_pools_of_others(foreign_cognito: ForeignCognito, client: Cognito) -> None:
+    """Both emulators' identity pools trade the ID token for credentials that last for a while."""
+    profile = profile_of(foreign_cognito, AuthFlow.PASSWORD)
+    identity_pool_id = foreign_cognito.create_identity_pool()
+    profile = replace(profile, pool=replace(profile.pool, identity_pool_id=identity_pool_id))
+    token = await client.sign_in(profile)
+    given = await client.aws_credentials(profile, token.id_token)
+    assert ":" in given.identity_id
+    assert given.access_key_id
+    assert given.secret_access_key.get_secret_value()
+    assert given.expiration > datetime.now(UTC)
+    assert 0 < given.lifetime <= 12 * 3600
+
+
+async def test_an_authenticator_on_a_server_of_others(ministack_cognito: ForeignCognito, client: Cognito) -> None:
+    """MiniStack, which checks authenticator codes, takes those that `totp_secret` makes."""
+    username, admin = "grace.hopper", ministack_cognito.admin()
+    ministack_cognito.create_user(username)
+    profile = replace(profile_of(ministack_cognito, AuthFlow.SRP), username=username)
+    token = (await client.sign_in(profile)).access_token.get_secret_value()
+    secret = SecretStr(admin.associate_software_token(AccessToken=token)["SecretCode"])
+    step = totp.step_at(SystemClock().now().wall)
+    # Of the time step before, so that this one's code is still to be had.
+    code = totp.code(totp.parse_secret(secret), step - 1)
+    assert admin.verify_software_token(AccessToken=token, UserCode=code)["Status"] == "SUCCESS"
+    admin.set_user_mfa_preference(AccessToken=token, SoftwareTokenMfaSettings={"Enabled": True, "PreferredMfa": True})
+    signed_in = await client.sign_in(replace(profile, totp_secret=secret))
+    assert signed_in.username == username
+
+
+async def test_a_temporary_password_on_a_server_of_others(foreign_cognito: ForeignCognito, client: Cognito) -> None:
+    """Both emulators demand a new password in place of a temporary one, and take it."""
+    username = "new.one"
+    foreign_cognito.admin().admin_create_user(
+        UserPoolId=foreign_cognito.user_pool_id,
+        Username=username,
+        TemporaryPassword="Temporary-1",
+        MessageAction="SUPPRESS",
+    )
+    profile = profile_of(foreign_cognito, AuthFlow.PASSWORD)
+    profile = replace(profile, username=username, password=SecretStr("Temporary-1"))
+    person = Person.who_says(new_password="Permanent-2")
+    assert await client.sign_in(profile, person)
+    assert await client.sign_in(replace(profile, password=SecretStr("Permanent-2")))
+
+
+async def test_a_session_is_revoked_on_a_server_of_others(ministack_cognito: ForeignCognito, client: Cognito) -> None:
+    """MiniStack takes the revocation, and renews no more."""
+    profile = profile_of(ministack_cognito, AuthFlow.SRP)
+    token = await client.sign_in(profile)
+    assert token.refresh_token is not None
+    await client.revoke(profile, token.refresh_token)
+    with pytest.raises(RefreshRejected):
+        await client.renew(profile, token)

@@ -10,6 +10,7 @@ from support.origin import Origin, Recorded
 from support.stack import PASSWORD, SIGNER, closing, new_cognito, options_for, pool_of, running_proxy, talk
 
 from proxy.app import App
+from proxy.cognito.endpoints import user_pool
 from proxy.demo.signer import Signer
 from proxy.model import AuthFlow
 
@@ -50,14 +51,14 @@ async def test_a_captive_portal_ends_nothing_for_good(status: str) -> None:
         options = options_for(url, origin.url)
         async with running_proxy(options, clock=clock) as app:
             await app.keeper.get("default")
-            sdk = app._cognito._sdk
+            sdk = app._cognito._calls._sdk
             assert sdk is not None
-            honest = sdk._clients[(options.profile.pool.region, url)]
-            portal_pool = pool_of(cognito.pool.config, portal.url)
-            sdk._clients[(options.profile.pool.region, url)] = await sdk._client(portal_pool)
+            endpoint = user_pool(options.profile.pool)
+            honest = sdk._clients[endpoint]
+            sdk._clients[endpoint] = await sdk._client(endpoint._replace(url=portal.url))
             clock.suspend(3600)
             assert b'"sign_in_failed"' in await first_answer(app, clock)
-            sdk._clients[(options.profile.pool.region, url)] = honest
+            sdk._clients[endpoint] = honest
             await clock.advance(60)
             assert b" 200 OK" in await first_answer(app, clock)
             assert app.keeper.snapshot("default").sign_ins == 1

@@ -38,6 +38,11 @@ class FakeClock:
         self._move(end - self.monotonic)
         await settle()
 
+    @property
+    def sleeping(self) -> bool:
+        """Whether anybody waits for this clock."""
+        return bool(self._sleepers)
+
     def suspend(self, seconds: float) -> None:
         """The machine sleeps: the monotonic clock and all timers stand still meanwhile."""
         self.wall += seconds

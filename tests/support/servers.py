@@ -36,11 +36,29 @@ class ForeignCognito:
         """A boto3 `cognito-idp` client with the dummy credentials that pool administration wants."""
         return admin_client(self.endpoint_url)
 
+    def create_identity_pool(self) -> str:
+        """An identity pool that takes the user pool's tokens; returns its id."""
+        identity = admin_client(self.endpoint_url, "cognito-identity")
+        provider = f"cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+        pool = identity.create_identity_pool(
+            IdentityPoolName="foreign",
+            AllowUnauthenticatedIdentities=False,
+            CognitoIdentityProviders=[{"ProviderName": provider, "ClientId": self.client_id}],
+        )
+        return str(pool["IdentityPoolId"])
 
-def admin_client(endpoint_url: str) -> Any:
+    def create_user(self, username: str) -> None:
+        """Another confirmed user with the same password."""
+        attributes = [{"Name": "email", "Value": f"{username}@example.com"}]
+        named = {"UserPoolId": self.user_pool_id, "Username": username}
+        self.admin().admin_create_user(**named, MessageAction="SUPPRESS", UserAttributes=attributes)
+        self.admin().admin_set_user_password(**named, Password=self.password, Permanent=True)
+
+
+def admin_client(endpoint_url: str, service: str = "cognito-idp") -> Any:
     """A boto3 client that nothing in the environment or in ~/.aws can redirect."""
     return boto3.session.Session(region_name=REGION).client(
-        "cognito-idp",
+        service,
         endpoint_url=endpoint_url,
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
@@ -136,7 +154,6 @@ def create_pool(endpoint_url: str) -> ForeignCognito:
         ClientName="foreign",
         ExplicitAuthFlows=["ALLOW_USER_SRP_AUTH", "ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
     )["UserPoolClient"]["ClientId"]
-    attributes = [{"Name": "email", "Value": "ada@example.com"}]
-    admin.admin_create_user(UserPoolId=pool, Username=username, MessageAction="SUPPRESS", UserAttributes=attributes)
-    admin.admin_set_user_password(UserPoolId=pool, Username=username, Password=password, Permanent=True)
-    return ForeignCognito(endpoint_url, REGION, pool, client, username, password)
+    created = ForeignCognito(endpoint_url, REGION, pool, client, username, password)
+    created.create_user(username)
+    return created

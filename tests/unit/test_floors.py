@@ -25,6 +25,7 @@ FLOORS = {
         "problem",
         "outbound",
         "framing",
+        "totp",
     },
     2: {"tokens", "cognito", "upstream", "downstream", "store", "settings", "replay", "listen", "logs", "banner"},
     3: {"forward", "admin"},

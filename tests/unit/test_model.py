@@ -1,11 +1,13 @@
 """The values that describe themselves: addresses, pools, and what their repr must not tell."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy.model import Bind, Instant, Pool, Profile, Token, Upstream
+from proxy.model import AwsCredentials, Bind, Device, Instant, Pool, Profile, Session, Token, Upstream
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,23 @@ def test_pool_of_an_emulator(endpoint: str) -> None:
 def test_repr_holds_no_secret() -> None:
     """Passwords, keys and tokens are in no repr: a value may end up in any log."""
     secret = SecretStr("hunter2")
-    pool = Pool("us-east-1", "us-east-1_abc", "client")
-    profile = Profile("default", pool, "ada", secret, secret, secret)
-    token = Token(secret, secret, secret, {}, Instant(0, 0), 60, 48)
-    assert "hunter2" not in f"{profile!r} {profile} {token!r} {token}"
+    pool = Pool("us-east-1", "us-east-1_abc", "client", client_secret=secret)
+    profile = Profile("default", pool, "ada", secret, secret, secret, secret)
+    token = Token(secret, secret, secret, {}, Instant(0, 0), 60, 48, "ada", Device("key", "group", secret))
+    ends = datetime(2027, 1, 1, tzinfo=UTC)
+    credentials = AwsCredentials("id", "ASIA", secret, secret, ends, Instant(0, 0), 3600)
+    for value in (profile, token, token.session, credentials):
+        assert "hunter2" not in f"{value!r} {value}"
+
+
+def test_a_token_leaves_its_session() -> None:
+    """What a renewal needs of a token: the refresh token, the real user name and the device."""
+    secret, device = SecretStr("refresh"), Device("key", "group", SecretStr("its own"))
+    token = Token(SecretStr("id"), SecretStr("access"), secret, {}, Instant(0, 0), 60, 48, "ada", device)
+    assert token.session == Session(secret, "ada", device)
+
+
+def test_login_provider() -> None:
+    """Identity pools know a user pool by its issuer without the scheme, also where an emulator stands in for it."""
+    pool = Pool("us-east-1", "us-east-1_abc", "client", endpoint_url="http://127.0.0.1:4566")
+    assert pool.login_provider == "cognito-idp.us-east-1.amazonaws.com/us-east-1_abc"

@@ -1,0 +1,39 @@
+"""Registering this program as a device, where a user pool remembers devices.
+
+Where it does, a refresh token works for a confirmed device alone.
+"""
+
+import logging
+from collections.abc import Callable
+
+from proxy import srp
+from proxy.cognito import requests
+from proxy.cognito.answers import NewDevice
+from proxy.cognito.conversation import Conversation
+from proxy.cognito.failures import Refused
+from proxy.errors import CredentialError
+from proxy.model import Device
+
+log = logging.getLogger(__name__)
+
+
+async def confirm(
+    conversation: Conversation, new: NewDevice, access_token: str, random: Callable[[int], bytes]
+) -> Device | None:
+    """ConfirmDevice. None where the pool does not take the device: the sign-in is good all the same."""
+    device = Device(new.key, new.group_key, srp.device_password(random(srp.DEVICE_PASSWORD_BYTES)))
+    parameters = requests.confirm_device(access_token, device, random(srp.DEVICE_SALT_BYTES))
+    failure: CredentialError
+    try:
+        await conversation.call("ConfirmDevice", parameters, patiently=True)
+    except Refused as refused:
+        if refused.code == "DeviceKeyExistsException":
+            # An answer was lost: it was this very device.
+            return device
+        failure = refused.meaning
+    except CredentialError as error:
+        failure = error
+    else:
+        return device
+    log.warning("the user pool did not take this program as a device (%s): its session cannot be renewed", failure)
+    return None
