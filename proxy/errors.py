@@ -19,6 +19,7 @@ ProxyError
 │   ├── CredentialMissing        503
 │   ├── LoginRequired            503  terminal: not tried again until a credential changes
 │   ├── RefreshRejected          503  the refresh token is dead: one full sign-in mends it
+│   ├── StoreFailed              503  where sessions are kept cannot be used
 │   ├── SignInFailed             503  transient: tried again
 │   └── SignInTimeout            504
 ├── UpstreamError                the way to the upstream
@@ -184,6 +185,11 @@ class LoginRequired(CredentialError):
 
 class RefreshRejected(CredentialError):
     code, title = "sign_in_failed", "Session ended"
+
+
+class StoreFailed(CredentialError):
+    code, title, source, transient = "sign_in_failed", "Session store failed", Source.PROXY, True
+    default_hint = "Check token_store, and that it can be read and written."
 
 
 class SignInFailed(CredentialError):
