@@ -77,7 +77,7 @@ def sandboxed_options(
     )
     return dataclasses.replace(
         options,
-        profile=profile,
+        profiles={profile.name: profile},
         own_routes=(),
         built_in_routes=built_in_routes(upstreams),
         ca_file=None,

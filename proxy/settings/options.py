@@ -2,7 +2,18 @@
 
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback
-from proxy.model import Auth, OutboundProxies, Policy, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.model import (
+    DEFAULT_PROFILE,
+    Auth,
+    OutboundProxies,
+    Policy,
+    Pool,
+    Profile,
+    Route,
+    ServeOptions,
+    Timeouts,
+    Upstream,
+)
 from proxy.settings.schema import Settings, UpstreamSettings
 from proxy.settings.values import parse_bind
 
@@ -11,14 +22,16 @@ def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -
     """The settings as the frozen values that the running proxy is built from."""
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
-        profile=Profile(
-            name="default",
-            pool=Pool(**settings.cognito.model_dump()),
-            username=settings.username,
-            password=settings.password,
-            api_key=settings.api_key,
-            personal_access_token=settings.personal_access_token,
-        ),
+        profiles={
+            DEFAULT_PROFILE: Profile(
+                name=DEFAULT_PROFILE,
+                pool=Pool(**settings.cognito.model_dump()),
+                username=settings.username,
+                password=settings.password,
+                api_key=settings.api_key,
+                personal_access_token=settings.personal_access_token,
+            )
+        },
         own_routes=tuple(
             Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
             for route in settings.routes
