@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from proxy.errors import StoreFailed
+from proxy.errors import SignInFailed, StoreFailed
 from proxy.model import Clock
 
 _POLL = 0.02
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 """Seconds. Nobody who is alive holds a lock for so long."""
 
 
 @asynccontextmanager
 async def locked(path: Path, clock: Clock) -> AsyncIterator[None]:
-    """Hold the lock, waiting for it without holding up the event loop; raises StoreFailed."""
+    """Hold the lock, waiting for it without holding up the event loop.
+
+    Raises StoreFailed where there can be no lock, SignInFailed where another process does not let go of it.
+    """
     descriptor = _opened(path)
     try:
         end = clock.now().monotonic + _PATIENCE
@@ -76,4 +79,4 @@ def _taken(descriptor: int, path: Path) -> bool:
 
 def _give_up_at(end: float, now: float, path: Path) -> None:
     if now >= end:
-        raise StoreFailed(f"another process holds {path}", hint="End the process that hangs.")
+        raise SignInFailed(f"another process holds {path}", hint="End the process that hangs.")
