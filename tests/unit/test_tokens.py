@@ -1,15 +1,12 @@
 """The keeper against an authority whose every answer the test decides, on a clock that the test moves."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-from pydantic import SecretStr
+from support.authority import LIFE, POLICY, PROFILE, ScriptedAuthority, new_keeper
 from support.clock import FakeClock, settle
 
-from proxy import lifetime
 from proxy.errors import (
     LoginRequired,
     ProxyError,
@@ -18,74 +15,7 @@ from proxy.errors import (
     SignInTimeout,
     UnknownProfile,
 )
-from proxy.model import Device, Pool, Profile, RenewalPolicy, Session, Token
-from proxy.store import MemoryStore
-from proxy.tokens import SessionStore, TokenKeeper
-
-POLICY = RenewalPolicy(jitter=0.0)
-PROFILE = Profile("default", Pool("eu-west-1", "eu-west-1_abc", "client"), "me", SecretStr("secret"))
-LIFE = 3600.0
-
-
-class ScriptedAuthority:
-    """Issues tokens at once, unless the test has put a failure or a gate in the way."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.life = LIFE
-        self.sign_ins = 0
-        self.renewals = 0
-        self.fail_sign_in: Callable[[], Exception] | None = None
-        self.fail_renewal: Callable[[], Exception] | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self._serial = itertools.count(1)
-
-    async def sign_in(self, profile: Profile, *, device: Device | None = None) -> Token:
-        self.sign_ins += 1
-        await self.gate.wait()
-        if self.fail_sign_in is not None:
-            raise self.fail_sign_in()
-        return self.token()
-
-    async def renew(self, profile: Profile, session: Session) -> Token:
-        self.renewals += 1
-        await self.gate.wait()
-        if self.fail_renewal is not None:
-            raise self.fail_renewal()
-        return self.token()
-
-    def token(self) -> Token:
-        serial = next(self._serial)
-        now = self.clock.now()
-        return Token(
-            id_token=SecretStr(f"id-{serial}"),
-            access_token=SecretStr(f"access-{serial}"),
-            refresh_token=SecretStr(f"refresh-{serial}"),
-            claims={"iat": int(now.wall), "exp": int(now.wall + self.life), "email": "me@example.com"},
-            arrived=now,
-            lifetime=self.life,
-            renew_after=lifetime.renew_after(self.life, 0.0, POLICY),
-        )
-
-
-def new_keeper(
-    authority: ScriptedAuthority,
-    profiles: Mapping[str, Profile] | None = None,
-    store: SessionStore | None = None,
-    **options: Any,
-) -> TokenKeeper:
-    """A keeper on the authority's clock, of one profile and without a store unless the test has others."""
-    clock = authority.clock
-    return TokenKeeper(
-        authority,
-        {"default": PROFILE} if profiles is None else profiles,
-        store or MemoryStore(lambda: clock.wall),
-        clock=clock,
-        draw=lambda: 0.5,
-        policy=POLICY,
-        **{"patience": 15.0, **options},
-    )
+from proxy.tokens import TokenKeeper
 
 
 @pytest.fixture
