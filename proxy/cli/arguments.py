@@ -36,6 +36,8 @@ Routes of your own stand in the file under [[routes]]: path, upstream, auth (res
 bearer or none) and, where it is not the usual one, the header for the credential.
 """
 _CONFIG = "--config"
+_TABLES = ("routes", "profiles")
+"""Settings that do not fit into a flag."""
 _WITHOUT_EFFECT = {"demo": ("username", "cognito", "upstreams")}
 """Settings, and sections of settings, that a command would ignore: it has no flags for them."""
 
@@ -89,7 +91,7 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def _settings_of(command: str) -> list[Leaf]:
     """The settings that a command has flags for."""
     ignored = _WITHOUT_EFFECT.get(command, ())
-    return [leaf for leaf in leaves() if not leaf.secret and leaf.name != "routes" and leaf.path[0] not in ignored]
+    return [leaf for leaf in leaves() if not leaf.secret and leaf.name not in _TABLES and leaf.path[0] not in ignored]
 
 
 def _complaint(command: str, unknown: str) -> str:

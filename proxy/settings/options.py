@@ -1,5 +1,7 @@
 """The settings as the frozen values that the running proxy is built from."""
 
+from pathlib import Path
+
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback
 from proxy.model import (
@@ -14,23 +16,22 @@ from proxy.model import (
     Timeouts,
     Upstream,
 )
-from proxy.settings.schema import Settings, UpstreamSettings
+from proxy.settings.schema import CognitoSettings, ProfileCognitoSettings, ProfileSettings, Settings, UpstreamSettings
 from proxy.settings.values import parse_bind
 
 
-def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -> ServeOptions:
+def serve_options(
+    settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
+) -> ServeOptions:
     """The settings as the frozen values that the running proxy is built from."""
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
         profiles={
-            DEFAULT_PROFILE: Profile(
-                name=DEFAULT_PROFILE,
-                pool=Pool(**settings.cognito.model_dump()),
-                username=settings.username,
-                password=settings.password,
-                api_key=settings.api_key,
-                personal_access_token=settings.personal_access_token,
-            )
+            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, Pool(**settings.cognito.model_dump())),
+            **{
+                name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
+                for name, given in settings.profiles.items()
+            },
         },
         own_routes=tuple(
             Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
@@ -50,7 +51,31 @@ def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -
         max_connections=settings.max_connections,
         ca_file=settings.upstreams.ca_file,
         outbound=outbound or OutboundProxies(),
+        state_home=state_home,
+        token_store=settings.token_store,
+        aws_credentials_token=settings.aws_credentials_token,
     )
+
+
+def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:
+    return Profile(
+        name=name,
+        pool=pool,
+        username=given.username,
+        password=given.password,
+        api_key=given.api_key,
+        personal_access_token=given.personal_access_token,
+        totp_secret=given.totp_secret,
+        token_store=token_store,
+    )
+
+
+def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> Pool:
+    """The user pool of a profile: what it does not say of its own is as for everybody."""
+    given = own.model_dump(exclude_none=True)
+    # A client's secret is that client's alone.
+    without = {"client_secret"} if "client_id" in given else set()
+    return Pool(**common.model_dump(exclude=without) | given)
 
 
 def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
@@ -64,12 +89,15 @@ def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    cognito = settings.cognito
-    if not cognito.user_pool_id.startswith(cognito.region + "_"):
-        raise SettingsError(
-            f"cognito.user_pool_id {cognito.user_pool_id!r} is not in cognito.region {cognito.region!r}",
-            hint="Set both: a pool's id begins with its region.",
-        )
+    pools = {"": settings.cognito, **{f"profiles.{name}.": own.cognito for name, own in settings.profiles.items()}}
+    for prefix, cognito in pools.items():
+        region = cognito.region or settings.cognito.region
+        pool = cognito.user_pool_id or settings.cognito.user_pool_id
+        if not pool.startswith(region + "_"):
+            raise SettingsError(
+                f"{prefix}cognito.user_pool_id {pool!r} is not in {prefix}cognito.region {region!r}",
+                hint="Set both: a pool's id begins with its region.",
+            )
     if settings.client_token is not None or settings.allow_anonymous_clients:
         return
     for value in settings.listen:

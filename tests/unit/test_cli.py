@@ -22,10 +22,11 @@ from proxy.model import OutboundProxies, OutboundProxy
 from proxy.settings import Leaf, leaves, load, serve_options
 
 CANARY = "c4n4ry"
+TOTP_CANARY = "GEZDGNBVGY3TQOJQ"
 LEAVES = {leaf.name: leaf for leaf in leaves()}
 SECRETS = [leaf for leaf in LEAVES.values() if leaf.secret]
-# A table does not fit into a flag.
-FLAGLESS = {"routes"}
+# Tables do not fit into a flag.
+FLAGLESS = {"routes", "profiles"}
 FLAGS = [leaf for leaf in LEAVES.values() if not leaf.secret and leaf.name not in FLAGLESS]
 # The sandbox has a login and upstreams of its own.
 NOT_IN_DEMO = [leaf for leaf in FLAGS if leaf.path[0] in ("username", "cognito", "upstreams")]
@@ -232,6 +233,8 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
         "max_connections": "9",
         "log_level": "error",
         "upstreams.ca_file": "/ca.pem",
+        "cognito.identity_pool_id": "ap-southeast-2:0-1",
+        "token_store": "memory",
     }
     text = wanted.get(leaf.name) or {
         bool: "",
@@ -278,11 +281,13 @@ def test_serve_is_the_default(argv: list[str], monkeypatch: pytest.MonkeyPatch) 
 def test_config_masks_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     """`config` shows that a secret is set and where it came from, and nothing of what it is."""
     config = Path("my.toml")
-    config.write_text("".join(f'{leaf.name} = "{CANARY * 4}"\n' for leaf in SECRETS))
+    secret = {"totp_secret": TOTP_CANARY}
+    config.write_text("".join(f'{leaf.name} = "{secret.get(leaf.name, CANARY * 4)}"\n' for leaf in SECRETS))
     config.chmod(0o600)
     assert main(["config", "--config", "my.toml"]) == 0
     out, err = capsys.readouterr()
     assert CANARY not in out + err
+    assert TOTP_CANARY not in out + err
     for leaf in SECRETS:
         assert re.search(rf"^{leaf.name} +\*+ +file my.toml$", out, re.MULTILINE)
 
