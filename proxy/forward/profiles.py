@@ -35,7 +35,7 @@ def chosen(target: str, named: str | None) -> Choice:
     Raises UnknownProfile for what is no profile's name, and BadRequest where the two name different profiles.
     """
     if not target.startswith(PREFIX):
-        return Choice(named or DEFAULT_PROFILE, "", target)
+        return Choice(DEFAULT_PROFILE if named is None else named, "", target)
     found = _PREFIXED.match(target)
     if found is None:
         raise UnknownProfile(

@@ -418,7 +418,7 @@ class TestKeyring:
         fake = FakeKeyring()
 
         class Backend(KeyringBackend):
-            priority = 1  # type: ignore[assignment]
+            priority = 1
 
             def get_password(self, service: str, username: str) -> str | None:
                 return fake.get_password(service, username)
@@ -429,7 +429,7 @@ class TestKeyring:
             def delete_password(self, service: str, username: str) -> None:
                 fake.delete_password(service, username)
 
-        monkeypatch.setattr(keyring.core, "_keyring_backend", Backend())
+        monkeypatch.setattr(keyring.core, "_keyring_backend", Backend())  # type: ignore[no-untyped-call]
         store = open_store("keyring", state_home=tmp_path, clock=SystemClock())
         await store.save(PROFILE, session())
         assert await store.load(PROFILE) == session()
@@ -441,7 +441,7 @@ class TestOpening:
     @pytest.fixture
     def keyring_library(self, monkeypatch: pytest.MonkeyPatch) -> FakeKeyring:
         library = FakeKeyring()
-        monkeypatch.setitem(sys.modules, "keyring", library)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "keyring", library)
         return library
 
     @pytest.fixture
