@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -42,10 +42,12 @@ class Shared(MemoryStore):
         self.saved.append(refresh_token(session))
         await super().save(profile, session)
 
-    def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def exclusive(self, profile: Profile) -> AsyncIterator[None]:
         if self.locked_out is not None:
             raise self.locked_out
-        return super().exclusive(profile)
+        async with super().exclusive(profile):
+            yield
 
 
 @pytest.fixture
@@ -636,16 +638,16 @@ async def test_files_that_are_read_again_at_once_mend_a_login(authority: Scripte
 
     def read_again(name: str) -> None:
         authority.fail_sign_in = None
-        keeper.replace({name: replace(PROFILE, password=SecretStr("from the file"))})
+        signing_in.replace({name: replace(PROFILE, password=SecretStr("from the file"))})
 
-    keeper = new_keeper(authority, store=store, on_login_required=read_again)
+    signing_in = new_keeper(authority, store=store, on_login_required=read_again)
     authority.fail_sign_in = lambda: LoginRequired("wrong")
     with pytest.raises(LoginRequired):
-        await keeper.get("default")
+        await signing_in.get("default")
     await settle()
-    assert await keeper.get("default")
+    assert await signing_in.get("default")
     assert authority.passwords == ["secret", "from the file"]
-    await keeper.close()
+    await signing_in.close()
 
 
 async def test_a_forced_renewal_needs_no_old_token(keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
