@@ -36,9 +36,15 @@ from enum import StrEnum
 from typing import ClassVar
 
 
-def variables(settings: Iterable[str]) -> str:
-    """Settings, for a hint, as the environment variables that set them."""
-    return " and ".join(f"UL_PROXY_{name.upper()}" for name in settings)
+def variables(settings: Iterable[str], profile: str = "default") -> str:
+    """Settings of a profile, for a hint, as the environment variables that set them."""
+    prefix = "UL_PROXY_" + ("" if profile == "default" else f"PROFILES__{profile.upper().replace('-', '_')}__")
+    return " and ".join(f"{prefix}{name.upper()}" for name in settings)
+
+
+def login_command(profile: str = "default") -> str:
+    """The command, for a hint, that signs a profile in."""
+    return "`ul-proxy login`" if profile == "default" else f"`ul-proxy login --profile {profile}`"
 
 
 class Source(StrEnum):

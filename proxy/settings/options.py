@@ -89,13 +89,11 @@ def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    pools = {"": settings.cognito, **{f"profiles.{name}.": own.cognito for name, own in settings.profiles.items()}}
-    for prefix, cognito in pools.items():
-        region = cognito.region or settings.cognito.region
-        pool = cognito.user_pool_id or settings.cognito.user_pool_id
-        if not pool.startswith(region + "_"):
+    pools = {f"profiles.{name}.": _pool(settings.cognito, own.cognito) for name, own in settings.profiles.items()}
+    for prefix, pool in ({"": Pool(**settings.cognito.model_dump())} | pools).items():
+        if not pool.user_pool_id.startswith(pool.region + "_"):
             raise SettingsError(
-                f"{prefix}cognito.user_pool_id {pool!r} is not in {prefix}cognito.region {region!r}",
+                f"{prefix}cognito.user_pool_id {pool.user_pool_id!r} is not in {prefix}cognito.region {pool.region!r}",
                 hint="Set both: a pool's id begins with its region.",
             )
     if settings.client_token is not None or settings.allow_anonymous_clients:

@@ -55,8 +55,8 @@ def read_variables(variables: Mapping[str, str], declared: Iterable[str]) -> dic
         pool = values["cognito"] = _table(values.get("cognito", {}), f"{own}: cognito")
         _merge(pool, _json(f"{own}__COGNITO", variables))
         for leaf in _FIELDS:
-            if text := variables.get(f"{own}__{'__'.join(leaf.path)}".upper()):
-                put(values, leaf.path, text)
+            if held := variables.get(f"{own}__{'__'.join(leaf.path)}".upper()):
+                put(values, leaf.path, held)
     return found
 
 
