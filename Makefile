@@ -55,10 +55,10 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# MiniStack pins another botocore than aiobotocore does, hence an environment of its own.
+# MiniStack pins another botocore than aiobotocore does, and the AWS CLI another rsa, hence an environment of their own.
 $(VENV)-ministack/.installed: constraints.txt
 	$(PYTHON) -m venv $(VENV)-ministack
-	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33 cryptography
+	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33 cryptography awscli==1.46.3
 	touch $@
 
 # The requests that llhttp is tested with are in aiohttp's source distribution alone, which is unpacked, not built.

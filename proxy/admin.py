@@ -6,7 +6,7 @@ from typing import Any
 from proxy import __version__
 from proxy.errors import BadRequest, CredentialMissing, Draining, NoRoute, ProxyError, SignInFailed, variables
 from proxy.headers import effective_auth, needs_token
-from proxy.model import Auth, Instant, Profile, Route
+from proxy.model import DEFAULT_PROFILE, Auth, Headers, Instant, Profile, Route
 from proxy.problem import Answer, error_answer, json_answer
 from proxy.tokens import Snapshot, TokenKeeper
 
@@ -31,6 +31,7 @@ class Admin:
         draining: Callable[[], bool],
         in_flight: Callable[[], int],
         now: Callable[[], Instant],
+        started: Instant | None = None,
     ) -> None:
         self._keeper = keeper
         self._profile = profile
@@ -38,10 +39,13 @@ class Admin:
         self._draining = draining
         self._in_flight = in_flight
         self._now = now
-        self._started = now()
+        self._started = started or now()
 
-    async def __call__(self, method: str, path: str) -> Answer:
-        """The answer to `method` on an own path; raises NoRoute or BadRequest."""
+    async def __call__(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
+        """The answer to `method` on an own path; raises NoRoute or BadRequest.
+
+        `profile` is the name of the one that the request chose, which may be unknown; `headers` are its field lines.
+        """
         endpoints = {"/-/live": self.live, "/-/ready": self.ready, "/-/status": self.status}
         endpoint = endpoints.get(path)
         if endpoint is None:

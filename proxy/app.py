@@ -5,18 +5,21 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from proxy.admin import Admin
 from proxy.cognito import Cognito
-from proxy.downstream import Limits, Server
+from proxy.downstream import Caller, Limits, Server
+from proxy.errors import ProxyError
 from proxy.forward import Forwarder
 from proxy.listen import BACKLOG, open_sockets, url_of
 from proxy.logs import AccessLog
-from proxy.model import Clock, Instant, ServeOptions
+from proxy.model import DEFAULT_PROFILE, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
+from proxy.store import ProfileStores
 from proxy.tokens import TokenKeeper
 from proxy.upstream import Connector, PooledTransport
 
@@ -26,11 +29,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def _best_monotonic() -> int:
+    """The clock that goes on while the machine sleeps, where there is one."""
+    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    try:
+        time.clock_gettime(clock)
+    except OSError:
+        return time.CLOCK_MONOTONIC
+    return clock
+
+
+_MONOTONIC = _best_monotonic()
+
+# What cannot change while the proxy runs.
+_FIXED = (
+    "listen",
+    "timeouts",
+    "max_connections",
+    "ca_file",
+    "outbound",
+    "renewal",
+    "state_home",
+    "token_store",
+)
+
+
 class SystemClock:
     """The machine's own clocks."""
 
     def now(self) -> Instant:
-        return Instant(time.monotonic(), time.time())
+        return Instant(time.clock_gettime(_MONOTONIC), time.time())
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -47,7 +75,9 @@ class App:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         draw: Callable[[], float] = random.random,
         access: AccessLog | None = None,
+        on_login_required: Callable[[str], None] | None = None,
     ) -> None:
+        """`on_login_required` is told the name of a profile whose login failed in a way that a person must mend."""
         self._access = access
         self.urls: list[str] = []
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
@@ -55,13 +85,14 @@ class App:
         self._clock = clock or SystemClock()
         self._random_bytes = random_bytes
         self._draw = draw
+        self._on_login_required = on_login_required
         self._sockets: list[socket.socket] = []
-        self._renewals: list[asyncio.Task[None]] = []
+        self._started = self._clock.now()
         self._draining = False
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> "App":
-        """Listen, and begin to sign in where there is a login; raises StartError."""
+        """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
         options = self._options
         try:
             for bind in options.listen:
@@ -75,9 +106,7 @@ class App:
         except BaseException:
             self._close_sockets()
             raise
-        if options.profile.signs_in:
-            renewal = asyncio.create_task(self.keeper.keep_fresh(options.profile.name), name="renewal")
-            self._renewals.append(renewal)
+        self.keeper.start([DEFAULT_PROFILE])
         return self
 
     async def __aexit__(
@@ -95,9 +124,7 @@ class App:
         if not (drained.done() and drained.result()):
             log.warning("requests cut off: %d", self._server.in_flight)
         drained.cancel()
-        for renewal in self._renewals:
-            renewal.cancel()
-        await asyncio.gather(drained, hurried, *self._renewals, return_exceptions=True)
+        await asyncio.gather(drained, hurried, return_exceptions=True)
         await self._server.cut_off()
         await self.keeper.close()
         await self._transport.close()
@@ -114,8 +141,23 @@ class App:
         """Do not wait for requests any longer."""
         self._hurry.set()
 
+    def reload(self, options: ServeOptions) -> None:
+        """Go on as `options` say. No connection is dropped, and a profile whose login is as it was keeps its token.
+
+        Raises SettingsError, and goes on as before.
+        """
+        self._check_stores(options)
+        fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
+        if fixed:
+            log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
+        self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})
+        self.keeper.replace(options.profiles)
+        self._compose()
+
     def _build(self) -> None:
         options = self._options
+        self._stores = ProfileStores(options.token_store, state_home=options.state_home, clock=self._clock)
+        self._check_stores(options)
         self._cognito = Cognito(
             clock=self._clock,
             random=self._random_bytes,
@@ -126,14 +168,24 @@ class App:
         )
         self.keeper = TokenKeeper(
             self._cognito,
-            {options.profile.name: options.profile},
+            options.profiles,
+            self._stores,
             clock=self._clock,
             draw=self._draw,
             policy=options.renewal,
             patience=options.timeouts.auth,
+            on_login_required=self._on_login_required,
         )
         connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
         self._transport = PooledTransport(options.timeouts, connector)
+        self._compose()
+        limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
+        self._server = Server(self._handle, self._refuse, limits)
+
+    def _compose(self) -> None:
+        """Make what answers requests; those that are being answered end as they began."""
+        options = self._options
+        self.routes = RouteTable(options.own_routes, options.built_in_routes)
         admin = Admin(
             keeper=self.keeper,
             profile=options.profile,
@@ -141,10 +193,11 @@ class App:
             draining=lambda: self._draining,
             in_flight=lambda: self._server.in_flight,
             now=self._clock.now,
+            started=self._started,
         )
-        forwarder = Forwarder(
+        self._forwarder = Forwarder(
             routes=self.routes,
-            profile=options.profile,
+            profiles=options.profiles,
             keeper=self.keeper,
             transport=self._transport,
             own=admin,
@@ -152,8 +205,16 @@ class App:
             replay_limit=options.replay_limit,
             access=self._access,
         )
-        limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
-        self._server = Server(forwarder.handle, forwarder.refuse, limits)
+
+    def _handle(self, caller: Caller) -> Awaitable[None]:
+        return self._forwarder.handle(caller)
+
+    def _refuse(self, caller: Caller, error: ProxyError) -> None:
+        self._forwarder.refuse(caller, error)
+
+    def _check_stores(self, options: ServeOptions) -> None:
+        for profile in options.profiles.values():
+            self._stores.of(profile)
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:

@@ -19,6 +19,7 @@ ProxyError
 │   ├── CredentialMissing        503
 │   ├── LoginRequired            503  terminal: not tried again until a credential changes
 │   ├── RefreshRejected          503  the refresh token is dead: one full sign-in mends it
+│   ├── StoreFailed              503  where sessions are kept cannot be used
 │   ├── SignInFailed             503  transient: tried again
 │   └── SignInTimeout            504
 ├── UpstreamError                the way to the upstream
@@ -35,9 +36,15 @@ from enum import StrEnum
 from typing import ClassVar
 
 
-def variables(settings: Iterable[str]) -> str:
-    """Settings, for a hint, as the environment variables that set them."""
-    return " and ".join(f"UL_PROXY_{name.upper()}" for name in settings)
+def variables(settings: Iterable[str], profile: str = "default") -> str:
+    """Settings of a profile, for a hint, as the environment variables that set them."""
+    prefix = "UL_PROXY_" + ("" if profile == "default" else f"PROFILES__{profile.upper().replace('-', '_')}__")
+    return " and ".join(f"{prefix}{name.upper()}" for name in settings)
+
+
+def login_command(profile: str = "default") -> str:
+    """The command, for a hint, that signs a profile in."""
+    return "`ul-proxy login`" if profile == "default" else f"`ul-proxy login --profile {profile}`"
 
 
 class Source(StrEnum):
@@ -184,6 +191,11 @@ class LoginRequired(CredentialError):
 
 class RefreshRejected(CredentialError):
     code, title = "sign_in_failed", "Session ended"
+
+
+class StoreFailed(CredentialError):
+    code, title, source, transient = "sign_in_failed", "Session store failed", Source.PROXY, True
+    default_hint = "Check token_store, and that it can be read and written."
 
 
 class SignInFailed(CredentialError):

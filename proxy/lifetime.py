@@ -8,6 +8,8 @@ from enum import Enum, auto
 from proxy.model import Instant, RenewalPolicy, Token
 
 _MAX_LEEWAY_SHARE = 0.1
+_SET_BACK = 60.0
+"""Seconds by which the wall clock may fall behind the monotonic one unremarked: it is slewed, and tokens live a day."""
 
 
 class State(Enum):
@@ -43,13 +45,22 @@ def usable(lifetime: float, policy: RenewalPolicy) -> float:
 
 def is_fresh(token: Token, now: Instant) -> bool:
     """Whether `token` is good at `now` and not due for renewal."""
-    return elapsed(token.arrived, now) < token.renew_after
+    monotonic, wall = now.monotonic - token.arrived.monotonic, now.wall - token.arrived.wall
+    return monotonic < token.renew_after and monotonic - _SET_BACK < wall < token.renew_after
+
+
+def is_trusted(token: Token, now: Instant) -> bool:
+    """Whether the age of `token` can be told.
+
+    It cannot once the wall clock was set back: the machine may have slept before that, which neither clock shows.
+    """
+    return now.monotonic - token.arrived.monotonic - _SET_BACK < now.wall - token.arrived.wall
 
 
 def state(token: Token, now: Instant, policy: RenewalPolicy) -> State:
     """What `token` is good for at `now`."""
     age = elapsed(token.arrived, now)
-    if age < token.renew_after:
+    if is_fresh(token, now):
         return State.FRESH
     return State.STALE if age < usable(token.lifetime, policy) else State.ENDED
 

@@ -14,6 +14,7 @@ Header: TypeAlias = tuple[bytes, bytes]
 """One field line (RFC 9110 section 5), name and value exactly as on the wire."""
 Headers: TypeAlias = Sequence[Header]
 
+DEFAULT_PROFILE = "default"
 EVERYTHING = "* /**"
 """The pattern of `allow` and `deny` that covers every request."""
 
@@ -102,6 +103,8 @@ class Profile:
     personal_access_token: SecretStr | None = None
     totp_secret: SecretStr | None = None
     """What an authenticator app was given, in base32."""
+    token_store: str | None = None
+    """As in ServeOptions, which also has it for profiles without one of their own."""
 
     @property
     def login_lacks(self) -> tuple[str, ...]:
@@ -142,6 +145,8 @@ class Session:
     username: str | None = None
     """The name that Cognito keeps, whatever alias was given."""
     device: Device | None = None
+    saved_at: float | None = field(default=None, compare=False)
+    """When a store was given it, in wall seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +323,8 @@ class ServeOptions:
     """Everything that a running proxy needs to know, as the settings have it."""
 
     listen: tuple[Bind, ...]
-    profile: Profile
+    profiles: Mapping[str, Profile]
+    """By name; the one of requests that name none is `DEFAULT_PROFILE`."""
     own_routes: tuple[Route, ...]
     """Tried before `built_in_routes`."""
     built_in_routes: tuple[Route, ...]
@@ -332,3 +338,14 @@ class ServeOptions:
     """What to trust instead of the system's certificate authorities."""
     outbound: OutboundProxies = field(default_factory=OutboundProxies)
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
+    state_home: Path | None = None
+    """$XDG_STATE_HOME or what stands in for it; None where there is no home directory."""
+    token_store: str = "memory"
+    """`auto`, `memory`, `keyring` or `file:` and an absolute path."""
+    aws_credentials_token: SecretStr | None = None
+    """What callers of `/-/aws-credentials` must send; without one there is no such endpoint."""
+
+    @property
+    def profile(self) -> Profile:
+        """The one of requests that name none."""
+        return self.profiles[DEFAULT_PROFILE]

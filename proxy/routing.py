@@ -65,14 +65,17 @@ class RouteTable:
                 return route, target if target.startswith("/") else "/" + target
         raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
 
-    def localised(self, headers: list[Header], route: Route, *, host: bytes) -> list[Header]:
-        """`headers`, with a `Location` on the origin of `route` made local to a caller who named `host`."""
+    def localised(self, headers: list[Header], route: Route, *, host: bytes, below: str = "") -> list[Header]:
+        """`headers`, with a `Location` on the origin of `route` made local to a caller who named `host`.
+
+        Local paths begin with `below`, as the caller's did.
+        """
         return [
-            (name, self._local(value, route, host)) if name.lower() == b"location" else (name, value)
+            (name, self._local(value, route, host, below)) if name.lower() == b"location" else (name, value)
             for name, value in headers
         ]
 
-    def _local(self, location: bytes, route: Route, host: bytes) -> bytes:
+    def _local(self, location: bytes, route: Route, host: bytes, below: str) -> bytes:
         origin = route.upstream.origin.encode()
         here = b"http://" + host
         if location.startswith(b"/") and not location.startswith(b"//"):
@@ -88,6 +91,7 @@ class RouteTable:
         if local is None:
             # No way leads there from here, and a mere path would mean something else here.
             return elsewhere
+        local = below + local
         # What begins with two slashes would name a host.
         return (here if local.startswith("//") else prefix) + local.encode("latin-1")
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from proxy.cli.arguments import flags_of, parse
+from proxy.cli.arguments import flags_of, options_of, parse
 from proxy.errors import ProxyError, SettingsError
 from proxy.logs import printable
 from proxy.settings import debugging
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Commands load what they need and no more: `config` needs no HTTP server, `serve` no sandbox.
         command = importlib.import_module(f"proxy.cli.{arguments.command}")
-        status: int = command.run(flags, arguments.config)
+        status: int = command.run(flags, arguments.config, **options_of(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 0

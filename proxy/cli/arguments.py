@@ -7,21 +7,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from proxy import __version__
+from proxy.cli.manual import COMMANDS
 from proxy.settings import Leaf, leaves, shipped_defaults
 from proxy.settings.nested import dig
-
-COMMANDS = {
-    "serve": "run the proxy (also what a bare ul-proxy does)",
-    "demo": "an offline sandbox: an embedded Cognito and API with the proxy in front",
-    "config": "print the effective settings, secrets masked, and where each came from",
-}
-"""Each is the module of `proxy.cli` that runs it."""
 
 _DESCRIPTION = """\
 A local reverse proxy that signs in to Unleash Live and adds a fresh token to every request.
 
   ul-proxy demo                  try it offline
-  UL_PROXY_USERNAME=me@example.com UL_PROXY_PASSWORD=… ul-proxy serve
+  ul-proxy login                 sign in once, whatever that takes
+  ul-proxy serve                 then this needs no password
   curl http://127.0.0.1:8080/v1/job
 """
 _SOURCES = """\
@@ -30,14 +25,15 @@ A list is written between commas, or by giving the flag again; a variable may al
 
 Every setting can also be an environment variable (--cognito-region is UL_PROXY_COGNITO__REGION) or stand in a
 TOML file: --config, else ./ul-proxy.toml, else ~/.config/ul-proxy/config.toml. Secrets have no flag:
-UL_PROXY_PASSWORD, UL_PROXY_API_KEY, UL_PROXY_PERSONAL_ACCESS_TOKEN, UL_PROXY_CLIENT_TOKEN, each also with _FILE
-behind it.
+UL_PROXY_PASSWORD, UL_PROXY_TOTP_SECRET, UL_PROXY_API_KEY, UL_PROXY_PERSONAL_ACCESS_TOKEN, UL_PROXY_CLIENT_TOKEN,
+UL_PROXY_AWS_CREDENTIALS_TOKEN, UL_PROXY_COGNITO__CLIENT_SECRET, each also with _FILE behind it.
 Routes of your own stand in the file under [[routes]]: path, upstream, auth (rest, graphql, api_key, analytics,
-bearer or none) and, where it is not the usual one, the header for the credential.
+bearer or none) and, where it is not the usual one, the header for the credential. Further logins stand under
+[profiles.NAME], or in variables such as UL_PROXY_PROFILES__NAME__USERNAME.
 """
 _CONFIG = "--config"
-_WITHOUT_EFFECT = {"demo": ("username", "cognito", "upstreams")}
-"""Settings, and sections of settings, that a command would ignore: it has no flags for them."""
+_TABLES = ("routes", "profiles")
+"""Settings that do not fit into a flag."""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -72,7 +68,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
-    parsers = {name: _add(commands, name, summary) for name, summary in COMMANDS.items()}
+    parsers = {name: _add(commands, name) for name in COMMANDS}
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         command: str = arguments.command
@@ -86,10 +82,20 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command was told that is no setting, by the parameters of its `run`."""
+    return {option.name: getattr(arguments, option.name) for option in COMMANDS[arguments.command].options}
+
+
 def _settings_of(command: str) -> list[Leaf]:
     """The settings that a command has flags for."""
-    ignored = _WITHOUT_EFFECT.get(command, ())
-    return [leaf for leaf in leaves() if not leaf.secret and leaf.name != "routes" and leaf.path[0] not in ignored]
+    return [leaf for leaf in leaves() if not leaf.secret and leaf.name not in _TABLES and not _ignored(command, leaf)]
+
+
+def _ignored(command: str, leaf: Leaf) -> bool:
+    described, names = COMMANDS[command], {leaf.name, leaf.path[0]}
+    used = described.settings is None or not names.isdisjoint(described.settings)
+    return not used or not names.isdisjoint(described.ignored)
 
 
 def _complaint(command: str, unknown: str) -> str:
@@ -97,9 +103,12 @@ def _complaint(command: str, unknown: str) -> str:
     leaf = next((leaf for leaf in leaves() if unknown in _spellings(leaf)), None)
     if leaf is not None and leaf.secret:
         return f"a secret has no flag, since process lists show flags: set {leaf.variable} or {leaf.variable}_FILE"
-    if leaf is not None and leaf.path[0] in _WITHOUT_EFFECT.get(command, ()):
-        return f"{unknown} has no effect on the sandbox, which has a login and upstreams of its own"
-    known = [_CONFIG, *(flag for leaf in _settings_of(command) for flag in _spellings(leaf))]
+    if leaf is not None and _ignored(command, leaf):
+        if command == "demo":
+            return f"{unknown} has no effect on the sandbox, which has a login and upstreams of its own"
+        return f"{unknown} has no effect on ul-proxy {command}"
+    own = [option.flag for option in COMMANDS[command].options]
+    known = [_CONFIG, *own, *(flag for leaf in _settings_of(command) for flag in _spellings(leaf))]
     near = get_close_matches(unknown, known, 1) if unknown.startswith("--") else []
     return f"unrecognized argument {unknown}" + (f": did you mean {near[0]}?" if near else "")
 
@@ -120,17 +129,21 @@ def _default_of(leaf: Leaf, defaults: Mapping[str, Any]) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value or "")
 
 
-def _add(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str) -> argparse.ArgumentParser:
+    command = COMMANDS[name]
+    summary = f"{command.summary[0].upper()}{command.summary[1:]}."
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=summary,
+        help=command.summary,
         usage="%(prog)s [--config FILE] [FLAGS]",
-        description=summary[0].upper() + summary[1:] + ".",
+        description=f"{summary}\n\n{command.text}".rstrip(),
         epilog=_SOURCES,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.set_defaults(command=name)
+    for option in command.options:
+        parser.add_argument(option.flag, dest=option.name, help=option.help, **option.form)
     parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
     for leaf in _settings_of(name):
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")

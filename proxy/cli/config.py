@@ -17,7 +17,8 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     loaded = load(flags, config)
     print(_whence(loaded))
     rows = [
-        (leaf.name, _shown(leaf, loaded.value(leaf)), loaded.origins.get(leaf.name, "not set")) for leaf in leaves()
+        (leaf.name, _shown(leaf, loaded.value(leaf)), loaded.origins.get(leaf.name, "not set"))
+        for leaf in _rows(loaded)
     ]
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(60, max(len(value) for _, value, _ in rows))
@@ -26,6 +27,12 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     for warning in loaded.warnings:
         print(f"warning: {warning}")
     return 0
+
+
+def _rows(loaded: Loaded) -> list[Leaf]:
+    """Every setting, and of each profile what it has; what it lacks is as for everybody, or not there."""
+    of_profiles = [leaf for leaf in loaded.leaves if leaf.path[0] == "profiles" and leaf.name in loaded.origins]
+    return [*leaves(), *of_profiles]
 
 
 def _whence(loaded: Loaded) -> str:
@@ -40,7 +47,7 @@ def _shown(leaf: Leaf, value: Any) -> str:
         return "-"
     if isinstance(value, SecretStr):
         return MASK
-    if isinstance(value, list):
+    if isinstance(value, (list, dict)):
         return ", ".join(_shown(leaf, item) for item in value) or "-"
     if isinstance(value, BaseModel):
         return " ".join(str(item) for item in value.model_dump(exclude_none=True).values())

@@ -17,7 +17,7 @@ from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.logs import AccessLog
 from proxy.model import OutboundProxies, Pool, Profile, ServeOptions
-from proxy.settings import load, serve_options
+from proxy.settings import load
 from proxy.settings.options import built_in_routes
 from proxy.settings.schema import UpstreamSettings
 
@@ -32,7 +32,7 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     # A sandbox is for people: it speaks to them even where its output is not a terminal.
     loaded = load({"log_format": "text", **flags}, config)
     _, access = start_logging(loaded)
-    run_in_loop(_demo(serve_options(loaded.settings, loaded.outbound), access))
+    run_in_loop(_demo(loaded.options(), access))
     return 0
 
 
@@ -77,12 +77,14 @@ def sandboxed_options(
     )
     return dataclasses.replace(
         options,
-        profile=profile,
+        profiles={profile.name: profile},
         own_routes=(),
         built_in_routes=built_in_routes(upstreams),
         ca_file=None,
         # All of it is on this machine, where the network's proxies do not lead.
         outbound=OutboundProxies(),
+        state_home=None,
+        token_store="memory",
     )
 
 

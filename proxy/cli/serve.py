@@ -15,7 +15,7 @@ from proxy.app import App
 from proxy.banner import banner, start_warnings
 from proxy.logs import AccessLog
 from proxy.model import ServeOptions
-from proxy.settings import Loaded, load, serve_options
+from proxy.settings import Loaded, load
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
     log_format, access = start_logging(loaded)
-    run_in_loop(_serve(serve_options(loaded.settings, loaded.outbound), loaded.config, log_format, access))
+    run_in_loop(_serve(loaded.options(), loaded.config, log_format, access))
     return 0
 
 

@@ -109,7 +109,7 @@ class Cognito:
         if pool not in self._without_get_tokens:
             parameters = requests.tokens_from_refresh_token(pool, session, refresh_token)
             try:
-                return await self._calls.call(user_pool(pool), "GetTokensFromRefreshToken", parameters)
+                return await self._call_twice(pool, "GetTokensFromRefreshToken", parameters)
             except Refused as refused:
                 emulator = pool.endpoint_url is not None
                 if not failures.unknown_operation(refused.status, refused.code, emulator=emulator):
@@ -121,6 +121,17 @@ class Cognito:
             log.info("this endpoint has no GetTokensFromRefreshToken: renewing with REFRESH_TOKEN_AUTH from now on")
             self._without_get_tokens.add(pool)
         return answer
+
+    async def _call_twice(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """A call that is made again at once where its answer is lost.
+
+        It may have been carried out: a refresh token that rotates is used up then, and works for a moment only.
+        """
+        try:
+            return await self._calls.call(user_pool(pool), operation, parameters)
+        except SignInFailed as lost:
+            log.info("asking again: %s", lost.detail)
+            return await self._calls.call(user_pool(pool), operation, parameters)
 
     async def _expect_result(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         try:

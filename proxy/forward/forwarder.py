@@ -3,17 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from proxy import guard, headers
 from proxy.downstream import Caller
-from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source
+from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.gate import Gate, Passport
+from proxy.forward.profiles import PREFIX, Choice, chosen
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
 from proxy.framing import field_lines, lines_of
 from proxy.logs import AccessEntry
-from proxy.model import Auth, Policy, Profile, Route
+from proxy.model import DEFAULT_PROFILE, Auth, Headers, Policy, Profile, Route
 from proxy.problem import Answer, error_answer
 from proxy.replay import HeldBody
 from proxy.routing import RouteTable
@@ -30,6 +31,9 @@ CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
 
+_DEFAULT = Choice(DEFAULT_PROFILE, "", "")
+
+
 class Forwarder:
     """Answers every request that a caller sends, in one way or another."""
 
@@ -37,19 +41,24 @@ class Forwarder:
         self,
         *,
         routes: RouteTable,
-        profile: Profile,
+        profiles: Mapping[str, Profile],
         keeper: TokenKeeper,
         transport: Transport,
-        own: Callable[[str, str], Awaitable[Answer]],
+        own: Callable[[str, str, str, Headers], Awaitable[Answer]],
         policy: Policy,
         replay_limit: int,
         access: Callable[[AccessEntry], None] | None,
     ) -> None:
-        """`own(method, path)` answers the proxy's own endpoints; `access` notes every request."""
+        """`own(method, path, profile, headers)` answers the proxy's own endpoints; `access` notes every request.
+
+        The `profile` is a name that a request chose: there may be none such.
+        """
         self._access = access
         self._gate = Gate(policy, routes)
         self._routes = routes
-        self._credentials = Credentials(profile, keeper)
+        self._profiles = profiles
+        self._keeper = keeper
+        self._credentials: dict[str, Credentials] = {}
         self._transport = transport
         self._own = own
         self._held = self._gate.held(replay_limit)
@@ -65,13 +74,18 @@ class Forwarder:
                 caller.answer(preflight)
                 return
             passport = self._gate.admit(caller.fields)
+            choice = _DEFAULT
+            if passport.profile is not None or target.startswith(PREFIX):
+                choice = chosen(target, passport.profile)
+                target = choice.target
             if target.startswith(guard.OWN_PREFIX):
-                answer = await self._own(caller.method, entry.path)
+                path = target.partition("?")[0]
+                answer = await self._own(caller.method, path, choice.name, caller.fields.lines)
                 caller.answer(answer._replace(headers=answer.headers + passport.own))
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, target, entry, passport)
+                await self._forward(caller, target, entry, passport, choice)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -88,8 +102,11 @@ class Forwarder:
         self._refuse(caller, error, entry)
         self._note(caller, entry, 0.0)
 
-    async def _forward(self, caller: Caller, target: str, entry: AccessEntry, passport: Passport) -> None:
-        route, upstream_target = self._gate.permit(caller.method, target, entry.path)
+    async def _forward(
+        self, caller: Caller, target: str, entry: AccessEntry, passport: Passport, choice: Choice
+    ) -> None:
+        path = target.partition("?")[0] if choice.prefix else entry.path
+        route, upstream_target = self._gate.permit(caller.method, target, path)
         entry.route = route
         fields = caller.fields
         body = None
@@ -102,7 +119,8 @@ class Forwarder:
             )
         if self._gate.read_only:
             await self._gate.judge(caller, route, target, body)
-        credential = self._credentials.at_hand(route) or await self._credentials.get(route)
+        credentials = self._credentials.get(choice.name) or self._credentials_of(choice.name)
+        credential = credentials.at_hand(route) or await credentials.get(route)
         request = UpstreamRequest(
             method=caller.method,
             upstream=route.upstream,
@@ -118,9 +136,9 @@ class Forwarder:
             prefix = b""
             if credential.token is not None and answer.head.status in REFUSALS:
                 prefix = await whole(answer) if may_refuse_token(answer.head) else b""
-                if refuses_token(answer.head, prefix) and self._renewable(credential, request):
+                if refuses_token(answer.head, prefix) and _renewable(credentials, credential, request):
                     answer.close()
-                    credential = await self._credentials.get(route)
+                    credential = await credentials.get(route)
                     crossing = self._gate.crossing(fields, route.upstream.authority, credential.name)
                     request.fields = crossing + credential.line
                     answer, prefix = await self._transport.send(request), b""
@@ -128,17 +146,20 @@ class Forwarder:
             if answer.head.status == _SWITCHING_PROTOCOLS:
                 await _tunnel(answer, caller)
             else:
-                await self._relay(answer, prefix, caller, route, passport)
+                await self._relay(answer, prefix, caller, route, passport, below=choice.prefix)
         finally:
             answer.close()
 
-    def _renewable(self, credential: Credential, request: UpstreamRequest) -> bool:
-        """Whether a request can be sent again with a credential that was not refused."""
-        token, body = credential.token, request.body
-        return token is not None and self._credentials.reject(token) and (body is None or body.replayable)
+    def _credentials_of(self, name: str) -> Credentials:
+        """The credentials of a profile that asks for the first time; raises UnknownProfile."""
+        profile = self._profiles.get(name)
+        if profile is None:
+            raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
+        made = self._credentials[name] = Credentials(profile, self._keeper)
+        return made
 
     async def _relay(
-        self, answer: UpstreamAnswer, prefix: bytes, caller: Caller, route: Route, passport: Passport
+        self, answer: UpstreamAnswer, prefix: bytes, caller: Caller, route: Route, passport: Passport, *, below: str
     ) -> None:
         _, status, reason, section, notable = answer.head
         section = headers.to_caller(section, notable)
@@ -149,7 +170,7 @@ class Forwarder:
             elif name == b"location":
                 moved = status // 100 == _REDIRECTION or status == _CREATED
         if moved:
-            lines = self._routes.localised(lines_of(section), route, host=passport.host)
+            lines = self._routes.localised(lines_of(section), route, host=passport.host, below=below)
             section = field_lines(lines)
         caller.begin(status, reason, section + passport.foreign, sized=sized)
         data = prefix + answer.take() if prefix else answer.take()
@@ -181,6 +202,12 @@ class Forwarder:
         entry.received = caller.received
         entry.sent = caller.sent
         self._access(entry)
+
+
+def _renewable(credentials: Credentials, credential: Credential, request: UpstreamRequest) -> bool:
+    """Whether a request can be sent again with a credential that was not refused."""
+    token, body = credential.token, request.body
+    return token is not None and credentials.reject(token) and (body is None or body.replayable)
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

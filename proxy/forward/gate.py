@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from proxy import graphql, guard, headers
 from proxy.downstream import Caller
+from proxy.forward import profiles
 from proxy.framing import Fields, Head, field_lines
 from proxy.model import Auth, Header, Policy, Route
 from proxy.problem import Answer
@@ -29,6 +30,8 @@ class Passport(NamedTuple):
     """What the proxy's own answers carry besides."""
     foreign: bytes
     """What an upstream's answers carry besides, on the wire."""
+    profile: str | None
+    """The name of the profile that the field lines choose, if they choose any."""
 
     def __repr__(self) -> str:
         return f"Passport({self.host!r})"
@@ -105,7 +108,7 @@ class Gate:
 
     def _issue(self, fields: Fields) -> Passport:
         host, lines, own, foreign = guard.admit(fields.lines, self._policy)
-        return Passport(host, lines, own, field_lines(own + foreign))
+        return Passport(host, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
 
     def _cross(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
         lines = headers.to_upstream(

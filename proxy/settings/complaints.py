@@ -29,7 +29,7 @@ def sentence(error: ValidationError, known: Mapping[str, Leaf], origins: Mapping
     details = error.errors(include_url=False)
     first = details[0]
     place = tuple(map(str, first["loc"]))
-    name = next((".".join(place[:n]) for n in (2, 1) if ".".join(place[:n]) in known), ".".join(place))
+    name = next((".".join(place[:n]) for n in (4, 3, 2, 1) if ".".join(place[:n]) in known), ".".join(place))
     inner = place[name.count(".") + 1 :]
     leaf = known.get(name)
     message = _message(first["type"], first, "its value" if leaf is None or leaf.secret else quoted(first["input"]))

@@ -3,7 +3,8 @@
 import os
 import re
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic_settings import EnvSettingsSource
@@ -12,21 +13,35 @@ from pydantic_settings import SettingsError as SourceError
 from proxy.errors import SettingsError
 from proxy.model import OutboundProxies, OutboundProxy
 from proxy.outbound import parse_proxy
+from proxy.settings import profiles
 from proxy.settings.complaints import did_you_mean
-from proxy.settings.schema import PREFIX, Leaf, Settings, sections
+from proxy.settings.schema import FILE_SUFFIX, PREFIX, Leaf, PlainSettings, leaves, sections
 
 CONFIG_VARIABLE = PREFIX + "CONFIG"
-FILE_SUFFIX = "_FILE"
 
 
 def variable(name: str) -> tuple[str, str] | None:
     """A variable as it is spelt, and its value."""
-    return next(((key, value) for key, value in os.environ.items() if value and key.upper() == name), None)
+    return next(((key, value) for key, value in os.environ.items() if value and _folded(key) == name), None)
+
+
+def setter_of(leaf: Leaf) -> str | None:
+    """The variable, as it is spelt, that sets a setting: its own, or one that holds a whole section."""
+    names = (PREFIX + "__".join(leaf.path[:length]) for length in range(len(leaf.path), 0, -1))
+    return next((found[0] for name in names if (found := variable(_folded(name)))), None)
 
 
 def user_folder() -> str:
     """Where users keep their config files, by the XDG base directory specification."""
     return os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+
+
+def state_home() -> Path | None:
+    """Where programs keep what should outlive them, by the XDG base directory specification; None without a home."""
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        return None
 
 
 def debugging(flags: Mapping[str, Any]) -> bool:
@@ -38,10 +53,10 @@ def debugging(flags: Mapping[str, Any]) -> bool:
     return level == "debug"
 
 
-def read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
-    """The settings that variables hold."""
+def read_environment(declared: Collection[str]) -> dict[str, Any]:
+    """The settings that variables hold; `declared` are the names of profiles in the config file."""
     try:
-        found = EnvSettingsSource(Settings)()
+        found = EnvSettingsSource(PlainSettings)()
     except SourceError as error:
         name = re.search(r'field "(\w+)"', str(error))
         named = PREFIX + name[1].upper() if name else PREFIX + "…"
@@ -51,11 +66,12 @@ def read_environment(known: Mapping[str, Leaf]) -> dict[str, Any]:
             f"a variable {PREFIX}… holds JSON that is nested too deeply",
             hint="No setting is more than a list of tables.",
         ) from None
-    for section in sections(known) & found.keys():
+    for section in {path[0] for path in sections(leaves(PlainSettings))} & found.keys():
         if not isinstance(found[section], Mapping):
             named = PREFIX + section.upper()
             raise SettingsError(f"{named} is not a JSON object", hint=f"Mend or unset {named}.")
-    return found
+    held = {_folded(key): value for key, value in os.environ.items() if value}
+    return found | {profiles.SECTION: profiles.read_variables(held, declared)}
 
 
 def outbound_proxies() -> OutboundProxies:
@@ -88,26 +104,39 @@ def _given_twice(known: Mapping[str, Leaf]) -> list[str]:
 
 
 def _unknown_variables(known: Mapping[str, Leaf]) -> list[str]:
-    names = {CONFIG_VARIABLE}
+    names = {CONFIG_VARIABLE, *(_folded(PREFIX + "__".join(path)) for path in sections(known.values()))}
     for leaf in known.values():
-        names |= {leaf.variable, PREFIX + leaf.path[0].upper()}
+        names.add(leaf.variable)
         if leaf.secret:
             names.add(leaf.variable + FILE_SUFFIX)
     return [
         # Without the prefix, which alone would make every name look like every other.
-        f"unknown variable {name} is ignored{did_you_mean(name.upper(), names, skip=len(PREFIX))}"
+        f"unknown variable {name} is ignored{did_you_mean(_folded(name), names, skip=len(PREFIX))}"
         for name in sorted(os.environ)
-        if name.upper().startswith(PREFIX) and name.upper() not in names
+        if name.upper().startswith(PREFIX) and _folded(name) not in names
     ]
 
 
 def _unknown_in_sections(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[str]:
     """Keys inside a section's JSON. A key that has a variable of its own is among the unknown variables."""
-    spelt_out = {name.upper() for name in os.environ}
+    spelt_out = {_folded(name) for name in os.environ}
     return [
-        f"unknown setting {section}.{key} in {PREFIX}{section.upper()} is ignored"
-        + did_you_mean(f"{section}.{key}", known.keys())
-        for section in sorted(sections(known) & environment.keys())
-        for key in environment[section]
-        if f"{section}.{key}" not in known and f"{PREFIX}{section}__{key}".upper() not in spelt_out
+        f"unknown setting {name} in {PREFIX}{name.partition('.')[0].upper()} is ignored"
+        + did_you_mean(name, known.keys())
+        for name in sorted(_names_in(environment, sections(known.values())))
+        if name not in known and _folded(PREFIX + name.replace(".", "__")) not in spelt_out
     ]
+
+
+def _names_in(values: Mapping[str, Any], known: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The dotted names of everything inside sections."""
+    for key, value in values.items():
+        inner = (*path, key)
+        if inner in known and isinstance(value, Mapping):
+            yield from _names_in(value, known, inner)
+        elif path:
+            yield ".".join(inner)
+
+
+def _folded(name: str) -> str:
+    return name.upper().replace("-", "_")

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.errors import SettingsError
-from proxy.settings.environment import CONFIG_VARIABLE, FILE_SUFFIX, user_folder, variable
+from proxy.settings.environment import CONFIG_VARIABLE, user_folder, variable
 from proxy.settings.nested import dig
-from proxy.settings.schema import Leaf, RouteSettings, sections
+from proxy.settings.profiles import SECTION
+from proxy.settings.schema import FILE_SUFFIX, Leaf, RouteSettings, sections
 from proxy.settings.values import quoted
 
 _SUFFIX = FILE_SUFFIX.lower()
@@ -54,17 +55,20 @@ def read_toml(path: Path) -> dict[str, Any]:
 def refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Leaf], path: Path) -> None:
     """Raises SettingsError where a config file holds a key that no setting has."""
     files = {leaf.name + _SUFFIX for leaf in known.values() if leaf.secret}
-    known_sections = sections(known)
-    for name in known_sections & document.keys():
-        if not isinstance(document[name], dict):
-            raise SettingsError(
-                f"config file {path}: {name} is a section", hint=f"Write [{name}], and its settings below."
-            )
+    inner = sections(known.values())
+    for section in sorted(inner):
+        named = ".".join(section)
+        if not isinstance(dig(document, section) or {}, Mapping):
+            raise SettingsError(f"config file {path}: {named} is a section", hint=f"Write {_heading(section)}.")
     names = {*known, *files, *(f"routes.{name}" for name in RouteSettings.model_fields)}
-    for name in _names_in(document, known_sections):
+    for name in _names_in(document, inner):
         if name not in names:
-            nearest = get_close_matches(name, sorted(names | known_sections), 1, 0)[0]
+            nearest = get_close_matches(name, sorted(names | {".".join(section) for section in inner}), 1, 0)[0]
             raise SettingsError(f"config file {path}: unknown setting {name}", hint=f"Did you mean {nearest}?")
+
+
+def _heading(section: tuple[str, ...]) -> str:
+    return f"[{'.'.join(section)}], and its settings below" if section != (SECTION,) else f"[{SECTION}.NAME] for each"
 
 
 def secret_file(leaf: Leaf, document: Mapping[str, Any], config: Path | None) -> tuple[str, Path] | None:
@@ -133,11 +137,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _names_in(document: Mapping[str, Any], known_sections: set[str]) -> Iterator[str]:
-    for name, value in document.items():
-        if name in known_sections:
-            yield from (f"{name}.{key}" for key in value)
-        elif name == "routes" and isinstance(value, list):
-            yield from (f"{name}.{key}" for route in value if isinstance(route, dict) for key in route)
+def _names_in(values: Mapping[str, Any], inner: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The dotted names of all keys; `inner` are the paths of the sections."""
+    for key, value in values.items():
+        name = (*path, key)
+        if name in inner:
+            yield from _names_in(value, inner, name)
+        elif name == ("routes",) and isinstance(value, list):
+            yield from (f"{key}.{field}" for route in value if isinstance(route, dict) for field in route)
         else:
-            yield name
+            yield ".".join(name)

@@ -1,24 +1,38 @@
 """The settings as the frozen values that the running proxy is built from."""
 
+from pathlib import Path
+
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback
-from proxy.model import Auth, OutboundProxies, Policy, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
-from proxy.settings.schema import Settings, UpstreamSettings
+from proxy.model import (
+    DEFAULT_PROFILE,
+    Auth,
+    OutboundProxies,
+    Policy,
+    Pool,
+    Profile,
+    Route,
+    ServeOptions,
+    Timeouts,
+    Upstream,
+)
+from proxy.settings.schema import CognitoSettings, ProfileCognitoSettings, ProfileSettings, Settings, UpstreamSettings
 from proxy.settings.values import parse_bind
 
 
-def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -> ServeOptions:
+def serve_options(
+    settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
+) -> ServeOptions:
     """The settings as the frozen values that the running proxy is built from."""
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
-        profile=Profile(
-            name="default",
-            pool=Pool(**settings.cognito.model_dump()),
-            username=settings.username,
-            password=settings.password,
-            api_key=settings.api_key,
-            personal_access_token=settings.personal_access_token,
-        ),
+        profiles={
+            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, Pool(**settings.cognito.model_dump())),
+            **{
+                name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
+                for name, given in settings.profiles.items()
+            },
+        },
         own_routes=tuple(
             Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
             for route in settings.routes
@@ -37,7 +51,31 @@ def serve_options(settings: Settings, outbound: OutboundProxies | None = None) -
         max_connections=settings.max_connections,
         ca_file=settings.upstreams.ca_file,
         outbound=outbound or OutboundProxies(),
+        state_home=state_home,
+        token_store=settings.token_store,
+        aws_credentials_token=settings.aws_credentials_token,
     )
+
+
+def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:
+    return Profile(
+        name=name,
+        pool=pool,
+        username=given.username,
+        password=given.password,
+        api_key=given.api_key,
+        personal_access_token=given.personal_access_token,
+        totp_secret=given.totp_secret,
+        token_store=token_store,
+    )
+
+
+def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> Pool:
+    """The user pool of a profile: what it does not say of its own is as for everybody."""
+    given = own.model_dump(exclude_none=True)
+    # A client's secret is that client's alone.
+    without = {"client_secret"} if "client_id" in given else set()
+    return Pool(**common.model_dump(exclude=without) | given)
 
 
 def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
@@ -51,12 +89,13 @@ def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    cognito = settings.cognito
-    if not cognito.user_pool_id.startswith(cognito.region + "_"):
-        raise SettingsError(
-            f"cognito.user_pool_id {cognito.user_pool_id!r} is not in cognito.region {cognito.region!r}",
-            hint="Set both: a pool's id begins with its region.",
-        )
+    pools = {f"profiles.{name}.": _pool(settings.cognito, own.cognito) for name, own in settings.profiles.items()}
+    for prefix, pool in ({"": Pool(**settings.cognito.model_dump())} | pools).items():
+        if not pool.user_pool_id.startswith(pool.region + "_"):
+            raise SettingsError(
+                f"{prefix}cognito.user_pool_id {pool.user_pool_id!r} is not in {prefix}cognito.region {pool.region!r}",
+                hint="Set both: a pool's id begins with its region.",
+            )
     if settings.client_token is not None or settings.allow_anonymous_clients:
         return
     for value in settings.listen:

@@ -8,21 +8,27 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.model import Auth, AuthFlow
 from proxy.settings.values import (
     Bytes,
+    ClientId,
     ClientSecret,
     Count,
     Form,
     HeaderSecret,
     Host,
     HttpUrl,
+    IdentityPoolId,
     Listed,
     Origin,
+    Region,
     RequestPattern,
     Seconds,
+    TokenStore,
+    TotpSecret,
+    UserPoolId,
     checked_bind,
     checked_header,
     checked_path,
@@ -30,6 +36,7 @@ from proxy.settings.values import (
 )
 
 PREFIX = "UL_PROXY_"
+FILE_SUFFIX = "_FILE"
 
 
 class _Section(BaseModel):
@@ -37,17 +44,29 @@ class _Section(BaseModel):
 
 
 class CognitoSettings(_Section):
-    region: Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d+", "no AWS region, such as ap-southeast-2")] = Field(
-        description="AWS region of the user pool"
-    )
-    user_pool_id: Annotated[
-        str, matching(r"[\w-]+_[0-9A-Za-z]+", "no user pool's id, such as ap-southeast-2_UnpJmDeN5")
-    ] = Field(description="user pool to sign in to")
-    client_id: Annotated[str, matching(r"\w+", "no app client's id: those are letters and digits")] = Field(
-        description="app client of the user pool"
-    )
+    region: Region = Field(description="AWS region of the user pool")
+    user_pool_id: UserPoolId = Field(description="user pool to sign in to")
+    client_id: ClientId = Field(description="app client of the user pool")
+    client_secret: SecretStr | None = Field(None, description="its secret, where it has one")
     auth_flow: AuthFlow = Field(description="`srp`: the password never leaves the machine; or `password`")
+    identity_pool_id: IdentityPoolId = Field(description="identity pool that has AWS credentials for the pool's users")
     endpoint_url: HttpUrl | None = Field(None, description="another address of Cognito, for emulators")
+    identity_endpoint_url: HttpUrl | None = Field(
+        None, description="another address of the identity pool's service, if not `cognito.endpoint_url`"
+    )
+
+
+class ProfileCognitoSettings(_Section):
+    """What a profile does not say of its user pool is as in CognitoSettings."""
+
+    region: Region | None = None
+    user_pool_id: UserPoolId | None = None
+    client_id: ClientId | None = None
+    client_secret: SecretStr | None = None
+    auth_flow: AuthFlow | None = None
+    identity_pool_id: IdentityPoolId | None = None
+    endpoint_url: HttpUrl | None = None
+    identity_endpoint_url: HttpUrl | None = None
 
 
 class UpstreamSettings(_Section):
@@ -68,6 +87,18 @@ class TimeoutSettings(_Section):
     drain: Seconds = Field(description="how long requests may go on after SIGTERM")
 
 
+class ProfileSettings(_Section):
+    """One more login. What it does not name it does not have, but for its user pool."""
+
+    username: str | None = None
+    password: SecretStr | None = None
+    totp_secret: TotpSecret | None = None
+    api_key: HeaderSecret | None = None
+    personal_access_token: HeaderSecret | None = None
+    token_store: TokenStore | None = None
+    cognito: ProfileCognitoSettings = ProfileCognitoSettings()
+
+
 class RouteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -80,8 +111,9 @@ class RouteSettings(BaseModel):
     ) = None
 
 
-class Settings(BaseSettings):
-    """Every setting. Those without a default here have theirs in the shipped `defaults.toml`."""
+class PlainSettings(BaseSettings):
+    """Every setting but those of profiles, whose names nobody knows before. Those without a default here have theirs
+    in the shipped `defaults.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -96,6 +128,9 @@ class Settings(BaseSettings):
     )
     username: str | None = Field(None, description="the Unleash Live login")
     password: SecretStr | None = Field(None, description="its password")
+    totp_secret: TotpSecret | None = Field(
+        None, description="what its authenticator app was given, in base32: one-time codes are then made unattended"
+    )
     api_key: HeaderSecret | None = Field(None, description="the analytics API key")
     personal_access_token: HeaderSecret | None = Field(
         None, description="`ul_pat_…`; used instead of Cognito wherever a Cognito token would be"
@@ -103,6 +138,9 @@ class Settings(BaseSettings):
     cognito: CognitoSettings
     upstreams: UpstreamSettings
     routes: list[RouteSettings] = Field([], description="more routes, tried before the built-in ones")
+    token_store: TokenStore = Field(
+        description="where sessions are kept: `auto` (what `ul-proxy login` kept), `memory`, `file:PATH` or `keyring`"
+    )
     allowed_hosts: Annotated[list[Host], *Listed] = Field(
         description="names besides loopback that callers may use for this proxy"
     )
@@ -110,6 +148,9 @@ class Settings(BaseSettings):
         description="`scheme://host[:port]` of web pages that may use the proxy"
     )
     client_token: ClientSecret | None = Field(None, description="what callers must present")
+    aws_credentials_token: ClientSecret | None = Field(
+        None, description="what callers of `/-/aws-credentials` must send as `Authorization`; without it there is none"
+    )
     allow_anonymous_clients: bool = Field(
         description="listen beyond loopback without `client_token`, although anybody could use the login"
     )
@@ -128,6 +169,24 @@ class Settings(BaseSettings):
     access_log: bool = Field(description="a log line for every request")
 
 
+class Settings(PlainSettings):
+    """Every setting."""
+
+    profiles: dict[str, ProfileSettings] = Field({}, description="further logins, by name; see Profiles")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `sources.py` has merged, and nothing besides."""
+        return (init_settings,)
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """One setting that holds a value, not a section."""
@@ -141,7 +200,7 @@ class Leaf:
 
     @property
     def variable(self) -> str:
-        return PREFIX + "__".join(self.path).upper()
+        return PREFIX + "__".join(self.path).upper().replace("-", "_")
 
     @property
     def flag(self) -> str:
@@ -155,6 +214,11 @@ class Leaf:
     def is_path(self) -> bool:
         """Whether the value is the name of a file."""
         return Path in _types(self.info.annotation)
+
+    @property
+    def is_store(self) -> bool:
+        """Whether the value says where sessions are kept."""
+        return self.path[-1] == "token_store"
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -193,9 +257,9 @@ def leaves(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Ite
             yield Leaf((*path, name), info)
 
 
-def sections(known: Iterable[str]) -> set[str]:
-    """The sections among settings that are given by dotted name."""
-    return {name.partition(".")[0] for name in known if "." in name}
+def sections(known: Iterable[Leaf]) -> set[tuple[str, ...]]:
+    """The paths of the sections that settings are in."""
+    return {leaf.path[:length] for leaf in known for length in range(1, len(leaf.path))} | {("profiles",)}
 
 
 def _types(annotation: Any) -> set[Any]:

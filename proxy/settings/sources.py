@@ -5,17 +5,18 @@ merged here, not inside pydantic-settings, so that `ul-proxy config` can say whe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from proxy.model import OutboundProxies
-from proxy.settings import complaints, environment, files
+from proxy.model import OutboundProxies, ServeOptions
+from proxy.settings import complaints, environment, files, profiles
 from proxy.settings.nested import dig, nest, put
-from proxy.settings.options import refuse_contradictions
-from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
+from proxy.settings.options import refuse_contradictions, serve_options
+from proxy.settings.schema import Leaf, PlainSettings, Settings, leaves
+from proxy.settings.values import STORE_FILE
 
 DEFAULTS = "default"
 
@@ -25,19 +26,28 @@ class Loaded:
     """The effective settings, where each came from (by dotted name), and what a person should hear about them."""
 
     settings: Settings
+    leaves: tuple[Leaf, ...]
+    """Every setting that there is, those of profiles included."""
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
     outbound: OutboundProxies
+    state_home: Path | None
     config: Path | None
     """The config file in use."""
     searched: tuple[Path, ...]
     """Where a config file was looked for; nowhere if it was named."""
+    secret_files: tuple[Path, ...]
+    """The files that hold one secret each."""
 
     def value(self, leaf: Leaf) -> Any:
         value: Any = self.settings
         for name in leaf.path:
-            value = getattr(value, name)
+            value = value[name] if isinstance(value, dict) else getattr(value, name)
         return value
+
+    def options(self) -> ServeOptions:
+        """What the running proxy is built from."""
+        return serve_options(self.settings, self.outbound, self.state_home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +63,23 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
 
     Raises SettingsError, one sentence that names the setting and the fix.
     """
-    known = {leaf.name: leaf for leaf in leaves()}
     path, searched = files.find_config(config)
-    layers, warnings = _file_layers(known, path)
-    held = environment.read_environment(known)
-    warnings += environment.warnings(known, held)
-    layers = [_Layer(DEFAULTS, files.shipped_defaults()), *layers, _Layer("environment", held)]
-    merged, origins = _merged(known, [*layers, _Layer("flag", nest(flags))])
+    document = {} if path is None else files.read_toml(path)
+    declared = profiles.declared_in(document)
+    held = environment.read_environment(declared)
+    names = dict.fromkeys([*declared, *held[profiles.SECTION]])
+    known = {leaf.name: leaf for leaf in leaves(PlainSettings)}
+    known |= {leaf.name: leaf for name in names for leaf in profiles.leaves_of(name)}
+    from_files = _from_files(known, document, path)
+    layers = [
+        _Layer(DEFAULTS, files.shipped_defaults()),
+        *from_files.layers,
+        _Layer("environment", held),
+        _Layer("flag", nest(flags)),
+    ]
+    merged, origins = _merged(known, layers)
+    # A profile without settings is one all the same.
+    merged[profiles.SECTION] = {name: {} for name in names} | merged.get(profiles.SECTION, {})
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
@@ -67,49 +87,64 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
     refuse_contradictions(settings)
     return Loaded(
         settings,
+        tuple(known.values()),
         origins,
-        tuple(warnings),
+        (*from_files.warnings, *environment.warnings(known, held)),
         environment.outbound_proxies(),
+        environment.state_home(),
         config=files.absolute(path) if path is not None else None,
         searched=tuple(map(files.absolute, searched)),
+        secret_files=tuple(dict.fromkeys(from_files.secrets)),
     )
 
 
-def _file_layers(known: Mapping[str, Leaf], config: Path | None) -> tuple[list[_Layer], list[str]]:
+@dataclass(slots=True)
+class _FromFiles:
+    layers: list[_Layer] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    secrets: list[Path] = field(default_factory=list)
+
+
+def _from_files(known: Mapping[str, Leaf], document: Mapping[str, Any], config: Path | None) -> _FromFiles:
     """The config file and the secrets that files hold, and what to say about who can read them."""
-    document: dict[str, Any] = {}
-    layers: list[_Layer] = []
-    warnings: list[str] = []
+    found = _FromFiles()
     if config is not None:
-        document = files.read_toml(config)
         files.refuse_unknown(document, known, config)
-        layers.append(_Layer(f"file {config}", document, config))
+        found.layers.append(_Layer(f"file {config}", document, config))
         if any(leaf.secret and dig(document, leaf.path) for leaf in known.values()):
-            warnings += files.warn_if_readable(config)
+            found.warnings += files.warn_if_readable(config)
     for leaf in known.values():
-        if leaf.secret and (found := files.secret_file(leaf, document, config)):
-            origin, path = found
-            layers.append(_Layer(origin, nest({leaf.name: files.read_secret(leaf, path)})))
-            warnings += files.warn_if_readable(path)
-    return layers, warnings
+        if leaf.secret and (named := files.secret_file(leaf, document, config)):
+            origin, path = named
+            found.layers.append(_Layer(origin, nest({leaf.name: files.read_secret(leaf, path)})))
+            found.warnings += files.warn_if_readable(path)
+            found.secrets.append(path)
+    return found
 
 
 def _merged(known: Mapping[str, Leaf], layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """What is in force, and where it came from by dotted name; later layers are stronger."""
     merged: dict[str, Any] = {}
-    origins = {name: DEFAULTS for name, leaf in known.items() if leaf.info.default == []}
+    origins = {leaf.name: DEFAULTS for leaf in leaves() if leaf.info.default in ([], {})}
     for layer in layers:
         for leaf in known.values():
             if (value := dig(layer.values, leaf.path)) is not None:
-                if leaf.is_path and isinstance(value, str):
-                    value = files.resolved(value, layer.config)
-                put(merged, leaf.path, value)
+                put(merged, leaf.path, _located(leaf, value, layer.config))
                 origins[leaf.name] = _origin(layer.origin, leaf)
     return merged, origins
 
 
+def _located(leaf: Leaf, value: Any, config: Path | None) -> Any:
+    """A value that names a file, with the file's whole path."""
+    if not isinstance(value, str):
+        return value
+    if leaf.is_path:
+        return files.resolved(value, config)
+    path = value.removeprefix(STORE_FILE)
+    return f"{STORE_FILE}{files.resolved(path, config)}" if leaf.is_store and path not in (value, "") else value
+
+
 def _origin(origin: str, leaf: Leaf) -> str:
     if origin == "environment":
-        own = environment.variable(leaf.variable)
-        return f"environment {own[0] if own else PREFIX + leaf.path[0].upper()}"
+        return f"environment {environment.setter_of(leaf)}"
     return f"flag {leaf.flag}" if origin == "flag" else origin

@@ -14,6 +14,7 @@ from proxy.errors import BadRequest
 from proxy.guard import Pattern, host_name, parse_origin, readings
 from proxy.headers import HOP_BY_HOP, OWN_PREFIX
 from proxy.model import Bind, Upstream
+from proxy.totp import TotpError, parse_secret
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SIZE = re.compile(r"(\d+)\s*(?:(Ki|Mi|Gi)?B)?")
@@ -23,6 +24,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 _PORTS = 1 << 16
 _SHORTEST_TOKEN = 16
+STORE_FILE = "file:"
+_STORES = ("auto", "memory", "keyring")
 _NO_CREDENTIALS = HOP_BY_HOP | frozenset(
     (
         b"content-encoding",
@@ -223,12 +226,39 @@ def _client_token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _totp_secret(value: SecretStr) -> SecretStr:
+    try:
+        parse_secret(value)
+    except TotpError as error:
+        raise ValueError(str(error).removeprefix("a TOTP secret ")) from None
+    return value
+
+
+def checked_store(value: str) -> str:
+    """Where sessions are kept; the file's name may still be relative."""
+    if value in _STORES or value.removeprefix(STORE_FILE) not in (value, ""):
+        return value
+    raise ValueError(f"{value!r} is none of {', '.join(_STORES)} and {STORE_FILE}PATH")
+
+
 Seconds = Annotated[float, BeforeValidator(_duration), Form("DURATION")]
 Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
 Count = Annotated[int, BeforeValidator(_count), Form("COUNT")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_no_controls)]
 ClientSecret = Annotated[SecretStr, AfterValidator(_client_token)]
+TotpSecret = Annotated[SecretStr, AfterValidator(_totp_secret)]
+TokenStore = Annotated[str, AfterValidator(checked_store), Form("STORE")]
+Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d+", "no AWS region, such as ap-southeast-2")]
+UserPoolId = Annotated[str, matching(r"[\w-]+_[0-9A-Za-z]+", "no user pool's id, such as ap-southeast-2_UnpJmDeN5")]
+ClientId = Annotated[str, matching(r"\w+", "no app client's id: those are letters and digits")]
+IdentityPoolId = Annotated[
+    str,
+    matching(
+        r"[a-z]{2}(-[a-z]+)+-\d+:[0-9a-f-]+",
+        "no identity pool's id, such as ap-southeast-2:359c9d8b-02e4-457f-b185-4f3ff3f639d7",
+    ),
+]
 Host = Annotated[str, AfterValidator(checked_host), Form("HOST")]
 Origin = Annotated[str, AfterValidator(parse_origin), Form("ORIGIN")]
 RequestPattern = Annotated[str, AfterValidator(checked_pattern), Form("PATTERN")]

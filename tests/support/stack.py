@@ -35,12 +35,12 @@ def pool_of(config: PoolConfig, endpoint_url: str, **changes: Any) -> Pool:
 def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOptions:
     """A proxy whose every route leads to `upstream_url`; `changes` go to profile, policy or options by name."""
     pool = pool_of(PoolConfig(), cognito_url)
-    profile = Profile("default", pool, USERNAME, SecretStr(PASSWORD))
+    profile = changes.pop("profile", None) or Profile("default", pool, USERNAME, SecretStr(PASSWORD))
     for_profile = {name: changes.pop(name) for name in tuple(changes) if hasattr(profile, name)}
     for_policy = {name: changes.pop(name) for name in tuple(changes) if hasattr(Policy(), name)}
     options = ServeOptions(
         listen=(Bind("127.0.0.1", 0),),
-        profile=dataclasses.replace(profile, **for_profile),
+        profiles={"default": dataclasses.replace(profile, **for_profile)},
         own_routes=(),
         built_in_routes=(
             Route("/graphql", Upstream.parse(upstream_url + "/graphql"), Auth.GRAPHQL),

@@ -14,21 +14,50 @@ from support.environment import guarded_environment, is_ambient
 
 from proxy import __version__, cli
 from proxy.cli import main
-from proxy.cli.arguments import COMMANDS, parse
+from proxy.cli.arguments import parse
 from proxy.cli.demo import commands, sandboxed_options
+from proxy.cli.manual import COMMANDS
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import SettingsError, StartError
 from proxy.model import OutboundProxies, OutboundProxy
 from proxy.settings import Leaf, leaves, load, serve_options
 
 CANARY = "c4n4ry"
+TOTP_CANARY = "GEZDGNBVGY3TQOJQ"
 LEAVES = {leaf.name: leaf for leaf in leaves()}
 SECRETS = [leaf for leaf in LEAVES.values() if leaf.secret]
-# A table does not fit into a flag.
-FLAGLESS = {"routes"}
+# Tables do not fit into a flag.
+FLAGLESS = {"routes", "profiles"}
 FLAGS = [leaf for leaf in LEAVES.values() if not leaf.secret and leaf.name not in FLAGLESS]
 # The sandbox has a login and upstreams of its own.
-NOT_IN_DEMO = [leaf for leaf in FLAGS if leaf.path[0] in ("username", "cognito", "upstreams")]
+NOT_IN_DEMO = [leaf for leaf in FLAGS if leaf.path[0] in ("username", "cognito", "upstreams", "token_store")]
+SIGNING_IN = [
+    leaf
+    for leaf in FLAGS
+    if leaf.path[0] == "cognito"
+    or leaf.name in ("username", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
+]
+USED = {
+    "demo": [leaf for leaf in FLAGS if leaf not in NOT_IN_DEMO],
+    **dict.fromkeys(("login", "logout", "token", "credentials"), SIGNING_IN),
+    "status": [LEAVES["listen"], LEAVES["log_level"]],
+}
+"""The settings that a command has flags for, where it has not one for every setting."""
+OPTIONS = {
+    "login": ["--profile NAME", "--no-input"],
+    "logout": ["--profile NAME"],
+    "token": ["--profile NAME", "--kind {id,access}"],
+    "credentials": ["--profile NAME"],
+    "status": ["--json", "--url URL"],
+}
+"""Flags that are no settings."""
+EXAMPLES = {
+    "login": ["ul-proxy login --profile survey", "Exit status: 0 signed in, 1 not signed in"],
+    "logout": ["ul-proxy logout --profile survey", "Exit status: 0"],
+    "token": ["$(ul-proxy token)", "Exit status: 0"],
+    "credentials": ["credential_process = ul-proxy credentials", "aws --profile unleash s3 cp", "Exit status: 0"],
+    "status": ["ul-proxy status --json | jq", "Exit status: 0"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -110,12 +139,14 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         flag = flag_of(leaf)
         form = f"{flag}, --no-{flag[2:]}" if leaf.boolean else f"{flag} {METAVARS.get(leaf.name, '')}"
         entry = f" {form}" if leaf.boolean or leaf.name in METAVARS else f" {flag} "
-        shown = not (command == "demo" and leaf in NOT_IN_DEMO)
+        shown = leaf in USED.get(command, FLAGS)
         assert (entry in text) == shown, leaf.name
         assert ((leaf.info.description or "").replace("`", "") in text) == shown, leaf.name
     assert "--config FILE" in text
+    for words in (*OPTIONS.get(command, ()), *EXAMPLES.get(command, ())):
+        assert words in text
     for leaf in SECRETS:
-        assert not re.search(rf"{flag_of(leaf)}\b", text), leaf.name
+        assert not re.search(rf"{flag_of(leaf)}\b(?!-)", text), leaf.name
         assert "_FILE" in text
 
 
@@ -148,12 +179,21 @@ def test_demo_refuses_what_it_would_ignore(leaf: Leaf, capsys: pytest.CaptureFix
     assert f"{flag_of(leaf)} has no effect on the sandbox" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "flag"), [("login", "--listen"), ("token", "--replay-limit"), ("status", "--cognito-region")]
+)
+def test_commands_refuse_what_they_would_ignore(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag of a setting that a command does not use is refused, not swallowed."""
+    assert ended(command, flag, "x") == 2
+    assert f"{flag} has no effect on ul-proxy {command}" in capsys.readouterr().err
+
+
 def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     """The help of the program lists every command with one line on what it does."""
     assert ended("--help") == 0
     text = capsys.readouterr().out
-    for command, summary in COMMANDS.items():
-        assert re.search(rf"^ +{command} +{re.escape(summary)}$", text, re.MULTILINE)
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^ +{name}\s+{re.escape(command.summary)}$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("leaf", SECRETS, ids=lambda leaf: leaf.name)
@@ -179,6 +219,8 @@ def test_secrets_have_no_flag(leaf: Leaf, joined: str, capsys: pytest.CaptureFix
         (["serve", "--no-acces-log"], "unrecognized argument --no-acces-log: did you mean --no-access-log?"),
         (["serve", "--log-lev", "debug"], "unrecognized argument --log-lev: did you mean --log-level?"),
         (["demo", "--conf", "c4n4ry"], "unrecognized argument --conf: did you mean --config?"),
+        (["login", "--profil=c4n4ry"], "unrecognized argument --profil: did you mean --profile?"),
+        (["token", "--knd", "c4n4ry"], "unrecognized argument --knd: did you mean --kind?"),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",
 )
@@ -232,6 +274,8 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
         "max_connections": "9",
         "log_level": "error",
         "upstreams.ca_file": "/ca.pem",
+        "cognito.identity_pool_id": "ap-southeast-2:0-1",
+        "token_store": "memory",
     }
     text = wanted.get(leaf.name) or {
         bool: "",
@@ -278,11 +322,13 @@ def test_serve_is_the_default(argv: list[str], monkeypatch: pytest.MonkeyPatch) 
 def test_config_masks_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     """`config` shows that a secret is set and where it came from, and nothing of what it is."""
     config = Path("my.toml")
-    config.write_text("".join(f'{leaf.name} = "{CANARY * 4}"\n' for leaf in SECRETS))
+    secret = {"totp_secret": TOTP_CANARY}
+    config.write_text("".join(f'{leaf.name} = "{secret.get(leaf.name, CANARY * 4)}"\n' for leaf in SECRETS))
     config.chmod(0o600)
     assert main(["config", "--config", "my.toml"]) == 0
     out, err = capsys.readouterr()
     assert CANARY not in out + err
+    assert TOTP_CANARY not in out + err
     for leaf in SECRETS:
         assert re.search(rf"^{leaf.name} +\*+ +file my.toml$", out, re.MULTILINE)
 

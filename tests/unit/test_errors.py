@@ -69,10 +69,18 @@ MORE_EXACT_THAN_BAD_REQUEST = {
     errors.UnsupportedCoding: (501, "unsupported_coding", Source.CLIENT),
     errors.UnsupportedVersion: (505, "unsupported_version", Source.CLIENT),
 }
-# A defect of the program; what ends a start and is no answer; a dead session, which ends in one of the above.
-BEYOND_THE_CONTRACT = {errors.InternalError, errors.SettingsError, errors.StartError, errors.RefreshRejected}
+# A defect of the program; what ends a start and is no answer; a dead session or a broken store, which end in one of the
+# above.
+BEYOND_THE_CONTRACT = {
+    errors.InternalError,
+    errors.SettingsError,
+    errors.StartError,
+    errors.RefreshRejected,
+    errors.StoreFailed,
+}
 
 TRANSIENT = {
+    errors.StoreFailed,
     errors.SignInFailed,
     errors.SignInTimeout,
     errors.UpstreamUnreachable,

@@ -27,7 +27,7 @@ FLOORS = {
         "framing",
         "totp",
     },
-    2: {"tokens", "cognito", "upstream", "downstream", "store", "settings", "replay", "listen", "logs", "banner"},
+    2: {"tokens", "cognito", "upstream", "downstream", "store", "settings", "replay", "listen", "logs", "banner", "aws"},
     3: {"forward", "admin"},
     4: {"app"},
     5: {"cli", "__main__"},

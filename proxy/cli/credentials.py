@@ -1,0 +1,24 @@
+"""`ul-proxy credentials`: AWS credentials for the `credential_process` of AWS's own tools."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from proxy import aws
+from proxy.cli.account import current_token, open_cognito, prepare, run_to_end
+from proxy.cli.serve import leave_no_core
+from proxy.model import Profile, ServeOptions
+
+
+def run(flags: Mapping[str, Any], config: str | None, *, profile: str) -> int:
+    leave_no_core()
+    options, chosen = prepare(flags, config, profile)
+    return run_to_end(_print_credentials(options, chosen), "there are no credentials")
+
+
+async def _print_credentials(options: ServeOptions, profile: Profile) -> int:
+    async with open_cognito(options) as cognito:
+        token = await current_token(options, profile, cognito)
+        credentials = await cognito.aws_credentials(profile, token.id_token)
+    print(json.dumps(aws.process_document(credentials)))
+    return 0

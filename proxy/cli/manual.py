@@ -1,0 +1,139 @@
+"""What the commands are, and what their help says beyond the flags."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.model import DEFAULT_PROFILE
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag of one command, which is no setting. `form` is what argparse is told of it."""
+
+    flag: str
+    help: str
+    form: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The parameter of the command's `run`."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, in the module of `proxy.cli` that has its name."""
+
+    summary: str
+    text: str = ""
+    """What there is to know, and examples."""
+    options: tuple[Option, ...] = ()
+    settings: tuple[str, ...] | None = None
+    """The settings, and sections of settings, that it has flags for; None for all."""
+    ignored: tuple[str, ...] = ()
+    """Those among all that would have no effect."""
+
+
+_PROFILE = Option("--profile", "the profile to act as", {"metavar": "NAME", "default": DEFAULT_PROFILE})
+_SIGNING_IN = ("username", "cognito", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
+
+COMMANDS: Mapping[str, Command] = {
+    "serve": Command("run the proxy (also what a bare ul-proxy does)"),
+    "demo": Command(
+        "an offline sandbox: an embedded Cognito and API with the proxy in front",
+        ignored=("username", "cognito", "upstreams", "token_store"),
+    ),
+    "login": Command(
+        "sign in on this terminal, whatever Cognito asks, and keep the session",
+        """\
+Asks for the user name and the password, unless the settings have them, and for whatever Cognito wants besides: codes,
+a new password, an authenticator app. What is kept afterwards is the session, never the password: `serve`, `token` and
+`credentials` then need none.
+
+  ul-proxy login
+  ul-proxy login --profile survey
+  UL_PROXY_USERNAME=me@example.com UL_PROXY_PASSWORD_FILE=pw ul-proxy login --no-input
+
+The session goes where token_store says. By default that is the keyring where the library for it is installed and
+works, else a file in $XDG_STATE_HOME/ul-proxy that only you can read.
+
+Exit status: 0 signed in, 1 not signed in and nothing kept, 2 unusable arguments or settings.
+""",
+        (
+            _PROFILE,
+            Option("--no-input", "ask nothing: fail where the settings do not say it all", {"action": "store_true"}),
+        ),
+        _SIGNING_IN,
+    ),
+    "logout": Command(
+        "end the session that login has kept, and forget it",
+        """\
+Cognito is told that the session is over; whoever still has its refresh token can do nothing with it. A token that is
+out already stays good until it ends, within the hour.
+
+  ul-proxy logout
+  ul-proxy logout --profile survey
+
+Exit status: 0 where nothing is left, 1 where the session was forgotten here but Cognito could not be told.
+""",
+        (_PROFILE,),
+        _SIGNING_IN,
+    ),
+    "token": Command(
+        "print a good token, and nothing else",
+        """\
+Renews the session that `ul-proxy login` has kept; where there is none, signs in with the password of the settings.
+
+  curl -H "X-Amz-Cognito-Security-Token: $(ul-proxy token)" https://api.unleashlive.com/v1/job
+  ul-proxy token --kind access --profile survey
+
+Exit status: 0 and the token on stdout, or 1, nothing on stdout and the reason on stderr.
+""",
+        (
+            _PROFILE,
+            Option(
+                "--kind",
+                "which one: Unleash Live wants the ID token",
+                {"choices": ("id", "access"), "default": "id"},
+            ),
+        ),
+        _SIGNING_IN,
+    ),
+    "credentials": Command(
+        "print temporary AWS credentials of the identity pool, as credential_process wants them",
+        """\
+AWS's own tools run it by themselves. In ~/.aws/config:
+
+  [profile unleash]
+  region = ap-southeast-2
+  credential_process = ul-proxy credentials
+
+Then:
+
+  aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/IDENTITY_ID/flight/flight.mp4
+
+Exit status: 0 and the JSON on stdout, or 1, nothing on stdout and the reason on stderr.
+""",
+        (_PROFILE,),
+        _SIGNING_IN,
+    ),
+    "status": Command(
+        "what the running proxy says of itself",
+        """\
+Asks the proxy that listens where the settings say; the client token comes from the settings, too.
+
+  ul-proxy status
+  ul-proxy status --json | jq .profiles.default.state
+  ul-proxy status --url unix:/run/ul-proxy.sock
+
+Exit status: 0 where a proxy answers, 1 where none does.
+""",
+        (
+            Option("--json", "print what the proxy answers, as it is", {"action": "store_true"}),
+            Option("--url", "where the proxy is, http://HOST:PORT or unix:/path, if not at listen", {"metavar": "URL"}),
+        ),
+        ("listen", "log_level"),
+    ),
+    "config": Command("print the effective settings, secrets masked, and where each came from"),
+}

@@ -1,0 +1,72 @@
+"""`ul-proxy status`: what the running proxy says of itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from proxy.cli.inquiry import ask, parse_place, place_of
+from proxy.logs import printable
+from proxy.settings import load
+
+_HEADINGS = ("profile", "state", "signed in as", "good for", "renewed in", "last outcome")
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | None) -> int:
+    options = load(flags, config).options()
+    place = parse_place(url) if url is not None else place_of(options.listen[0])
+    told = ask(place, "/-/status", options.policy.client_token)
+    print(_as_json(told) if json else table(told, str(place)))
+    return 0
+
+
+def _as_json(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+def table(told: Mapping[str, Any], place: str) -> str:
+    """The status for people."""
+    state = "draining" if told.get("draining") else "ready" if told.get("ready") else "NOT ready"
+    profiles: Mapping[str, Mapping[str, Any]] = told.get("profiles", {})
+    rows = [_HEADINGS, *(_row(name, profile) for name, profile in profiles.items())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    up, busy = duration(told.get("uptime")), told.get("requests_in_flight")
+    lines = [
+        f"ul-proxy {told.get('version')} at {place}: {state}, up for {up}, {busy} requests under way",
+        "",
+        *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
+        *_troubles(profiles),
+    ]
+    return "\n".join(map(printable, lines))
+
+
+def _row(name: str, profile: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        name,
+        str(profile.get("state")),
+        str(profile.get("email") or profile.get("username") or "-"),
+        duration(profile.get("expires_in")),
+        duration(profile.get("next_refresh_in")),
+        str(profile.get("last_outcome")),
+    )
+
+
+def _troubles(profiles: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = [(name, error) for name, profile in profiles.items() if (error := profile.get("error"))]
+    lines = [f"{name}: {error.get('detail')}. {error.get('hint')}".rstrip() for name, error in found]
+    return ["", *lines] if lines else []
+
+
+def duration(seconds: float | None) -> str:
+    """A time as people say it, in its two largest units: `1 h 5 min`; `-` where there is none."""
+    if seconds is None:
+        return "-"
+    if seconds < 0:
+        return "ended"
+    rest = int(seconds)
+    parts: list[tuple[int, str]] = []
+    for unit, length in _UNITS:
+        count, rest = divmod(rest, length)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count) or "0 s"

@@ -1,0 +1,34 @@
+"""Whom the keeper works with."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from proxy.model import Device, Profile, Session, Token
+
+
+class Authority(Protocol):
+    """Who issues tokens. Both methods raise an error of `errors.py`."""
+
+    async def sign_in(self, profile: Profile, *, device: Device | None = None) -> Token:
+        """A new session; `device` is that of an earlier one."""
+        ...
+
+    async def renew(self, profile: Profile, session: Session) -> Token:
+        """A new token of a session; raises RefreshRejected where it has ended."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Where sessions outlive tokens, and perhaps the process. All methods raise StoreFailed."""
+
+    async def load(self, profile: Profile) -> Session | None:
+        """The session that is kept for `profile`."""
+        ...
+
+    async def save(self, profile: Profile, session: Session) -> None:
+        """Keep `session`; it is safe once this returns."""
+        ...
+
+    def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
+        """Keep others, in other processes too, from renewing the same session meanwhile."""
+        ...

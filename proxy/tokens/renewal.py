@@ -1,0 +1,104 @@
+"""How a token is come by: from the session that is kept, else from a sign-in."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from proxy.errors import LoginRequired, RefreshRejected, StoreFailed, variables
+from proxy.model import Profile, Session, Token
+from proxy.tokens.interfaces import Authority, SessionStore
+from proxy.tokens.slot import Slot
+
+log = logging.getLogger(__name__)
+
+
+class Renewals:
+    """Renews where it can and signs in where it must. What it returns outlives the process if the store does."""
+
+    def __init__(self, authority: Authority, store: SessionStore) -> None:
+        self._authority = authority
+        self._store = store
+
+    async def obtain(self, slot: Slot) -> Token:
+        """A new token; its refresh token is in the store by then. Raises a CredentialError.
+
+        Another process that shares the store may have renewed meanwhile: what it left is used, never what it used up.
+        """
+        async with self._exclusive(slot.profile):
+            known = slot.session
+            session = await self._kept(slot)
+            rejected = None
+            if session is not None and session.refresh_token not in (None, slot.refused):
+                try:
+                    return await self._renewed(slot, session)
+                except RefreshRejected as error:
+                    log.warning("the session of profile %s has ended: %s", slot.profile.name, error.detail)
+                    slot.refused, rejected = session.refresh_token, error
+            _refuse_without_password(slot, rejected, known or session)
+            token = await self._authority.sign_in(slot.profile, device=session.device if session else None)
+            await self._keep(slot, token.session, None)
+            slot.sign_ins += 1
+            slot.outcome = "signed in"
+            return token
+
+    async def has_session(self, slot: Slot) -> bool:
+        """Whether there is a session that may work."""
+        session = await self._kept(slot)
+        return session is not None and session.refresh_token not in (None, slot.refused)
+
+    async def _renewed(self, slot: Slot, session: Session) -> Token:
+        slot.landing = True
+        try:
+            token = await self._authority.renew(slot.profile, session)
+            await self._keep(slot, token.session, session)
+        finally:
+            slot.landing = False
+        slot.renewals += 1
+        slot.outcome = "renewed"
+        return token
+
+    async def _kept(self, slot: Slot) -> Session | None:
+        """The newest session."""
+        if not slot.unsaved:
+            try:
+                slot.session = await self._store.load(slot.profile)
+            except StoreFailed as error:
+                log.warning("the session of profile %s cannot be loaded: %s", slot.profile.name, error.detail)
+        return slot.session
+
+    async def _keep(self, slot: Slot, session: Session, before: Session | None) -> None:
+        slot.session, slot.unsaved = session, False
+        if session.refresh_token is None or session == before:
+            return
+        try:
+            await self._store.save(slot.profile, session)
+        except StoreFailed as error:
+            slot.unsaved = True
+            log.error(  # noqa: TRY400 - the traceback says nothing that the sentence does not
+                "the session of profile %s cannot be saved and ends with this process: %s. %s",
+                slot.profile.name,
+                error.detail,
+                error.hint,
+            )
+
+    @asynccontextmanager
+    async def _exclusive(self, profile: Profile) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._store.exclusive(profile))
+            except StoreFailed as error:
+                log.warning("profile %s is renewed without a lock: %s", profile.name, error.detail)
+            yield
+
+
+def _refuse_without_password(slot: Slot, rejected: RefreshRejected | None, session: Session | None) -> None:
+    """Raise what stands in the way of a sign-in, where nobody has mended it."""
+    profile = slot.profile
+    if slot.error is not None and slot.grounded:
+        # What failed with this login would fail again, and lock the user out in the end.
+        raise slot.error.with_traceback(None)
+    if session is not None and profile.login_lacks:
+        raise LoginRequired(
+            rejected.detail if rejected else "the session has ended",
+            hint=f"Run `ul-proxy login`, or set {variables(profile.login_lacks)}.",
+        )

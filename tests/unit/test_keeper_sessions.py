@@ -1,0 +1,658 @@
+"""The keeper with a store: where sessions come from, when they are kept, and who shares them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+from support.authority import LIFE, PROFILE, ScriptedAuthority, new_keeper
+from support.clock import FakeClock, settle
+from support.sessions import refresh_token, session
+
+from proxy.errors import CredentialMissing, LoginRequired, ProxyError, RefreshRejected, SignInFailed, StoreFailed
+from proxy.model import Profile, Session
+from proxy.store import MemoryStore
+from proxy.tokens import TokenKeeper
+
+NO_PASSWORD = replace(PROFILE, password=None)
+
+
+class Shared(MemoryStore):
+    """A store that several keepers share, as processes share a file, and that notes what is done with it."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        super().__init__(now)
+        self.broken = False
+        self.locked_out: ProxyError | None = None
+        self.saved: list[str | None] = []
+        self.saving = asyncio.Event()
+        self.saving.set()
+
+    async def load(self, profile: Profile) -> Session | None:
+        if self.broken:
+            raise StoreFailed("the disk is gone")
+        return await super().load(profile)
+
+    async def save(self, profile: Profile, session: Session) -> None:
+        if self.broken:
+            raise StoreFailed("the disk is gone")
+        await self.saving.wait()
+        self.saved.append(refresh_token(session))
+        await super().save(profile, session)
+
+    @asynccontextmanager
+    async def exclusive(self, profile: Profile) -> AsyncIterator[None]:
+        if self.locked_out is not None:
+            raise self.locked_out
+        async with super().exclusive(profile):
+            yield
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def authority(clock: FakeClock) -> ScriptedAuthority:
+    return ScriptedAuthority(clock)
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> Shared:
+    return Shared(lambda: clock.wall)
+
+
+@pytest.fixture
+async def keeper(authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenKeeper]:
+    keeper = new_keeper(authority, store=store)
+    yield keeper
+    await keeper.close()
+
+
+@pytest.fixture
+async def passwordless(authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenKeeper]:
+    keeper = new_keeper(authority, {"default": NO_PASSWORD}, store)
+    yield keeper
+    await keeper.close()
+
+
+def rejected() -> ProxyError:
+    return RefreshRejected("Cognito does not accept the refresh token any more")
+
+
+class TestStart:
+    async def test_from_a_kept_session_without_a_password(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """A refresh token that was kept is all that a start needs."""
+        await store.save(NO_PASSWORD, session("kept"))
+        assert await passwordless.has_session("default")
+        await passwordless.get("default")
+        assert [refresh_token(shown) for shown in authority.shown] == ["kept"]
+        assert authority.sign_ins == 0
+
+    async def test_a_password_is_spared_where_a_session_works(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """With both at hand, the session is renewed."""
+        await store.save(PROFILE, session("kept"))
+        await keeper.get("default")
+        assert (authority.sign_ins, authority.renewals) == (0, 1)
+
+    async def test_a_dead_session_leads_to_one_sign_in_from_its_device(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """With a password, the new session takes the dead one's place; its device may spare a second factor."""
+        await store.save(PROFILE, session("kept"))
+        authority.fail_renewal = rejected
+        await keeper.get("default")
+        assert authority.sign_ins == 1
+        assert authority.devices == [session().device]
+        assert store.saved == ["kept", "refresh-1"]
+
+    async def test_a_dead_session_without_a_password_is_login_required(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """Nobody signs in, the dead token is shown once only, and the way out is named."""
+        await store.save(NO_PASSWORD, session("kept"))
+        authority.fail_renewal = rejected
+        for _ in range(3):
+            with pytest.raises(LoginRequired) as caught:
+                await passwordless.get("default")
+            await authority.clock.advance(60)
+        assert "ul-proxy login" in caught.value.hint
+        assert (authority.sign_ins, authority.renewals) == (0, 1)
+        assert passwordless.snapshot("default").state == "login_required"
+
+    async def test_with_neither_a_session_nor_a_password(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """What the settings lack is told by whoever would sign in."""
+        authority.fail_sign_in = lambda: CredentialMissing("this route needs a login")
+        assert not await passwordless.has_session("default")
+        with pytest.raises(CredentialMissing):
+            await passwordless.get("default")
+
+    async def test_cognito_in_trouble_is_no_reason_to_sign_in(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """An outage says nothing about the session: it is tried again."""
+        await store.save(PROFILE, session("kept"))
+        authority.fail_renewal = lambda: SignInFailed("Cognito cannot be reached")
+        caller = asyncio.create_task(keeper.get("default"))
+        await authority.clock.advance(10)
+        with pytest.raises(SignInFailed):
+            await caller
+        assert authority.sign_ins == 0
+
+
+class TestLogin:
+    async def test_beside_a_proxy_that_waits_for_it(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """What `login` keeps is found in the background, though nobody asks."""
+        passwordless.start(["default"])
+        await clock.advance(60)
+        assert passwordless.snapshot("default").state == "none"
+        await store.save(NO_PASSWORD, session("kept"))
+        await clock.advance(31)
+        assert passwordless.snapshot("default").state == "fresh"
+        assert authority.sign_ins == 0
+
+    @pytest.mark.parametrize("somebody_asks", [False, True])
+    async def test_after_the_session_has_ended(
+        self,
+        somebody_asks: bool,
+        passwordless: TokenKeeper,
+        authority: ScriptedAuthority,
+        store: Shared,
+        clock: FakeClock,
+    ) -> None:
+        """A proxy that said login_required goes on with the new session: within seconds where somebody asks."""
+        await store.save(NO_PASSWORD, session("kept"))
+        authority.fail_renewal = rejected
+        if not somebody_asks:
+            passwordless.start(["default"])
+            await settle()
+        with pytest.raises(LoginRequired):
+            await passwordless.get("default")
+        authority.fail_renewal = None
+        await store.save(NO_PASSWORD, session("new"))
+        await clock.advance(6 if somebody_asks else 31)
+        if somebody_asks:
+            await passwordless.get("default")
+        assert passwordless.snapshot("default").state == "fresh"
+        assert [refresh_token(shown) for shown in authority.shown] == ["kept", "new"]
+
+    async def test_a_wrong_password_stays_untried_when_a_session_comes_and_goes(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """After a terminal failure a new session is tried, and the password is not."""
+        authority.fail_sign_in = lambda: LoginRequired("Cognito refused the user name or password")
+        authority.fail_renewal = rejected
+        for number in range(3):
+            with pytest.raises(LoginRequired):
+                await keeper.get("default")
+            await store.save(PROFILE, session(f"kept-{number}"))
+            await clock.advance(6)
+        assert authority.sign_ins == 1
+
+    async def test_after_a_logout(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """A session that `logout` took away is not used any more, and there is a sentence about it."""
+        await store.save(NO_PASSWORD, session("kept"))
+        await passwordless.get("default")
+        await store.forget(NO_PASSWORD)
+        await clock.advance(LIFE)
+        with pytest.raises(LoginRequired) as caught:
+            await passwordless.get("default")
+        assert "ul-proxy login" in caught.value.hint
+        assert (authority.sign_ins, authority.renewals) == (0, 1)
+
+
+class TestKeeping:
+    async def test_a_rotated_token_is_safe_before_it_is_used(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """Until its session is saved, nobody is given a new token: those who have a good one go on with that."""
+        first = await keeper.get("default")
+        store.saving.clear()
+        await clock.advance(0.8 * LIFE)
+        assert await keeper.get("default") is first
+        await settle()
+        assert authority.renewals == 1
+        assert await keeper.get("default") is first
+        store.saving.set()
+        await settle()
+        assert await keeper.get("default") is not first
+        assert store.saved == ["refresh-1", "refresh-2"]
+
+    async def test_what_has_not_changed_is_not_written(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """Without rotation the store is written once, and not at every renewal."""
+        authority.rotates = False
+        await keeper.get("default")
+        for _ in range(3):
+            await clock.advance(LIFE)
+            await keeper.get("default")
+        assert (authority.renewals, store.saved) == (3, ["refresh-1"])
+
+    async def test_a_broken_store_costs_no_request(
+        self,
+        keeper: TokenKeeper,
+        authority: ScriptedAuthority,
+        store: Shared,
+        clock: FakeClock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """What cannot be saved is used from memory, told, and saved at the next renewal."""
+        store.broken = True
+        await keeper.get("default")
+        assert "cannot be saved" in caplog.text
+        await clock.advance(LIFE)
+        await keeper.get("default")
+        assert (authority.sign_ins, authority.renewals) == (1, 1)
+        store.broken = False
+        await clock.advance(LIFE)
+        await keeper.get("default")
+        assert [refresh_token(shown) for shown in authority.shown] == ["refresh-1", "refresh-2"]
+        assert store.saved == ["refresh-3"]
+
+    async def test_a_store_that_cannot_be_read_for_a_while(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """The last session that was known is used meanwhile."""
+        await keeper.get("default")
+        store.broken = True
+        await clock.advance(LIFE)
+        await keeper.get("default")
+        assert [refresh_token(shown) for shown in authority.shown] == ["refresh-1"]
+
+    async def test_without_a_lock_it_goes_on_with_a_warning(
+        self, keeper: TokenKeeper, store: Shared, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A file system that has no locks does not keep the proxy from working."""
+        store.locked_out = StoreFailed("there are no locks here")
+        await keeper.get("default")
+        assert "without a lock: there are no locks here" in caplog.text
+
+    async def test_a_lock_that_somebody_holds_is_respected(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """While another process hangs with the lock, its refresh token is left alone."""
+        store.locked_out = SignInFailed("another process holds it", retry_after=100)
+        with pytest.raises(SignInFailed):
+            await keeper.get("default")
+        assert authority.renewals == authority.sign_ins == 0
+
+    @pytest.mark.parametrize("where", ["asking", "saving"])
+    async def test_the_end_waits_for_a_token_on_its_way(
+        self, where: str, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """A renewal that may have used up its refresh token is given a moment to save the next."""
+        await keeper.get("default")
+        gate = authority.gate if where == "asking" else store.saving
+        gate.clear()
+        await clock.advance(LIFE)
+        caller = asyncio.create_task(keeper.get("default"))
+        await settle()
+        closing = asyncio.create_task(keeper.close())
+        await settle()
+        assert not closing.done()
+        gate.set()
+        await asyncio.gather(closing, caller, return_exceptions=True)
+        assert store.saved == ["refresh-1", "refresh-2"]
+
+    async def test_the_end_waits_for_no_sign_in(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """A sign-in under way is given up at once: there is nothing to lose."""
+        authority.gate.clear()
+        caller = asyncio.create_task(keeper.get("default"))
+        await settle()
+        async with asyncio.timeout(1):
+            await keeper.close()
+        caller.cancel()
+
+
+class TestTwoProcesses:
+    @pytest.fixture
+    async def other(self, authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenKeeper]:
+        keeper = new_keeper(authority, store=store)
+        yield keeper
+        await keeper.close()
+
+    async def test_start_with_one_sign_in(
+        self, keeper: TokenKeeper, other: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """Who comes second renews what the first has kept."""
+        await asyncio.gather(keeper.get("default"), other.get("default"))
+        assert (authority.sign_ins, authority.renewals) == (1, 1)
+
+    async def test_never_show_the_same_refresh_token_twice(
+        self, keeper: TokenKeeper, other: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """Through many renewals at the same moments, each takes up what the other left."""
+        for _ in range(10):
+            await asyncio.gather(keeper.get("default"), other.get("default"))
+            await clock.advance(LIFE)
+        shown = [refresh_token(session) for session in authority.shown]
+        assert len(shown) == len(set(shown)) == 19
+        assert authority.sign_ins == 1
+
+    async def test_one_that_finds_a_dead_session_signs_in_for_both(
+        self, keeper: TokenKeeper, other: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """After a revocation there is one sign-in, whose session the other one takes up."""
+        await store.save(PROFILE, session("revoked"))
+        authority.dead.add("revoked")
+        await asyncio.gather(keeper.get("default"), other.get("default"))
+        assert authority.sign_ins == 1
+        assert [refresh_token(shown) for shown in authority.shown] == ["revoked", "refresh-1"]
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("wall", "monotonic"),
+        [(2 * LIFE, 0.0), (-2 * LIFE, 0.0), (-86400.0, 0.0), (2 * LIFE, 2 * LIFE), (30 * 86400.0, 0.0)],
+        ids=["suspended, or set forward", "set back", "set back a day", "time went by", "a month in a drawer"],
+    )
+    async def test_a_jump_leads_to_a_renewal_on_the_next_use(
+        self, wall: float, monotonic: float, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """Whichever clock tells of it, and however: one renewal, and no second for the same jump."""
+        await keeper.get("default")
+        clock.suspend(wall - monotonic)
+        clock.monotonic += monotonic
+        clock.wall += monotonic
+        await keeper.get("default")
+        await settle()
+        renewed = await keeper.get("default")
+        assert renewed.id_token.get_secret_value() == "id-2"
+        await settle()
+        assert await keeper.get("default") is renewed
+        assert authority.renewals == 1
+
+    async def test_the_background_finds_a_jump_by_itself(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """A machine that wakes up has a fresh token within a moment, before anybody asks."""
+        keeper.start(["default"])
+        await clock.advance(1)
+        for jump in (2 * LIFE, -2 * LIFE):
+            clock.suspend(jump)
+            await clock.advance(31)
+            assert keeper.snapshot("default").state == "fresh"
+        assert authority.renewals == 2
+
+    async def test_an_ended_token_is_not_sent_while_cognito_is_gone(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """After a sleep without a network there is an error, and never the old token."""
+        await keeper.get("default")
+        authority.fail_renewal = lambda: SignInFailed("Cognito cannot be reached", retry_after=60)
+        clock.suspend(2 * LIFE)
+        with pytest.raises(SignInFailed):
+            await keeper.get("default")
+        assert keeper.at_hand("default") is None
+
+    async def test_a_clock_set_back_takes_no_good_token_away(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """Without Cognito the token goes on being used for what is known of its life."""
+        first = await keeper.get("default")
+        authority.fail_renewal = lambda: SignInFailed("Cognito cannot be reached", retry_after=60)
+        clock.suspend(-2 * LIFE)
+        assert await keeper.get("default") is first
+        await clock.advance(LIFE / 2)
+        assert await keeper.get("default") is first
+        await clock.advance(LIFE)
+        with pytest.raises(SignInFailed):
+            await keeper.get("default")
+
+
+class TestProfiles:
+    @pytest.fixture
+    def profiles(self) -> dict[str, Profile]:
+        return {name: replace(PROFILE, name=name) for name in ("default", "a", "b", "c")}
+
+    @pytest.fixture
+    async def several(
+        self, profiles: dict[str, Profile], authority: ScriptedAuthority, store: Shared
+    ) -> AsyncIterator[TokenKeeper]:
+        keeper = new_keeper(authority, profiles, store, capacity=2)
+        yield keeper
+        await keeper.close()
+
+    async def test_fall_out_and_come_back_with_their_session(
+        self, several: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """Beyond the capacity the one unused longest goes; it needs a renewal to come back, and no password."""
+        for name in ("a", "b", "c", "a"):
+            await several.get(name)
+        assert (authority.sign_ins, authority.renewals) == (3, 1)
+
+    async def test_whose_session_is_nowhere_else_stay(
+        self, several: TokenKeeper, authority: ScriptedAuthority, store: Shared
+    ) -> None:
+        """A session that could not be saved is not dropped for want of room."""
+        store.broken = True
+        await several.get("a")
+        store.broken = False
+        for name in ("b", "c", "b", "c", "a"):
+            await several.get(name)
+        assert authority.sign_ins == 3
+        assert several.snapshot("a").sign_ins == 1
+
+    async def test_that_failed_for_good_are_not_tried_again_for_falling_out(
+        self, several: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """A wrong password is remembered, whoever else comes."""
+        authority.fail_sign_in = lambda: LoginRequired("wrong")
+        with pytest.raises(LoginRequired):
+            await several.get("a")
+        authority.fail_sign_in = None
+        for name in ("b", "c", "b"):
+            await several.get(name)
+        tried = authority.sign_ins
+        with pytest.raises(LoginRequired):
+            await several.get("a")
+        assert authority.sign_ins == tried
+
+    async def test_more_that_failed_than_there_is_room_for(
+        self, several: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """Where nobody is expendable, the one unused longest goes nevertheless."""
+        authority.fail_sign_in = lambda: LoginRequired("wrong")
+        for name in ("a", "b", "c", "default"):
+            with pytest.raises(LoginRequired):
+                await several.get(name)
+        assert several.snapshot("a").state == "none"
+        assert several.snapshot("default").state == "login_required"
+
+    async def test_are_renewed_in_the_background_while_in_use(
+        self, several: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """From its first use on, and until nobody has used it for an hour; the default one always."""
+        several.start(["default"])
+        await clock.advance(10)
+        assert several.snapshot("default").state == "fresh"
+        assert several.snapshot("a").state == "none"
+        await several.get("a")
+        await clock.advance(0.9 * LIFE)
+        assert several.snapshot("a").renewals == 1
+        assert several.snapshot("a").state == "fresh"
+        await clock.advance(10 * LIFE)
+        assert several.snapshot("a").state == "none"
+        assert several.snapshot("default").state == "fresh"
+        signed_in = authority.sign_ins
+        await several.get("a")
+        assert authority.sign_ins == signed_in
+
+    async def test_do_not_wait_for_each_other(self, several: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """While one's sign-in hangs, another goes through."""
+        authority.gate.clear()
+        slow = asyncio.create_task(several.get("a"))
+        await settle()
+        authority.gate = asyncio.Event()
+        authority.gate.set()
+        async with asyncio.timeout(1):
+            await several.get("b")
+        assert not slow.done()
+        slow.cancel()
+
+    async def test_a_look_at_one_is_no_use(self, several: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """Asking for the state of many profiles drops none and signs nobody in."""
+        await several.get("a")
+        for name in ("b", "c", "default"):
+            assert several.snapshot(name).state == "none"
+        assert several.snapshot("a").state == "fresh"
+        assert authority.sign_ins == 1
+
+
+class TestReplacing:
+    async def test_an_unchanged_profile_keeps_its_token(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """Settings that are read again and say the same change nothing; nor does another API key."""
+        token = await keeper.get("default")
+        keeper.replace({"default": replace(PROFILE)})
+        keeper.replace({"default": replace(PROFILE, api_key=SecretStr("key"))})
+        assert await keeper.get("default") is token
+        assert authority.sign_ins == 1
+
+    async def test_a_mended_password_clears_a_terminal_failure_at_once(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """The sign-in begins anew as the new password comes in, before anybody asks."""
+        authority.fail_sign_in = lambda: LoginRequired("wrong")
+        with pytest.raises(LoginRequired):
+            await keeper.get("default")
+        authority.fail_sign_in = None
+        keeper.replace({"default": replace(PROFILE, password=SecretStr("right"))})
+        await settle()
+        assert keeper.snapshot("default").state == "fresh"
+        assert authority.passwords == ["secret", "right"]
+
+    async def test_the_same_wrong_password_is_not_tried_again(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """Reading the same again mends nothing."""
+        authority.fail_sign_in = lambda: LoginRequired("wrong")
+        for _ in range(3):
+            with pytest.raises(LoginRequired):
+                await keeper.get("default")
+            keeper.replace({"default": replace(PROFILE)})
+        assert authority.sign_ins == 1
+
+    async def test_another_password_leaves_a_good_token(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """A changed password is no reason to drop a session that works."""
+        token = await keeper.get("default")
+        keeper.replace({"default": replace(PROFILE, password=SecretStr("other"))})
+        assert await keeper.get("default") is token
+        await clock.advance(LIFE)
+        await keeper.get("default")
+        assert (authority.sign_ins, authority.renewals) == (1, 1)
+
+    async def test_another_user_is_never_given_the_token(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """The old user's token and session end with the setting."""
+        token = await keeper.get("default")
+        keeper.replace({"default": replace(PROFILE, username="you")})
+        assert keeper.at_hand("default") is None
+        assert await keeper.get("default") is not token
+        assert (authority.sign_ins, authority.renewals) == (2, 0)
+
+    async def test_a_sign_in_under_way_with_the_old_password_counts_no_more(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority
+    ) -> None:
+        """Its failure reaches those who waited for it, and does not ground the new login."""
+        authority.gate.clear()
+        early = asyncio.create_task(keeper.get("default"))
+        await settle()
+        authority.fail_sign_in = lambda: LoginRequired("wrong") if len(authority.passwords) < 2 else None
+        keeper.replace({"default": replace(PROFILE, password=SecretStr("right"))})
+        late = asyncio.create_task(keeper.get("default"))
+        await settle()
+        authority.gate.set()
+        with pytest.raises(LoginRequired):
+            await early
+        assert (await late).id_token.get_secret_value() == "id-1"
+        assert keeper.snapshot("default").state == "fresh"
+
+    async def test_a_profile_that_comes_and_goes(self, keeper: TokenKeeper) -> None:
+        """A new profile can be asked for at once; one that is gone is unknown."""
+        keeper.replace({"default": PROFILE, "a": replace(PROFILE, name="a")})
+        await keeper.get("a")
+        keeper.replace({"default": PROFILE})
+        with pytest.raises(ProxyError, match="no such profile"):
+            await keeper.get("a")
+
+    async def test_a_login_that_comes_later_starts_the_background(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """A proxy that began without a login signs in as soon as it is told one."""
+        passwordless.start(["default"])
+        await clock.advance(1)
+        passwordless.replace({"default": PROFILE})
+        await clock.advance(31)
+        assert passwordless.snapshot("default").state == "fresh"
+
+    async def test_a_personal_access_token_ends_the_background(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    ) -> None:
+        """Nobody signs in for a profile that needs no token any more, and again once it does."""
+        keeper.start(["default"])
+        await clock.advance(1)
+        keeper.replace({"default": replace(PROFILE, personal_access_token=SecretStr("pat"))})
+        await clock.advance(10 * LIFE)
+        assert authority.renewals == 0
+        keeper.replace({"default": PROFILE})
+        await clock.advance(31)
+        assert keeper.snapshot("default").state == "fresh"
+
+
+async def test_a_terminal_failure_is_called_out_once(
+    authority: ScriptedAuthority, store: Shared, clock: FakeClock
+) -> None:
+    """Whoever reads the credentials' files is told at once, and not again for the same failure."""
+    told: list[str] = []
+    keeper = new_keeper(authority, store=store, on_login_required=told.append)
+    authority.fail_sign_in = lambda: LoginRequired("wrong")
+    for _ in range(3):
+        with pytest.raises(LoginRequired):
+            await keeper.get("default")
+        await clock.advance(60)
+    assert told == ["default"]
+    await keeper.close()
+
+
+async def test_files_that_are_read_again_at_once_mend_a_login(authority: ScriptedAuthority, store: Shared) -> None:
+    """A password that was changed in its file is found right after the old one was refused."""
+
+    def read_again(name: str) -> None:
+        authority.fail_sign_in = None
+        signing_in.replace({name: replace(PROFILE, password=SecretStr("from the file"))})
+
+    signing_in = new_keeper(authority, store=store, on_login_required=read_again)
+    authority.fail_sign_in = lambda: LoginRequired("wrong")
+    with pytest.raises(LoginRequired):
+        await signing_in.get("default")
+    await settle()
+    assert await signing_in.get("default")
+    assert authority.passwords == ["secret", "from the file"]
+    await signing_in.close()
+
+
+async def test_a_forced_renewal_needs_no_old_token(keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    """`refresh` brings a new token however good the old one is, and many at once share one flight."""
+    first = await keeper.get("default")
+    tokens = await asyncio.gather(*(keeper.refresh("default") for _ in range(5)))
+    assert {id(token) for token in tokens} == {id(tokens[0])} != {id(first)}
+    assert authority.renewals == 1
