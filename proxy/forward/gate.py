@@ -12,8 +12,9 @@ from proxy.problem import Answer
 from proxy.replay import HeldBody
 from proxy.routing import RouteTable, parse_target
 
-REMEMBERED = 512
-"""Field sections of which is remembered what becomes of them: callers send the same lines again and again."""
+REMEMBERED = 1280
+"""Field sections of which is remembered what becomes of them: callers send the same lines again and again, a thousand
+profiles each with a header of its own."""
 JUDGED = 1 << 20
 """Bytes of the largest content that is judged."""
 

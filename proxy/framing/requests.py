@@ -124,8 +124,8 @@ def parse_request(data: bytes, start: int, end: int) -> RequestHead:
     return RequestHead(method.decode(), target.decode(), minor, fields)
 
 
-_remembered = lru_cache(maxsize=512)(Fields)
-"""Callers send the same lines again and again."""
+_remembered = lru_cache(maxsize=1280)(Fields)
+"""Callers send the same lines again and again, a thousand profiles each with a header of its own."""
 
 
 def check_beginning(data: bytes, start: int) -> None:

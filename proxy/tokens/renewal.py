@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from proxy.errors import LoginRequired, RefreshRejected, StoreFailed, variables
+from proxy.errors import LoginRequired, RefreshRejected, StoreFailed, login_command, variables
 from proxy.model import Profile, Session, Token
 from proxy.tokens.interfaces import Authority, SessionStore
 from proxy.tokens.slot import Slot
@@ -100,5 +100,5 @@ def _refuse_without_password(slot: Slot, rejected: RefreshRejected | None, sessi
     if session is not None and profile.login_lacks:
         raise LoginRequired(
             rejected.detail if rejected else "the session has ended",
-            hint=f"Run `ul-proxy login`, or set {variables(profile.login_lacks)}.",
+            hint=f"Run {login_command(profile.name)}, or set {variables(profile.login_lacks, profile.name)}.",
         )

@@ -1,6 +1,7 @@
 """The keeper with a store: where sessions come from, when they are kept, and who shares them."""
 
 import asyncio
+import timeit
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -503,6 +504,20 @@ class TestProfiles:
             await several.get("b")
         assert not slow.done()
         slow.cancel()
+
+    async def test_a_thousand_cost_no_more_than_one(self, authority: ScriptedAuthority, store: Shared) -> None:
+        """A token at hand is found as fast among a thousand profiles as where there is one."""
+        names = [f"p{number}" for number in range(1000)]
+        keeper = new_keeper(authority, {name: replace(PROFILE, name=name) for name in names}, store)
+        for name in names:
+            await keeper.get(name)
+
+        def seconds(asked: list[str]) -> float:
+            return min(timeit.repeat(lambda: [keeper.at_hand(name) for name in asked], number=2, repeat=9))
+
+        assert seconds(names) < 4 * seconds(["p1"] * 1000)
+        assert (authority.sign_ins, authority.renewals) == (1000, 0)
+        await keeper.close()
 
     async def test_a_look_at_one_is_no_use(self, several: TokenKeeper, authority: ScriptedAuthority) -> None:
         """Asking for the state of many profiles drops none and signs nobody in."""
