@@ -1,10 +1,25 @@
 """The proxy's own endpoints under `/-/`."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from hmac import compare_digest
 from typing import Any
 
+from pydantic import SecretStr
+
 from proxy import __version__
-from proxy.errors import BadRequest, CredentialMissing, Draining, NoRoute, ProxyError, SignInFailed, variables
+from proxy.aws import AwsCredentialsKeeper, container_document
+from proxy.errors import (
+    BadRequest,
+    ClientTokenRequired,
+    CredentialMissing,
+    Draining,
+    NoRoute,
+    ProxyError,
+    SignInFailed,
+    UnknownProfile,
+    login_command,
+    variables,
+)
 from proxy.headers import effective_auth, needs_token
 from proxy.model import DEFAULT_PROFILE, Auth, Headers, Instant, Profile, Route
 from proxy.problem import Answer, error_answer, json_answer
@@ -17,71 +32,101 @@ _CLAIMS = {
     "email": "email",
 }
 """What `/-/status` shows of the ID token, by the name it shows it under."""
+_AWS = "/-/aws-credentials"
 
 
 class Admin:
-    """Answers for the state of this process; calls nobody."""
+    """Answers for the state of this process. What it tells of one profile, it tells of the one that a request chose."""
 
     def __init__(
         self,
         *,
         keeper: TokenKeeper,
-        profile: Profile,
+        profiles: Mapping[str, Profile],
         routes: tuple[Route, ...],
         draining: Callable[[], bool],
         in_flight: Callable[[], int],
         now: Callable[[], Instant],
+        aws: AwsCredentialsKeeper,
+        aws_token: SecretStr | None = None,
         started: Instant | None = None,
     ) -> None:
+        """`aws_token` is what callers of `/-/aws-credentials` must send; None where there is no such endpoint."""
         self._keeper = keeper
-        self._profile = profile
+        self._profiles = profiles
         self._routes = routes
         self._draining = draining
         self._in_flight = in_flight
         self._now = now
+        self._aws = aws
+        self._aws_token = aws_token
         self._started = started or now()
 
     async def __call__(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
-        """The answer to `method` on an own path; raises NoRoute or BadRequest.
+        """The answer to `method` on an own path.
 
         `profile` is the name of the one that the request chose, which may be unknown; `headers` are its field lines.
+        Raises NoRoute, BadRequest, UnknownProfile, ClientTokenRequired or a CredentialError.
         """
-        endpoints = {"/-/live": self.live, "/-/ready": self.ready, "/-/status": self.status}
+        endpoints: dict[str, Callable[[Profile, Headers], Awaitable[Answer]]] = {
+            "/-/live": self._live,
+            "/-/ready": self._ready,
+            "/-/status": self._status,
+        }
+        if self._aws_token is not None:
+            endpoints[_AWS] = self._aws_credentials
         endpoint = endpoints.get(path)
         if endpoint is None:
             raise NoRoute("the proxy has no such endpoint", hint=f"It has {', '.join(endpoints)}.")
         if method not in ("GET", "HEAD"):
             raise BadRequest(f"{path} answers GET alone", hint=f"Send GET {path}.")
-        return endpoint()
+        chosen = self._profiles.get(profile)
+        if chosen is None:
+            raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
+        return await endpoint(chosen, headers)
 
-    def live(self) -> Answer:
+    async def _live(self, _profile: Profile, _headers: Headers) -> Answer:
         """200 while the process serves."""
         return json_answer(200, {"live": True})
 
-    def ready(self) -> Answer:
+    async def _ready(self, profile: Profile, _headers: Headers) -> Answer:
         """200 when a credential is at hand and the proxy is not draining, else 503 and the reason."""
-        reason = self._unready()
+        reason = self._unready(profile)
         return json_answer(200, {"ready": True}) if reason is None else error_answer(reason, graphql=False)
 
-    def _unready(self) -> ProxyError | None:
+    async def _aws_credentials(self, profile: Profile, headers: Headers) -> Answer:
+        """AWS credentials of the identity pool for whoever sends the token that was agreed on."""
+        presented = [value for name, value in headers if name.lower() == b"authorization"]
+        expected = b"" if self._aws_token is None else self._aws_token.get_secret_value().encode()
+        if len(presented) != 1 or not compare_digest(presented[0], expected):
+            raise ClientTokenRequired(
+                "the request does not present the token of this endpoint",
+                hint="Set AWS_CONTAINER_AUTHORIZATION_TOKEN to the value of aws_credentials_token.",
+            )
+        return json_answer(200, container_document(await self._aws.get(profile.name)))
+
+    def _unready(self, profile: Profile) -> ProxyError | None:
         if self._draining():
             return Draining("the proxy is draining")
-        profile = self._profile
         auths = [effective_auth(route, profile) for route in self._routes]
-        if profile.signs_in and any(map(needs_token, auths)):
+        if profile.personal_access_token is None and any(map(needs_token, auths)):
             snapshot = self._keeper.snapshot(profile.name)
             if snapshot.state in ("fresh", "stale"):
                 return None
-            return snapshot.error or SignInFailed("the first sign-in has not finished yet", retry_after=1)
+            # Without a login there may be a session, which may have failed; that nobody can sign in is no failure.
+            failed = snapshot.error is not None and not isinstance(snapshot.error, CredentialMissing)
+            if profile.signs_in or failed:
+                return snapshot.error or SignInFailed("the first sign-in has not finished yet", retry_after=1)
         if profile.credentials or all(auth is Auth.NONE for auth in auths):
             return None
+        login = variables(profile.login_lacks, profile.name)
+        others = " or ".join(variables([name], profile.name) for name in ("personal_access_token", "api_key"))
         return CredentialMissing(
-            "there is neither a login nor a personal access token nor an API key",
-            hint=f"Set {variables(profile.login_lacks)}, UL_PROXY_PERSONAL_ACCESS_TOKEN or UL_PROXY_API_KEY,"
-            " then restart the proxy.",
+            "there is neither a login nor a session nor a personal access token nor an API key",
+            hint=f"Run {login_command(profile.name)}, or set {login}, or {others}.",
         )
 
-    def status(self) -> Answer:
+    async def _status(self, profile: Profile, _headers: Headers) -> Answer:
         """Everything that may be told of this process."""
         uptime = self._now().monotonic - self._started.monotonic
         return json_answer(
@@ -90,14 +135,14 @@ class Admin:
                 "version": __version__,
                 "uptime": round(uptime, 1),
                 "draining": self._draining(),
-                "ready": self._unready() is None,
+                "ready": self._unready(profile) is None,
                 "requests_in_flight": self._in_flight(),
-                "profiles": {self._profile.name: _told(self._profile, self._keeper.snapshot(self._profile.name))},
+                "profiles": {name: _told(known, self._keeper.snapshot(name)) for name, known in self._profiles.items()},
                 "routes": [
                     {
                         "path": route.path or "/",
                         "upstream": str(route.upstream),
-                        "auth": str(effective_auth(route, self._profile)),
+                        "auth": str(effective_auth(route, profile)),
                     }
                     for route in self._routes
                 ],

@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from proxy.admin import Admin
+from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
 from proxy.downstream import Caller, Limits, Server
 from proxy.errors import ProxyError
 from proxy.forward import Forwarder
 from proxy.listen import BACKLOG, open_sockets, url_of
 from proxy.logs import AccessLog
-from proxy.model import DEFAULT_PROFILE, Clock, Instant, ServeOptions
+from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
 from proxy.tokens import TokenKeeper
@@ -126,6 +127,7 @@ class App:
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
         await self._server.cut_off()
+        await self._aws.close()
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()
@@ -152,12 +154,15 @@ class App:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
         self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})
         self.keeper.replace(options.profiles)
+        self._aws.forget()
         self._compose()
 
     def _build(self) -> None:
         options = self._options
         self._stores = ProfileStores(options.token_store, state_home=options.state_home, clock=self._clock)
         self._check_stores(options)
+        connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
+        self._transport = PooledTransport(options.timeouts, connector)
         self._cognito = Cognito(
             clock=self._clock,
             random=self._random_bytes,
@@ -165,6 +170,7 @@ class App:
             policy=options.renewal,
             timeout=options.timeouts.auth,
             outbound=options.outbound,
+            ca_file=options.ca_file,
         )
         self.keeper = TokenKeeper(
             self._cognito,
@@ -176,8 +182,13 @@ class App:
             patience=options.timeouts.auth,
             on_login_required=self._on_login_required,
         )
-        connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
-        self._transport = PooledTransport(options.timeouts, connector)
+        self._aws = AwsCredentialsKeeper(
+            self._aws_credentials,
+            clock=self._clock,
+            draw=self._draw,
+            policy=options.renewal,
+            patience=options.timeouts.auth,
+        )
         self._compose()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
         self._server = Server(self._handle, self._refuse, limits)
@@ -188,7 +199,9 @@ class App:
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         admin = Admin(
             keeper=self.keeper,
-            profile=options.profile,
+            profiles=options.profiles,
+            aws=self._aws,
+            aws_token=options.aws_credentials_token,
             routes=self.routes.routes,
             draining=lambda: self._draining,
             in_flight=lambda: self._server.in_flight,
@@ -205,6 +218,10 @@ class App:
             replay_limit=options.replay_limit,
             access=self._access,
         )
+
+    async def _aws_credentials(self, name: str) -> AwsCredentials:
+        token = await self.keeper.get(name)
+        return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
 
     def _handle(self, caller: Caller) -> Awaitable[None]:
         return self._forwarder.handle(caller)

@@ -73,7 +73,7 @@ class Forwarder:
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
-            passport = self._gate.admit(caller.fields)
+            passport = self._gate.admit(caller.fields, target)
             choice = _DEFAULT
             if passport.profile is not None or target.startswith(PREFIX):
                 choice = chosen(target, passport.profile)

@@ -1,10 +1,13 @@
 """What the guards say of a request, remembered where it depends on what callers repeat."""
 
+import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from proxy import graphql, guard, headers
 from proxy.downstream import Caller
+from proxy.errors import ClientTokenRequired
 from proxy.forward import profiles
 from proxy.framing import Fields, Head, field_lines
 from proxy.model import Auth, Header, Policy, Route
@@ -18,6 +21,8 @@ profiles each with a header of its own."""
 JUDGED = 1 << 20
 """Bytes of the largest content that is judged."""
 
+_TOKEN_OF_ITS_OWN = re.compile(r"(?:/@[A-Za-z0-9_-]+)?/-/aws-credentials(?:\?.*)?", re.DOTALL)
+"""What wants a token in Authorization that is not the client token, and whose callers can send no other field."""
 _CONTINUE = Head(1, 100, b"Continue", b"", [])
 
 
@@ -65,9 +70,14 @@ class Gate:
         lines = guard.preflight(caller.fields.lines, self._policy)
         return None if lines is None else Answer(204, lines, b"")
 
-    def admit(self, fields: Fields) -> Passport:
-        """What is known of a caller; raises a CallerError where it is not let in."""
-        return self._passport(fields) if fields.lasting else self._issue(fields)
+    def admit(self, fields: Fields, target: str = "") -> Passport:
+        """What is known of a caller who asks for `target`; raises a CallerError where it is not let in."""
+        try:
+            return self._passport(fields) if fields.lasting else self._issue(fields)
+        except ClientTokenRequired:
+            if not _TOKEN_OF_ITS_OWN.fullmatch(target):
+                raise
+            return self._issue(fields, replace(self._policy, client_token=None))
 
     def refused(self, fields: Fields) -> tuple[Header, ...]:
         """What the answer to a caller carries who was not let in."""
@@ -107,8 +117,8 @@ class Gate:
         """How much of a content has to be held so that it can be sent again, and judged."""
         return max(replay_limit, JUDGED) if self._policy.read_only else replay_limit
 
-    def _issue(self, fields: Fields) -> Passport:
-        host, lines, own, foreign = guard.admit(fields.lines, self._policy)
+    def _issue(self, fields: Fields, policy: Policy | None = None) -> Passport:
+        host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy)
         return Passport(host, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
 
     def _cross(self, fields: Fields, authority: str, added: bytes | None) -> bytes:

@@ -1,7 +1,7 @@
 """Which store a setting names."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -60,13 +60,9 @@ class AutoStore:
             await (holder or self._memory).save(profile, session)
             return
         for place in self._places:
-            try:
-                await place.save(profile, session)
-            except StoreFailed as error:
-                log.warning("%s", error.detail)
-            else:
-                if holder not in (place, None):
-                    await holder.forget(profile)
+            if await _done(place.save(profile, session)):
+                if holder is not None and holder is not place:
+                    await _done(holder.forget(profile))
                 return
         raise StoreFailed("there is no place to keep the session", hint="Set token_store to file:PATH.")
 
@@ -122,6 +118,16 @@ class ProfileStores:
 
     def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
         return self.of(profile).exclusive(profile)
+
+
+async def _done(work: Awaitable[None]) -> bool:
+    """Whether a store did what it was asked for; where not, the log says why."""
+    try:
+        await work
+    except StoreFailed as error:
+        log.warning("%s", error.detail)
+        return False
+    return True
 
 
 def _places(folder: Path | None, clock: Clock) -> list[Store]:

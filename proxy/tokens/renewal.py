@@ -67,8 +67,9 @@ class Renewals:
         return slot.session
 
     async def _keep(self, slot: Slot, session: Session, before: Session | None) -> None:
+        is_kept = session == before and not slot.unsaved
         slot.session, slot.unsaved = session, False
-        if session.refresh_token is None or session == before:
+        if session.refresh_token is None or is_kept:
             return
         try:
             await self._store.save(slot.profile, session)

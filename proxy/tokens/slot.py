@@ -116,7 +116,7 @@ class Slot:
             self.used,
             token=self.token,
             session=self.session,
-            unsaved=self.unsaved,
+            unsaved=self.unsaved or (self.session is not None and profile.token_store != before.token_store),
             refused=self.refused,
             forced_at=self.forced_at,
             outcome=self.outcome,

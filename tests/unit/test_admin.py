@@ -3,19 +3,33 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import SecretStr
 
 from proxy import __version__
 from proxy.admin import Admin
-from proxy.errors import BadRequest, LoginRequired, NoRoute, ProxyError, SignInFailed
-from proxy.model import Auth, Instant, Pool, Profile, Route, Upstream
+from proxy.errors import (
+    BadRequest,
+    ClientTokenRequired,
+    CredentialMissing,
+    LoginRequired,
+    NoRoute,
+    ProxyError,
+    SignInFailed,
+    UnknownProfile,
+)
+from proxy.model import Auth, AwsCredentials, Header, Instant, Pool, Profile, Route, Upstream
 from proxy.problem import Answer
 from proxy.tokens import Snapshot, TokenKeeper
 
+if TYPE_CHECKING:
+    from proxy.aws import AwsCredentialsKeeper
+
 CANARY = "c4n4ry"
+ENDS = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 PROFILE = Profile("default", Pool("ap-southeast-2", "ap-southeast-2_Test", "client"), "ada", SecretStr(CANARY))
 UPSTREAM = Upstream.parse("https://rest.test/base")
 REST = Route("", UPSTREAM, Auth.REST)
@@ -51,14 +65,29 @@ class Keeper:
         self._snapshot = snapshot
 
     def snapshot(self, name: str) -> Snapshot:
-        assert name == PROFILE.name
-        return self._snapshot
+        return replace(self._snapshot, profile=name)
+
+
+class Aws:
+    """Stands in for the keeper of AWS credentials, and remembers whose were wanted."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def get(self, name: str) -> AwsCredentials:
+        self.asked.append(name)
+        return AwsCredentials(
+            "id-1", "ASIA1", SecretStr("s3cret"), SecretStr("sess10n"), ENDS, Instant(0.0, 0.0), 3600.0
+        )
 
 
 def admin(
     snapshot: Snapshot = FRESH,
     *,
     profile: Profile = PROFILE,
+    others: Sequence[Profile] = (),
+    aws: Aws | None = None,
+    aws_token: str | None = None,
     routes: Sequence[Route] = (CDN, REST),
     draining: bool = False,
     times: Sequence[float] = (100.0, 100.0),
@@ -66,7 +95,9 @@ def admin(
     readings = iter(times)
     return Admin(
         keeper=cast("TokenKeeper", Keeper(snapshot)),
-        profile=profile,
+        profiles={one.name: one for one in (profile, *others)},
+        aws=cast("AwsCredentialsKeeper", aws or Aws()),
+        aws_token=SecretStr(aws_token) if aws_token else None,
         routes=tuple(routes),
         draining=lambda: draining,
         in_flight=lambda: 7,
@@ -279,3 +310,102 @@ async def test_method(method: str, path: str) -> None:
 async def test_head() -> None:
     """HEAD is answered as GET is; the content is left out where the answer is written."""
     assert (await admin()("HEAD", "/-/live")).status == 200
+
+
+# ---- profiles
+
+WORK = replace(PROFILE, name="work", username="eve")
+
+
+async def test_status_of_profiles() -> None:
+    """The status tells of every profile."""
+    told = document(await admin(others=[WORK])("GET", "/-/status"))
+    assert {name: profile["username"] for name, profile in told["profiles"].items()} == {
+        "default": "ada",
+        "work": "eve",
+    }
+
+
+async def test_ready_of_a_profile() -> None:
+    """Who chooses a profile is told whether that one is ready."""
+    bare = replace(BARE, name="bare")
+    endpoint = admin(without_token("none", None), profile=replace(PROFILE, personal_access_token=KEY), others=[bare])
+    assert (await endpoint("GET", "/-/ready")).status == 200
+    answer = await endpoint("GET", "/-/ready", "bare")
+    assert (answer.status, document(answer)["code"]) == (503, "credential_missing")
+    assert "`ul-proxy login --profile bare`" in document(answer)["hint"]
+    assert "UL_PROXY_PROFILES__BARE__PASSWORD" in document(answer)["hint"]
+
+
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/-/status", "/-/aws-credentials"])
+async def test_unknown_profile(path: str) -> None:
+    """Nothing is told of a profile that there is not."""
+    with pytest.raises(UnknownProfile):
+        await admin(aws_token=CANARY)("GET", path, "nobody")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "profile", "status"),
+    [
+        (FRESH, "none", 200),
+        (without_token("login_required", WRONG), "none", 503),
+        (without_token("retrying", BUSY), "key", 503),
+        (without_token("credential_missing", CredentialMissing("no login")), "key", 200),
+        (without_token("credential_missing", CredentialMissing("no login")), "none", 503),
+    ],
+    ids=["its token is good", "it has ended", "it cannot be renewed now", "API key alone", "nothing"],
+)
+async def test_ready_by_a_session(snapshot: Snapshot, profile: str, status: int) -> None:
+    """A session makes the proxy ready without a login, and one that fails makes it unready; having none does not."""
+    without_login = {"none": BARE, "key": replace(BARE, api_key=KEY)}[profile]
+    assert (await admin(snapshot, profile=without_login)("GET", "/-/ready")).status == status
+
+
+# ---- AWS credentials
+
+TOKEN = "an agreed token"
+BY_TOKEN = ((b"Host", b"localhost"), (b"Authorization", TOKEN.encode()))
+
+
+async def test_aws_credentials() -> None:
+    """Whoever sends the token as it is gets credentials of the profile that was chosen, as AWS's tools read them."""
+    aws = Aws()
+    endpoint = admin(aws=aws, aws_token=TOKEN, others=[WORK])
+    answer = await endpoint("GET", "/-/aws-credentials", "work", BY_TOKEN)
+    assert (answer.status, header(answer, "cache-control"), aws.asked) == (200, "no-store", ["work"])
+    assert document(answer) == {
+        "AccessKeyId": "ASIA1",
+        "SecretAccessKey": "s3cret",
+        "Token": "sess10n",
+        "Expiration": "2026-05-06T07:08:09Z",
+    }
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [(b"Authorization", b"")],
+        [(b"Authorization", b"another token")],
+        [(b"Authorization", b"Bearer " + TOKEN.encode())],
+        [(b"X-UL-Proxy-Token", TOKEN.encode())],
+        [(b"Authorization", TOKEN.encode()), (b"authorization", TOKEN.encode())],
+        [(b"Authorization", "ä".encode())],
+    ],
+    ids=["none", "empty", "wrong", "with a scheme", "elsewhere", "twice", "beyond ASCII"],
+)
+async def test_aws_credentials_without_the_token(lines: list[Header]) -> None:
+    """Nobody else gets any, and nobody is asked for some."""
+    aws = Aws()
+    with pytest.raises(ClientTokenRequired) as caught:
+        await admin(aws=aws, aws_token=TOKEN)("GET", "/-/aws-credentials", "default", lines)
+    assert "AWS_CONTAINER_AUTHORIZATION_TOKEN" in caught.value.hint
+    assert TOKEN not in str(caught.value) + caught.value.hint
+    assert not aws.asked
+
+
+async def test_no_aws_credentials_without_a_setting() -> None:
+    """Without the setting there is no such endpoint, whatever is sent, and no list names it."""
+    with pytest.raises(NoRoute) as caught:
+        await admin()("GET", "/-/aws-credentials", "default", ((b"Authorization", b""),))
+    assert "aws" not in caught.value.hint

@@ -243,6 +243,18 @@ class TestKeeping:
             await keeper.get("default")
         assert (authority.renewals, store.saved) == (3, ["refresh-1"])
 
+    async def test_what_could_not_be_written_is_written_later(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """A session that the store could not take is saved with the next renewal, though it is the same."""
+        authority.rotates = False
+        store.broken = True
+        await keeper.get("default")
+        store.broken = False
+        await clock.advance(LIFE)
+        await keeper.get("default")
+        assert store.saved == ["refresh-1"]
+
     async def test_a_broken_store_costs_no_request(
         self,
         keeper: TokenKeeper,
@@ -573,6 +585,27 @@ class TestReplacing:
         await clock.advance(LIFE)
         await keeper.get("default")
         assert (authority.sign_ins, authority.renewals) == (1, 1)
+
+    async def test_another_store_is_given_the_session(
+        self, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """Where `token_store` changes, the session moves there with its next renewal."""
+        places = {"a": Shared(lambda: clock.wall), "b": store}
+
+        class Places(Shared):
+            async def load(self, profile: Profile) -> Session | None:
+                return await places[profile.token_store or "a"].load(profile)
+
+            async def save(self, profile: Profile, session: Session) -> None:
+                await places[profile.token_store or "a"].save(profile, session)
+
+        keeper = new_keeper(authority, store=Places(lambda: clock.wall))
+        await keeper.get("default")
+        keeper.replace({"default": replace(PROFILE, token_store="b")})
+        await clock.advance(LIFE)
+        await keeper.get("default")
+        assert (authority.sign_ins, store.saved) == (1, ["refresh-2"])
+        await keeper.close()
 
     async def test_another_user_is_never_given_the_token(
         self, keeper: TokenKeeper, authority: ScriptedAuthority
