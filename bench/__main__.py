@@ -183,7 +183,11 @@ class Bench:
             raise
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # Caddy waits for callers who keep their connections
+                process.kill()
+                process.wait()
 
 
 def clean_environment() -> dict[str, str]:
