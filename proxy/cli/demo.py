@@ -45,7 +45,7 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=access) as app:
             stop = catch_signals(app)
-            print(banner(app.urls, sandboxed.profile, app.routes.routes, sandboxed.policy))
+            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy))
             print(
                 "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
             )

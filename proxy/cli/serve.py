@@ -6,25 +6,28 @@ import importlib
 import logging
 import resource
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from proxy import __version__, logs
 from proxy.app import App
 from proxy.banner import banner, start_warnings
+from proxy.cli.watch import Watch
 from proxy.logs import AccessLog
 from proxy.model import ServeOptions
 from proxy.settings import Loaded, load
 
 log = logging.getLogger(__name__)
 
+_LOOKED_FOR = 50
+
 
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
     log_format, access = start_logging(loaded)
-    run_in_loop(_serve(loaded.options(), loaded.config, log_format, access))
+    run_in_loop(_serve(loaded, lambda: load(flags, config), log_format, access))
     return 0
 
 
@@ -57,16 +60,31 @@ def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def _serve(options: ServeOptions, config: Path | None, log_format: str, access: AccessLog | None) -> None:
-    async with App(options, access=access) as app:
+async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, access: AccessLog | None) -> None:
+    options, watch = loaded.options(), Watch(loaded, reread)
+    async with App(options, access=access, on_login_required=lambda _: watch.look()) as app:
         stop = catch_signals(app)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look)
+        sessions = await sessions_of(app, options)
         if log_format == "text":
-            print(banner(app.urls, options.profile, app.routes.routes, options.policy), flush=True)
+            print(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions), flush=True)
         else:
-            log.info("listening", extra={"fields": _listening(app, options, config)})
-        warn(app, options)
-        await stop.wait()
+            log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
+        warn(app, options, sessions)
+        watching = asyncio.create_task(watch.run(app.reload), name="watching the settings' files")
+        try:
+            await stop.wait()
+        finally:
+            watching.cancel()
     log.info("stopped")
+
+
+async def sessions_of(app: App, options: ServeOptions) -> frozenset[str]:
+    """The names of the profiles that lack a login, and have a session that was kept."""
+    lacking = [profile.name for profile in options.profiles.values() if profile.login_lacks]
+    # Nobody reads a warning about hundreds, and looking for their sessions would hold up the start.
+    found = [name for name in lacking[:_LOOKED_FOR] if await app.keeper.has_session(name)]
+    return frozenset([*found, *lacking[_LOOKED_FOR:]])
 
 
 def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str, Any]:
@@ -77,13 +95,15 @@ def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str
         "config": config,
         "username": options.profile.username,
         "pool": options.profile.pool.user_pool_id,
+        "profiles": list(options.profiles),
         "upstreams": {route.path or "/": str(route.upstream) for route in app.routes.routes},
     }
 
 
-def warn(app: App, options: ServeOptions) -> None:
-    """Log what a person should know from the start."""
-    for warning in start_warnings(options.profile, app.routes.routes, urls=app.urls, policy=options.policy):
+def warn(app: App, options: ServeOptions, sessions: Collection[str] = ()) -> None:
+    """Log what a person should know from the start; `sessions` are the profiles that need no login for now."""
+    told = start_warnings(options.profiles, app.routes.routes, urls=app.urls, policy=options.policy, sessions=sessions)
+    for warning in told:
         log.warning(warning)
 
 

@@ -1,5 +1,6 @@
 """What a person sees when the proxy has started: where, as whom, what is added, and a line to paste."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,15 +33,19 @@ HALF = Profile("default", POOL, "ada")
 PAT = Profile("default", POOL, "ada", SecretStr(CANARY), personal_access_token=SecretStr(CANARY))
 
 
+def shown(profile: Profile, routes: Sequence[Route] = ROUTES, **more: Any) -> str:
+    return banner(["http://127.0.0.1:1"], {"default": profile, **more.pop("others", {})}, routes, OPEN, **more)
+
+
 def added(profile: Profile) -> dict[str, str]:
     """What the banner says is added, by local path."""
-    rows = [line for line in banner(["http://127.0.0.1:1"], profile, ROUTES, OPEN).splitlines() if "→" in line]
+    rows = [line for line in shown(profile).splitlines() if "→" in line]
     return {row.removeprefix("  routes").split()[0]: row.partition(" + ")[2] for row in rows}
 
 
 def test_first_line() -> None:
     """The first line names the version and every address, as scripts that wait for it rely on."""
-    first = banner(["http://127.0.0.1:1", "unix:/s"], ADA, ROUTES, OPEN).splitlines()[0]
+    first = banner(["http://127.0.0.1:1", "unix:/s"], {"default": ADA}, ROUTES, OPEN).splitlines()[0]
     assert first == f"ul-proxy {__version__} listens on http://127.0.0.1:1, unix:/s"
 
 
@@ -66,23 +71,21 @@ def test_routes(profile: Profile, graphql: str, analytics: str, rest: str) -> No
 def test_own_header() -> None:
     """A route that names the header for its credential is shown with that one."""
     route = Route("/staging", Upstream.parse("https://staging.test"), Auth.REST, header="X-Staging")
-    assert (
-        banner(["http://127.0.0.1:1"], ADA, [route], OPEN).splitlines()[2].endswith("https://staging.test + X-Staging")
-    )
+    assert shown(ADA, [route]).splitlines()[2].endswith("https://staging.test + X-Staging")
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT, NOBODY, HALF], ids=lambda profile: profile.username)
 def test_narrow(profile: Profile) -> None:
     """With the addresses that it ships with, the banner fits into a terminal of a hundred columns."""
     upstreams = load({}).settings.upstreams
-    shown = banner(["http://127.0.0.1:8080"], profile, built_in_routes(upstreams), OPEN)
-    assert max(map(len, shown.splitlines())) < 100
+    lines = shown(profile, built_in_routes(upstreams)).splitlines()
+    assert max(map(len, lines)) < 100
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT], ids=["login", "API key", "personal access token"])
 def test_no_secret(profile: Profile) -> None:
     """No password, key or token is in the banner."""
-    assert CANARY not in banner(["http://127.0.0.1:1"], profile, ROUTES, OPEN)
+    assert CANARY not in shown(profile)
 
 
 @pytest.mark.parametrize(
@@ -112,17 +115,55 @@ def test_whom_without_login(profile: Profile, lacking: str) -> None:
     assert whom(profile, [Auth.REST]) == f"nobody: {lacking}"
 
 
+# ---- profiles and sessions
+
+WORK = Profile("work", POOL, "eve", SecretStr(CANARY))
+EMPTY = Profile("empty", POOL)
+
+
+def test_whom_by_session() -> None:
+    """Without a login the banner tells of the session that was kept, and nothing of what is missing."""
+    assert "as      whoever signed in with `ul-proxy login` (user pool" in shown(NOBODY, sessions=["default"])
+    assert "as      ada signed in with `ul-proxy login` (user pool" in shown(HALF, sessions=["default"])
+    assert not warned(NOBODY, sessions=["default"])
+
+
+def test_profiles_are_shown() -> None:
+    """The profiles that requests may choose are shown with how to choose them, and nobody reads a thousand names."""
+    told = shown(ADA, others={"work": WORK})
+    assert "\n  or      work\n          chosen by X-UL-Proxy-Profile: NAME, or by /@NAME before the path\n" in told
+    assert "  or " not in shown(ADA)
+    many = {f"profile-{number}": WORK for number in range(1000)}
+    lines = shown(ADA, others=many).splitlines()
+    assert len(lines) < 20
+    assert max(map(len, lines)) < 100
+    assert any(re.search(r"and \d+ lines more: ul-proxy config", line) for line in lines)
+
+
+def test_profiles_without_a_credential() -> None:
+    """A profile that nobody can use is told of, with the command that mends it."""
+    profiles = {"default": ADA, "work": WORK, "empty": EMPTY}
+    assert start_warnings(profiles, ROUTES, urls=[LOCAL], policy=OPEN) == [
+        "profile empty has no credential: run `ul-proxy login --profile empty`"
+    ]
+    assert not start_warnings(profiles, ROUTES, urls=[LOCAL], policy=OPEN, sessions=["empty"])
+    profiles["bare"] = replace(EMPTY, name="bare")
+    (warning,) = start_warnings(profiles, ROUTES, urls=[LOCAL], policy=OPEN)
+    assert warning.startswith("profiles empty and bare have no credential")
+
+
 # ---- warnings
 
 LOCAL = "http://127.0.0.1:8080"
 LOGIN = "UL_PROXY_USERNAME and UL_PROXY_PASSWORD (or UL_PROXY_PERSONAL_ACCESS_TOKEN)"
+OR_SESSION = ", or `ul-proxy login` has been run"
 KEY_ROUTE = Route("/k", Upstream.parse("https://k.test"), Auth.API_KEY)
 PAT_ROUTE = Route("/p", Upstream.parse("https://p.test"), Auth.BEARER)
 KEY_ALONE = Profile("default", POOL, api_key=SecretStr(CANARY))
 
 
 def warned(profile: Profile, routes: Sequence[Route] = ROUTES, **more: Any) -> list[str]:
-    return start_warnings(profile, routes, **{"urls": [LOCAL], "policy": OPEN, **more})
+    return start_warnings({"default": profile}, routes, **{"urls": [LOCAL], "policy": OPEN, **more})
 
 
 @pytest.mark.parametrize("profile", [ADA, KEYED, PAT], ids=["login", "API key", "personal access token"])
@@ -137,17 +178,17 @@ def test_nothing_to_warn_of(profile: Profile) -> None:
         (
             NOBODY,
             ROUTES,
-            f"/graphql, /v1/analytics/… and /… answer 503 until {LOGIN} are set",
+            f"/graphql, /v1/analytics/… and /… answer 503 until {LOGIN} are set{OR_SESSION}",
         ),
         (
             KEY_ALONE,
             ROUTES,
-            f"/graphql and /… answer 503 until {LOGIN} are set",
+            f"/graphql and /… answer 503 until {LOGIN} are set{OR_SESSION}",
         ),
         (
             HALF,
             ROUTES[-1:],
-            "/… answers 503 until UL_PROXY_PASSWORD (or UL_PROXY_PERSONAL_ACCESS_TOKEN) is set",
+            "/… answers 503 until UL_PROXY_PASSWORD (or UL_PROXY_PERSONAL_ACCESS_TOKEN) is set" + OR_SESSION,
         ),
         (ADA, [KEY_ROUTE], "/k/… answers 503 until UL_PROXY_API_KEY is set"),
         (ADA, [PAT_ROUTE], "/p/… answers 503 until UL_PROXY_PERSONAL_ACCESS_TOKEN is set"),
@@ -199,7 +240,7 @@ def test_on_loopback(url: str) -> None:
 def test_curl_works(url: str, expected: str) -> None:
     """Nobody can connect to a wildcard address, and the proxy knows its own machine by loopback names."""
     assert curl(url, "/v1/job") == expected
-    assert banner([url], ADA, ROUTES, OPEN).splitlines()[-1] == f"  try     {expected}"
+    assert banner([url], {"default": ADA}, ROUTES, OPEN).splitlines()[-1] == f"  try     {expected}"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +271,6 @@ def test_needs_no_quotes() -> None:
 
 def test_pasted_line_presents_the_token() -> None:
     """The line to paste takes the client token from the shell's environment, and does not show it."""
-    last = banner([LOCAL], ADA, ROUTES, GUARDED).splitlines()[-1]
+    last = banner([LOCAL], {"default": ADA}, ROUTES, GUARDED).splitlines()[-1]
     assert last == f'  try     curl -sS -H "X-UL-Proxy-Token: $UL_PROXY_CLIENT_TOKEN" {LOCAL}/v1/job'
-    assert CANARY not in banner([LOCAL], ADA, ROUTES, GUARDED)
+    assert CANARY not in banner([LOCAL], {"default": ADA}, ROUTES, GUARDED)

@@ -30,6 +30,7 @@ FLOORS = {
     2: {
         "tokens",
         "cognito",
+        "aws",
         "upstream",
         "downstream",
         "store",
@@ -38,7 +39,6 @@ FLOORS = {
         "listen",
         "logs",
         "banner",
-        "aws",
     },
     3: {"forward", "admin"},
     4: {"app"},

@@ -1,0 +1,109 @@
+"""Settings that change while the proxy runs: files are looked at every few seconds, and at once where that may help."""
+
+import asyncio
+import logging
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from proxy.errors import ProxyError
+from proxy.model import ServeOptions
+from proxy.settings import Loaded
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 2.0
+"""Seconds between two looks at the files."""
+_OF_THE_START = frozenset(("log_format", "log_level", "access_log"))
+
+Mark = tuple[int, int, int, int] | None
+"""What changes when a file does: also where a link to it is turned, as containers' secrets are."""
+
+
+class Watch:
+    """Reads the settings again when they may have changed; those that cannot be used leave the old ones in place."""
+
+    def __init__(self, loaded: Loaded, reread: Callable[[], Loaded], *, interval: float = INTERVAL) -> None:
+        """`reread` returns the settings as they are now, or raises SettingsError."""
+        self._loaded = loaded
+        self._reread = reread
+        self._interval = interval
+        self._wanted = asyncio.Event()
+        self._complaint = ""
+
+    def look(self) -> None:
+        """Read everything again now, whether or not a file has changed."""
+        self._wanted.set()
+
+    async def run(self, apply: Callable[[ServeOptions], None]) -> None:
+        """Until cancelled, hand what has changed to `apply`, which may raise SettingsError."""
+        seen = marks(_files(self._loaded))
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._wanted.wait()
+            wanted = self._wanted.is_set()
+            self._wanted.clear()
+            now = marks(seen)
+            # After a complaint always: what mends it may be a file that nobody knows of.
+            if wanted or now != seen or self._complaint:
+                await self._read(apply)
+                files = _files(self._loaded)
+                # As they were before the reading, during which they may have changed again.
+                seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
+
+    async def _read(self, apply: Callable[[ServeOptions], None]) -> None:
+        try:
+            # Not on the event loop: the files may be on a network.
+            loaded = await asyncio.to_thread(self._reread)
+            changed = differences(self._loaded, loaded)
+            if changed:
+                apply(loaded.options())
+        except ProxyError as error:
+            complaint = f"{error.detail.rstrip('.')}. {error.hint}".rstrip()
+            if complaint != self._complaint:
+                log.error("the new settings cannot be used, and the old ones stay: %s", complaint)  # noqa: TRY400
+            self._complaint = complaint
+            return
+        for warning in loaded.warnings:
+            if warning not in self._loaded.warnings:
+                log.warning(warning)
+        if changed:
+            log.info("new settings: %s", ", ".join(changed))
+        elif self._complaint:
+            log.info("the settings are as they were")
+        if late := _OF_THE_START.intersection(changed):
+            log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(sorted(late)))
+        self._loaded, self._complaint = loaded, ""
+
+
+def differences(before: Loaded, after: Loaded) -> list[str]:
+    """The names of the settings whose values are not the same."""
+    old, new = _values(before), _values(after)
+    return [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+
+
+def marks(files: Iterable[Path]) -> dict[Path, Mark]:
+    """How files are now; None for what is missing, and for pipes, which can be read but once."""
+    return {path: _mark(path) for path in files}
+
+
+def _values(loaded: Loaded) -> Mapping[str, Any]:
+    values = {leaf.name: loaded.value(leaf) for leaf in loaded.leaves}
+    # A profile that names nothing is one all the same.
+    profiles = {f"profiles.{name}": True for name in loaded.settings.profiles}
+    return values | profiles
+
+
+def _files(loaded: Loaded) -> list[Path]:
+    return [*([loaded.config] if loaded.config is not None else []), *loaded.searched, *loaded.secret_files]
+
+
+def _mark(path: Path) -> Mark:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) if stat.S_ISREG(found.st_mode) else None
