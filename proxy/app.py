@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from enum import Enum, auto
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
 from proxy.downstream import Caller, Limits, Server
-from proxy.errors import ProxyError
+from proxy.errors import NoRoute, ProxyError
 from proxy.forward import Forwarder
+from proxy.guard import stays_here
 from proxy.listen import BACKLOG, open_sockets, url_of
 from proxy.logs import AccessLog
-from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
+from proxy.model import DEFAULT_PROFILE, AwsCredentials, Bind, Clock, Headers, Instant, Policy, ServeOptions
+from proxy.problem import Answer
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
 from proxy.tokens import TokenKeeper
@@ -45,6 +48,7 @@ _MONOTONIC = _best_monotonic()
 # What cannot change while the proxy runs.
 _FIXED = (
     "listen",
+    "admin_listen",
     "timeouts",
     "max_connections",
     "ca_file",
@@ -53,6 +57,17 @@ _FIXED = (
     "state_home",
     "token_store",
 )
+
+
+class Door(Enum):
+    """What is behind a listening socket."""
+
+    CALLERS = auto()
+    """What is forwarded, and the own endpoints where they have no place of their own."""
+    ADMIN = auto()
+    """The own endpoints alone."""
+    PUBLIC = auto()
+    """Those of them that anybody may have."""
 
 
 class SystemClock:
@@ -81,13 +96,18 @@ class App:
         """`on_login_required` is told the name of a profile whose login failed in a way that a person must mend."""
         self._access = access
         self.urls: list[str] = []
+        self.admin_urls: list[str] = []
+        """Where the own endpoints are, if not at `urls`."""
+        self.stopping = asyncio.Event()
+        """Set once somebody has asked the proxy to end; whoever runs it is to leave this context then."""
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         self._options = options
         self._clock = clock or SystemClock()
         self._random_bytes = random_bytes
         self._draw = draw
         self._on_login_required = on_login_required
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[tuple[Door, socket.socket]] = []
+        self._listeners: list[tuple[Door, asyncio.Server]] = []
         self._started = self._clock.now()
         self._draining = False
         self._hurry = asyncio.Event()
@@ -96,16 +116,17 @@ class App:
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
         options = self._options
         try:
-            for bind in options.listen:
-                self._sockets += open_sockets(bind)
-            self.urls = [url_of(sock) for sock in self._sockets]
+            for door, bind in _doors(options):
+                self._sockets += [(door, sock) for sock in open_sockets(bind)]
+            self.urls = [url_of(sock) for door, sock in self._sockets if door is Door.CALLERS]
+            self.admin_urls = [url_of(sock) for door, sock in self._sockets if door is not Door.CALLERS]
             self._build()
             loop = asyncio.get_running_loop()
-            self._listeners = [
-                await loop.create_server(self._server, sock=sock, backlog=BACKLOG) for sock in self._sockets
-            ]
+            for door, sock in self._sockets:
+                listener = await loop.create_server(self._servers[door], sock=sock, backlog=BACKLOG)
+                self._listeners.append((door, listener))
         except BaseException:
-            self._close_sockets()
+            self._close_listeners(*Door)
             raise
         self.keeper.start([DEFAULT_PROFILE])
         return self
@@ -113,20 +134,23 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening, let requests finish within `timeouts.drain`, and close everything."""
+        """Stop listening, let requests finish within `timeouts.drain`, and close everything.
+
+        Until then, whoever asks at `admin_listen` is told that the proxy drains.
+        """
         self._draining = True
-        for listener in self._listeners:
-            listener.close()
-        self._close_sockets()
-        drained = asyncio.create_task(self._server.drain(self._options.timeouts.drain))
+        self._close_listeners(Door.CALLERS)
+        drained = asyncio.create_task(self._drain())
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         if not (drained.done() and drained.result()):
-            log.warning("requests cut off: %d", self._server.in_flight)
+            log.warning("requests cut off: %d", self.in_flight)
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
-        await self._server.cut_off()
+        self._close_listeners(*Door)
+        for server in self._servers.values():
+            await server.cut_off()
         await self._aws.close()
         await self.keeper.close()
         await self._transport.close()
@@ -136,8 +160,12 @@ class App:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return self._server.in_flight
+        """Requests that are being answered, but for those about the proxy itself."""
+        return self._servers[Door.CALLERS].in_flight
+
+    def stop(self) -> None:
+        """Ask whoever runs the proxy to let it end."""
+        self.stopping.set()
 
     def hurry(self) -> None:
         """Do not wait for requests any longer."""
@@ -191,7 +219,7 @@ class App:
         )
         self._compose()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
-        self._server = Server(self._handle, self._refuse, limits)
+        self._servers = {door: self._server(door, limits) for door in dict.fromkeys(door for door, _ in self._sockets)}
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -202,38 +230,70 @@ class App:
             profiles=options.profiles,
             aws=self._aws,
             aws_token=options.aws_credentials_token,
+            stop=self.stop if options.enable_stop else None,
             routes=self.routes.routes,
             draining=lambda: self._draining,
-            in_flight=lambda: self._server.in_flight,
+            in_flight=lambda: self.in_flight,
             now=self._clock.now,
             started=self._started,
         )
-        self._forwarder = Forwarder(
-            routes=self.routes,
-            profiles=options.profiles,
-            keeper=self.keeper,
-            transport=self._transport,
-            own=admin,
-            policy=options.policy,
-            replay_limit=options.replay_limit,
-            access=self._access,
-        )
+
+        def forwarder(own: Callable[..., Awaitable[Answer]], policy: Policy, *, own_alone: bool) -> Forwarder:
+            return Forwarder(
+                routes=self.routes,
+                profiles=options.profiles,
+                keeper=self.keeper,
+                transport=self._transport,
+                own=own,
+                own_alone=own_alone,
+                policy=policy,
+                replay_limit=options.replay_limit,
+                access=self._access,
+            )
+
+        anybody = replace(options.policy, any_host=True, client_token=None)
+        self._forwarders = {
+            Door.CALLERS: forwarder(_elsewhere if options.admin_listen else admin, options.policy, own_alone=False),
+            Door.ADMIN: forwarder(admin, options.policy, own_alone=True),
+            Door.PUBLIC: forwarder(admin.public, anybody, own_alone=True),
+        }
 
     async def _aws_credentials(self, name: str) -> AwsCredentials:
         token = await self.keeper.get(name)
         return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
 
-    def _handle(self, caller: Caller) -> Awaitable[None]:
-        return self._forwarder.handle(caller)
+    def _server(self, door: Door, limits: Limits) -> Server:
+        def handle(caller: Caller) -> Awaitable[None]:
+            return self._forwarders[door].handle(caller)
 
-    def _refuse(self, caller: Caller, error: ProxyError) -> None:
-        self._forwarder.refuse(caller, error)
+        def refuse(caller: Caller, error: ProxyError) -> None:
+            self._forwarders[door].refuse(caller, error)
+
+        return Server(handle, refuse, limits)
+
+    async def _drain(self) -> bool:
+        """Whether every request has come to its end in time."""
+        timeout = self._options.timeouts.drain
+        return all(await asyncio.gather(*(server.drain(timeout) for server in self._servers.values())))
 
     def _check_stores(self, options: ServeOptions) -> None:
         for profile in options.profiles.values():
             self._stores.of(profile)
 
-    def _close_sockets(self) -> None:
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
+    def _close_listeners(self, *doors: Door) -> None:
+        for door, listener in self._listeners:
+            if door in doors:
+                listener.close()
+        for door, sock in self._sockets:
+            if door in doors:
+                sock.close()
+
+
+def _doors(options: ServeOptions) -> list[tuple[Door, Bind]]:
+    """Where to listen, and what is to be there."""
+    admin = [(Door.ADMIN if stays_here(bind) else Door.PUBLIC, bind) for bind in options.admin_listen]
+    return [*((Door.CALLERS, bind) for bind in options.listen), *admin]
+
+
+async def _elsewhere(_method: str, _path: str, _profile: str, _headers: Headers) -> Answer:
+    raise NoRoute("the proxy's own endpoints are not here", hint="They are at the address that admin_listen names.")

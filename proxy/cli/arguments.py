@@ -1,13 +1,15 @@
 """Flags. Every setting that is not a secret has one, made from its declaration."""
 
 import argparse
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 from proxy import __version__
 from proxy.cli.manual import COMMANDS
+from proxy.logs import printable
 from proxy.settings import Leaf, leaves, shipped_defaults
 from proxy.settings.nested import dig
 
@@ -43,7 +45,16 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
-class _CommandParser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, and how to go on."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = _worded(message)
+        mark = "" if sentence.endswith("?") else f". See `{self.prog} --help`."
+        self.exit(2, printable(f"ul-proxy: {sentence}{mark}") + "\n")
+
+
+class _CommandParser(_Parser):
     """Shows the shipped defaults in its help, and reads them for that alone."""
 
     def format_help(self) -> str:
@@ -60,7 +71,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` set; without one it is `serve`."""
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ul-proxy",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,6 +80,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
     parsers = {name: _add(commands, name) for name in COMMANDS}
+    if not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        near = get_close_matches(argv[0], COMMANDS, 1)
+        suggestion = f": did you mean {near[0]}?" if near else f": there are {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {argv[0]!r}{suggestion}")
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         command: str = arguments.command
@@ -85,6 +100,21 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the command was told that is no setting, by the parameters of its `run`."""
     return {option.name: getattr(arguments, option.name) for option in COMMANDS[arguments.command].options}
+
+
+def _worded(message: str) -> str:
+    """What argparse says of an argument, in the words of all other errors."""
+    found = re.fullmatch(r"argument (?P<flag>--[\w-]+)[^:]*: (?P<what>.*)", message, re.DOTALL)
+    if found is None:
+        return message
+    if found["what"].startswith("expected"):
+        return f"{found['flag']} needs a value"
+    # The value is not quoted: somebody may have hoped to pass a secret.
+    return (
+        f"{found['flag']} takes no value"
+        if found["what"].startswith("ignored")
+        else f"{found['flag']}: {found['what']}"
+    )
 
 
 def _settings_of(command: str) -> list[Leaf]:

@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -15,6 +16,7 @@ from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
+from proxy.guard import is_loopback
 from proxy.logs import AccessLog
 from proxy.model import OutboundProxies, Pool, Profile, ServeOptions
 from proxy.settings import load
@@ -44,16 +46,18 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=access) as app:
-            stop = catch_signals(app)
-            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy))
+            catch_signals(app)
+            routes, admin_urls = app.routes.routes, app.admin_urls
+            print(banner(app.urls, sandboxed.profiles, routes, sandboxed.policy, admin_urls=admin_urls))
             print(
                 "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
             )
             job = next(iter(embedded_api.data.job))
-            lines = commands(app.urls[0], job, with_token=sandboxed.policy.client_token is not None)
+            with_token = sandboxed.policy.client_token is not None
+            lines = commands(app.urls[0], job, admin_url=next(iter(app.admin_urls), None), with_token=with_token)
             print("\n".join(lines) + "\n", flush=True)
             warn(app, sandboxed)
-            await stop.wait()
+            await app.stopping.wait()
     log.info("stopped")
 
 
@@ -88,8 +92,11 @@ def sandboxed_options(
     )
 
 
-def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
-    """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id."""
+def commands(url: str, job: str, *, admin_url: str | None = None, with_token: bool = False) -> list[str]:
+    """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id.
+
+    `admin_url` is where the proxy's own endpoints are, if not at `url`.
+    """
     json_type = "-H 'content-type: application/json'"
     asked = [
         ("/v1/job", ""),
@@ -98,6 +105,7 @@ def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
         ("/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
         ("/v1/analytics/version", ""),
         ("/v1/flights/company?dateFrom=2025-01-01", ""),
-        ("/-/status", ""),
     ]
-    return [curl(url, path, options, with_token=with_token) for path, options in asked]
+    lines = [curl(url, path, options, with_token=with_token) for path, options in asked]
+    public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
+    return [*lines, curl(admin_url or url, "/-/ready" if public else "/-/status", with_token=with_token)]

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from proxy.cli.inquiry import ask, parse_place, place_of
+from proxy.cli.inquiry import Inquiry
+from proxy.cli.places import find
 from proxy.logs import printable
 from proxy.settings import load
 
@@ -14,9 +15,11 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | None) -> int:
     options = load(flags, config).options()
-    place = parse_place(url) if url is not None else place_of(options.listen[0])
-    told = ask(place, "/-/status", options.policy.client_token)
-    print(_as_json(told) if json else table(told, str(place)))
+    inquiry = Inquiry(find(options, url), options.policy.client_token)
+    told = inquiry.ask("/-/status")
+    if not told.good:
+        raise inquiry.refusal(told)
+    print(_as_json(told.document) if json else table(told.document, str(inquiry.place)))
     return 0
 
 

@@ -76,14 +76,18 @@ class Server(web.Server):
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return len(self._callers)
+        """Requests that are being answered, but for those about the proxy itself."""
+        return sum(not caller.own for caller in self._callers)
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109
-        """Close idle connections and let every request come to its end; False where `timeout` s were not enough."""
+        """Close idle connections and let every request come to its end; False where `timeout` s were not enough.
+
+        A connection whose last request was about the proxy itself stays open until `cut_off`: by its end, whoever had
+        the proxy stop learns that it has.
+        """
         self.draining = True
         for connection in self.connections:
-            if isinstance(connection, Connection) and connection.idle:
+            if isinstance(connection, Connection) and connection.idle and not connection.own:
                 connection.force_close()
         if not self._callers:
             return True

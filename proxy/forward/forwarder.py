@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from proxy import guard, headers
 from proxy.downstream import Caller
-from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
+from proxy.errors import InternalError, NoRoute, Overloaded, ProxyError, RequestError, Source, UnknownProfile
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.gate import Gate, Passport
 from proxy.forward.profiles import PREFIX, Choice, chosen
@@ -45,13 +45,14 @@ class Forwarder:
         keeper: TokenKeeper,
         transport: Transport,
         own: Callable[[str, str, str, Headers], Awaitable[Answer]],
+        own_alone: bool = False,
         policy: Policy,
         replay_limit: int,
         access: Callable[[AccessEntry], None] | None,
     ) -> None:
         """`own(method, path, profile, headers)` answers the proxy's own endpoints; `access` notes every request.
 
-        The `profile` is a name that a request chose: there may be none such.
+        The `profile` is a name that a request chose: there may be none such. With `own_alone` nothing is forwarded.
         """
         self._access = access
         self._gate = Gate(policy, routes)
@@ -61,6 +62,7 @@ class Forwarder:
         self._credentials: dict[str, Credentials] = {}
         self._transport = transport
         self._own = own
+        self._own_alone = own_alone
         self._held = self._gate.held(replay_limit)
 
     async def handle(self, caller: Caller) -> None:
@@ -79,9 +81,12 @@ class Forwarder:
                 choice = chosen(target, passport.profile)
                 target = choice.target
             if target.startswith(guard.OWN_PREFIX):
+                caller.own = True
                 path = target.partition("?")[0]
                 answer = await self._own(caller.method, path, choice.name, caller.fields.lines)
                 caller.answer(answer._replace(headers=answer.headers + passport.own))
+            elif self._own_alone:
+                raise NoRoute("only the proxy's own endpoints are here", hint="Send other requests to `listen`.")
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:

@@ -58,7 +58,8 @@ def quoted(value: Any) -> str:
     return str(value) if isinstance(value, (int, float)) else "this"
 
 
-def _duration(value: Any) -> float:
+def duration(value: Any) -> float:
+    """A number of seconds, or one with a unit, in seconds; raises ValueError, in words for a person."""
     seconds: float | None = None
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * _SECONDS[match[2]]
@@ -241,7 +242,7 @@ def checked_store(value: str) -> str:
     raise ValueError(f"{value!r} is none of {', '.join(_STORES)} and {STORE_FILE}PATH")
 
 
-Seconds = Annotated[float, BeforeValidator(_duration), Form("DURATION")]
+Seconds = Annotated[float, BeforeValidator(duration), Form("DURATION")]
 Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
 Count = Annotated[int, BeforeValidator(_count), Form("COUNT")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]

@@ -60,7 +60,7 @@ async def live(url: str, path: Path, last: int) -> None:
         clock=clock,
         random=secrets.token_bytes,
         draw=lambda: 0.5,
-        policy=RenewalPolicy(),
+        policy=RenewalPolicy(new=0.0),
         timeout=5.0,
         outbound=OutboundProxies(),
     )
