@@ -107,14 +107,11 @@ def _worded(message: str) -> str:
     found = re.fullmatch(r"argument (?P<flag>--[\w-]+)[^:]*: (?P<what>.*)", message, re.DOTALL)
     if found is None:
         return message
-    if found["what"].startswith("expected"):
-        return f"{found['flag']} needs a value"
+    flag, what = found["flag"], found["what"]
+    if what.startswith("expected"):
+        return f"{flag} needs a value"
     # The value is not quoted: somebody may have hoped to pass a secret.
-    return (
-        f"{found['flag']} takes no value"
-        if found["what"].startswith("ignored")
-        else f"{found['flag']}: {found['what']}"
-    )
+    return f"{flag} takes no value" if what.startswith("ignored") else f"{flag}: {what}"
 
 
 def _settings_of(command: str) -> list[Leaf]:

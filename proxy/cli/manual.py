@@ -55,15 +55,17 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _limit(default: str, help: str) -> Option:
-    return Option(
-        "--max", f"{help} (default: {default})", {"metavar": "DURATION", "type": _seconds, "default": default}
-    )
+def _limit(meaning: str) -> Option:
+    form = {"metavar": "DURATION", "type": _seconds, "default": _MOST}
+    return Option("--max", f"{meaning} (default: {_MOST})", form)
 
 
+_MOST = "30s"
 _PROFILE = Option("--profile", "the profile to act as", {"metavar": "NAME", "default": DEFAULT_PROFILE})
 _URL = Option(
-    "--url", "where the proxy is, http(s)://HOST:PORT or unix:/path, if not where the settings say", {"metavar": "URL"}
+    "--url",
+    "where the proxy is, http(s)://HOST:PORT or unix:/path, if not where the settings say",
+    {"metavar": "URL"},
 )
 _ASKING = ("listen", "admin_listen", "log_level")
 _SIGNING_IN = ("username", "cognito", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
@@ -183,7 +185,7 @@ code is "not_running" where no proxy answers, else that of the errors of the pro
 Exit status: 0 ready, 1 not ready, with the last reason, 2 unusable arguments or settings.
 """,
         (
-            _limit("30s", "how long to wait"),
+            _limit("how long to wait"),
             Option("--profile", "whose credential to wait for", {"metavar": "NAME", "default": DEFAULT_PROFILE}),
             Option("--json", "print the outcome for scripts, on stdout", {"action": "store_true"}),
             _URL,
@@ -194,8 +196,8 @@ Exit status: 0 ready, 1 not ready, with the last reason, 2 unusable arguments or
         "have the running proxy drain and end",
         """\
 Asks with POST /-/stop, which a proxy obeys whose enable_stop is true, and waits until it has ended: it takes no new
-requests, lets those under way finish within timeouts.drain, and exits with 0. Where nobody asked for enable_stop, SIGTERM
-does the same.
+requests, lets those under way finish within timeouts.drain, and exits with 0. Without enable_stop, SIGTERM does the
+same.
 
   UL_PROXY_ENABLE_STOP=true ul-proxy serve & ul-proxy wait && ./my-job; ul-proxy stop
   ul-proxy stop --max 2m --url unix:/run/ul-proxy.sock
@@ -203,7 +205,7 @@ does the same.
 
 Exit status: 0 it has ended, 1 it has not, or none runs, 2 unusable arguments or settings.
 """,
-        (_limit("30s", "how long to wait for its end"), _URL),
+        (_limit("how long to wait for its end"), _URL),
         _ASKING,
     ),
     "config": Command(

@@ -7,7 +7,7 @@ from proxy.cli.inquiry import Conversation, Inquiry, Told
 from proxy.cli.places import find
 from proxy.cli.progress import Progress
 from proxy.cli.signals import to_the_end
-from proxy.errors import NoRoute, ProxyError, StartError
+from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
 from proxy.settings import load
 
 
@@ -20,7 +20,10 @@ def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | 
 def _stop(inquiry: Inquiry, limit: float) -> int:
     place = inquiry.place
     with Conversation(inquiry) as conversation:
-        told = conversation.say("POST", "/-/stop")
+        try:
+            told = conversation.say("POST", "/-/stop")
+        except NotRunning as error:
+            raise NotRunning(error.detail, hint="If it is elsewhere, tell --url.") from None
         if not told.good:
             raise _refusal(inquiry, told)
         under_way = _requests(told)
