@@ -28,7 +28,9 @@ class Place:
     @property
     def named(self) -> str:
         """What to call it in Host: a proxy knows its own machine by loopback names."""
-        return str(self).partition("//")[2] if self.tls or is_loopback(self.host) else "localhost"
+        if self.path is not None or not (self.tls or is_loopback(self.host)):
+            return "localhost"
+        return str(self).partition("//")[2]
 
 
 def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Place:

@@ -19,6 +19,7 @@ _LEAST = 0.1
 """Seconds that even the last question may take."""
 _BY_A_PERSON = ("login_required", "credential_missing")
 """What does not mend itself, and has a hint that says how."""
+WAIT_LONGER = "Wait longer with --max, or see `ul-proxy status`."
 _REFUSALS = (401, 403, 404)
 
 
@@ -98,4 +99,4 @@ def look(inquiry: Inquiry, patience: float) -> Reason | None:
 
 def _reason(told: Told) -> Reason:
     code, detail, hint = (printable(str(told.document.get(name, ""))) for name in ("code", "detail", "hint"))
-    return Reason(code, detail, hint if code in _BY_A_PERSON else "Wait longer with --max, or see `ul-proxy status`.")
+    return Reason(code, detail, hint if code in _BY_A_PERSON else WAIT_LONGER)
