@@ -1,6 +1,7 @@
 """Where a running proxy is asked about itself: as the settings say, or as somebody tells."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.errors import SettingsError
@@ -18,6 +19,8 @@ class Place:
     port: int | None = None
     path: str | None = None
     tls: bool = False
+    certificate: Path | None = None
+    """The file with the certificate that it shows, where the settings have it; else the system's trust decides."""
 
     def __str__(self) -> str:
         if self.path is not None:
