@@ -23,6 +23,7 @@ from support.stack import (
     options_for,
     running_proxy,
     talk,
+    timeouts,
 )
 
 from proxy.app import App
@@ -175,7 +176,8 @@ async def draining(
     """A proxy that was told to end while it answers a request, the request, and the task that lets it end."""
     slow = Slow()
     async with Origin(responder=slow).running() as origin:
-        app = App(replace(options, built_in_routes=direct_options(origin.url).built_in_routes))
+        routes = direct_options(origin.url).built_in_routes
+        app = App(replace(options, built_in_routes=routes, timeouts=timeouts(drain=PATIENCE)))
         await app.__aenter__()
 
         async def end() -> None:
