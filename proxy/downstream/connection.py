@@ -1,6 +1,7 @@
 """A caller's connection: aiohttp's protocol, with a parser and a request loop of our own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.web_protocol import RequestHandler
@@ -27,12 +28,13 @@ class Host(Protocol):
     """Who answers the requests of a connection."""
 
     draining: bool
+    answer: Callable[[Caller], Awaitable[None]]
+    """Answers a request."""
+    refuse: Callable[[Caller, ProxyError], None]
+    """Answers what could not be read as one."""
 
-    async def answer(self, caller: Caller) -> None:
-        """Answer a request."""
-
-    def refuse(self, caller: Caller, error: ProxyError) -> None:
-        """Answer what could not be read as one."""
+    def answered(self) -> None:
+        """A request has been answered while the host is draining."""
 
 
 class Connection(RequestHandler):
@@ -59,6 +61,11 @@ class Connection(RequestHandler):
         self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
 
     @property
+    def caller(self) -> Caller | None:
+        """Whose request is being answered."""
+        return self._current_request  # type: ignore[return-value]
+
+    @property
     def idle(self) -> bool:
         """Whether no request is being answered or waits for it."""
         return self._current_request is None and not self._messages
@@ -68,49 +75,44 @@ class Connection(RequestHandler):
 
     def _answer_waiting(self) -> None:
         """Answer the requests that wait, one after the other."""
-        while self._messages and self._answering is None and not (self._close or self._force_close):
-            answering = self._answering = Stepper(self._answer_next(), self._loop, self._go_on_answering)
-            if answering.begin():
-                self._answering = None
-
-    def _go_on_answering(self) -> None:
-        self._answering = None
-        self._answer_waiting()
-
-    async def _answer_next(self) -> None:
-        """Answer one request, and close the connection unless others may follow. Cancelled when the caller leaves."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        head, content = messages.popleft()
+        while messages and self._answering is None and not (self._close or self._force_close):
+            self._answering = Stepper(self._answer(*messages.popleft()), self._loop, self._answered)
+            self._answering.step()
+
+    def _answered(self) -> None:
+        self._answering = None
+        if self._messages:
+            self._loop.call_soon(self._answer_waiting)
+
+    async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
+        """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
+        host = self._host
+        lasts = False
         try:
             if isinstance(head, ProxyError):
-                self._host.refuse(Caller(self, None, content, closing=True), head)
+                host.refuse(Caller(self, None, content, closing=True), head)
                 await self._linger()
-            elif await self._answer(head, content):
                 return
-        except BaseException:
-            self._end()
-            raise
-        self._end()
-
-    async def _answer(self, head: "RequestHead", content: Incoming) -> bool:
-        """Answer a request; whether the connection may carry another one."""
-        host = self._host
-        self._make_room()
-        caller = Caller(self, head, content, closing=host.draining or self.surplus)
-        caller.surplus = self.surplus
-        self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
-        try:
-            await host.answer(caller)
+            self._make_room()
+            caller = Caller(self, head, content, closing=host.draining or self.surplus)
+            caller.surplus = self.surplus
+            self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+            try:
+                await host.answer(caller)
+            finally:
+                self._current_request = None
+                if host.draining:
+                    host.answered()
+            if content is not NOTHING:
+                await self._read_out(content)
+            if caller.keep_alive and self.writing_paused:
+                # Who sends request after request and reads no answer must not fill the memory with them.
+                await self._drain_helper()
+            lasts = caller.keep_alive and not host.draining
         finally:
-            self._current_request = None
-        if content is not NOTHING:
-            await self._read_out(content)
-        if not caller.keep_alive or host.draining or self._close:
-            return False
-        if self.writing_paused:
-            # Who sends request after request and reads no answer must not fill the memory with them.
-            await self._drain_helper()
-        return True
+            if not lasts or self._close:
+                self._end()
 
     def _end(self) -> None:
         self._close = True

@@ -48,10 +48,9 @@ class Server(web.Server):
             keepalive_timeout=0,  # connections look after that by themselves
             **options,
         )
+        self.answer = handle
         self.refuse = refuse
-        self._handle = handle
         self._limits = limits
-        self._callers: set[Caller] = set()
         self.draining = False
         self._empty = asyncio.Event()
         self._tick = min(_TICK, limits.head / 4, limits.idle / 4)
@@ -78,7 +77,12 @@ class Server(web.Server):
     @property
     def in_flight(self) -> int:
         """Requests that are being answered."""
-        return len(self._callers)
+        return len(self._callers())
+
+    def _callers(self) -> list[Caller]:
+        """Those whose requests are being answered."""
+        found = [connection.caller for connection in self.connections if isinstance(connection, Connection)]
+        return [caller for caller in found if caller is not None]
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109
         """Close idle connections and let every request come to its end; False where `timeout` s were not enough."""
@@ -86,7 +90,7 @@ class Server(web.Server):
         for connection in self.connections:
             if isinstance(connection, Connection) and connection.idle:
                 connection.force_close()
-        if not self._callers:
+        if not self.in_flight:
             return True
         try:
             async with asyncio.timeout(timeout):
@@ -98,20 +102,15 @@ class Server(web.Server):
     async def cut_off(self) -> None:
         """Break the connections of the requests that are still being answered, and close all others."""
         self._ticker.cancel()
-        for caller in tuple(self._callers):
+        for caller in self._callers():
             caller.abort()
         # Not 0, which aiohttp takes for "without end".
         await self.shutdown(0.1)
 
-    async def answer(self, caller: Caller) -> None:
-        """Have one request answered."""
-        self._callers.add(caller)
-        try:
-            await self._handle(caller)
-        finally:
-            self._callers.discard(caller)
-            if self.draining and not self._callers:
-                self._empty.set()
+    def answered(self) -> None:
+        """A request has been answered while the server is draining."""
+        if not self.in_flight:
+            self._empty.set()
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:
