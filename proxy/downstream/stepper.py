@@ -9,8 +9,6 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-Resume = Callable[[], None]
-
 
 class Stepper:
     """Runs `coroutine` in the callbacks that wake it, until it awaits something that wants a task: then in one.
