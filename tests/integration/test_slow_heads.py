@@ -18,7 +18,7 @@ from proxy.app import App
 
 loop_factories = EVERY_LOOP
 
-SHORT = 0.4
+SHORT = 0.6
 """Seconds that stand for the limit on a head, or on a body that does not move."""
 MANY = 300
 HALVES = (b"", b"\r\n", b"GET /v1/x HT", b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n", request()[:-2])
@@ -147,7 +147,7 @@ async def test_an_empty_line_behind_a_request() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.message()
-        await asyncio.sleep(3 * SHORT)
+        await asyncio.sleep(2 * SHORT)
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
 
     async with (
@@ -176,11 +176,12 @@ async def test_answers_that_nobody_reads(origin: StrictOrigin) -> None:
 
 async def test_a_connection_at_rest(origin: StrictOrigin) -> None:
     """Between requests there is no head to wait for: a connection may rest longer than a head may take."""
-    async with proxy(origin, head=SHORT / 5) as app, caller(app.urls[0]) as peer:
-        for _ in range(2):
-            await peer.send(request())
-            assert (await peer.head()).status == ANSWERED
-            await asyncio.sleep(SHORT)
+    async with proxy(origin, head=SHORT) as app, caller(app.urls[0]) as peer:
+        await peer.send(request())
+        assert (await peer.head()).status == ANSWERED
+        await asyncio.sleep(2 * SHORT)
+        await peer.send(request())
+        assert (await peer.head()).status == ANSWERED
 
 
 # Bodies.
@@ -209,7 +210,7 @@ async def test_a_slow_body_that_moves(origin: StrictOrigin) -> None:
     async with proxy(origin, idle=SHORT) as app, caller(app.urls[0]) as peer:
         await peer.send(request("POST", "/v1/x", "Content-Length: 10"))
         for n in range(10):
-            await asyncio.sleep(SHORT / 5)
+            await asyncio.sleep(SHORT / 7)
             await peer.send(b"%d" % n)
         assert (await peer.head()).status == ANSWERED
     assert origin.requests[0].body == b"0123456789"
