@@ -8,13 +8,19 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.downstream.caller import Caller
 from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.downstream.parser import RequestParser
+from proxy.downstream.stepper import Stepper
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from proxy.framing import RequestHead
+
 _LINGER = 2.0
 """Seconds that a caller whose request could not be read has to read the answer."""
+
+_KEPT = 3600.0
+"""Seconds that a connection without requests is kept: longer than any client does."""
 
 
 class Host(Protocol):
@@ -32,15 +38,16 @@ class Host(Protocol):
 class Connection(RequestHandler):
     """A caller's connection.
 
-    aiohttp's own loop makes a task, a request object, a writer and a response object for every request, and answers
-    what is malformed with the offending bytes. This one makes a `Caller`.
+    aiohttp's own loop makes two tasks, a request object, a writer and a response object for every request, and answers
+    what is malformed with the offending bytes. This one makes a `Caller`, and a task where one is needed.
     """
 
-    __slots__ = ("_heard", "_host", "_partial_since", "_requests", "_stuck_since", "surplus")
+    __slots__ = ("_answering", "_heard", "_host", "_partial_since", "_requests", "_stuck_since", "surplus")
 
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
         self._host = host
+        self._answering: Stepper | None = None
         self.surplus = False
         """There are too many connections: this one is served with an error."""
         self._heard = self._loop.time()
@@ -57,47 +64,68 @@ class Connection(RequestHandler):
         return self._current_request is None and not self._messages
 
     async def start(self) -> None:
-        """Answer the requests of this connection one after the other. Cancelled when the caller goes away."""
-        try:
-            await self._answer_requests()
-        finally:
-            self._task_handler = None
-            if self.transport is not None:
-                self.transport.close()
+        """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
 
-    async def _answer_requests(self) -> None:
-        host = self._host
+    def _answer_waiting(self) -> None:
+        """Answer the requests that wait, one after the other."""
+        while self._messages and self._answering is None and not (self._close or self._force_close):
+            answering = self._answering = Stepper(self._answer_next(), self._loop, self._go_on_answering)
+            if answering.begin():
+                self._answering = None
+
+    def _go_on_answering(self) -> None:
+        self._answering = None
+        self._answer_waiting()
+
+    async def _answer_next(self) -> None:
+        """Answer one request, and close the connection unless others may follow. Cancelled when the caller leaves."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        while not self._force_close:
-            if not messages:
-                self._waiter = self._loop.create_future()
-                try:
-                    await self._waiter
-                finally:
-                    self._waiter = None
-            head, content = messages.popleft()
+        head, content = messages.popleft()
+        try:
             if isinstance(head, ProxyError):
-                host.refuse(Caller(self, None, content, closing=True), head)
+                self._host.refuse(Caller(self, None, content, closing=True), head)
                 await self._linger()
-                break
-            self._make_room()
-            caller = Caller(self, head, content, closing=host.draining or self.surplus)
-            caller.surplus = self.surplus
-            self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
-            try:
-                await host.answer(caller)
-            finally:
-                self._current_request = None
-            if content is not NOTHING:
-                await self._read_out(content)
-            if not caller.keep_alive or host.draining or self._close:
-                break
-            if self.writing_paused:
-                # Who sends request after request and reads no answer must not fill the memory with them.
-                await self._drain_helper()
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            if self._keepalive_handle is None:
-                self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+            elif await self._answer(head, content):
+                return
+        except BaseException:
+            self._end()
+            raise
+        self._end()
+
+    async def _answer(self, head: "RequestHead", content: Incoming) -> bool:
+        """Answer a request; whether the connection may carry another one."""
+        host = self._host
+        self._make_room()
+        caller = Caller(self, head, content, closing=host.draining or self.surplus)
+        caller.surplus = self.surplus
+        self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+        try:
+            await host.answer(caller)
+        finally:
+            self._current_request = None
+        if content is not NOTHING:
+            await self._read_out(content)
+        if not caller.keep_alive or host.draining or self._close:
+            return False
+        if self.writing_paused:
+            # Who sends request after request and reads no answer must not fill the memory with them.
+            await self._drain_helper()
+        return True
+
+    def _end(self) -> None:
+        self._close = True
+        if self.transport is not None:
+            self.transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.cancel()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
+        await super().shutdown(timeout)
+        if self._answering is not None:
+            self._answering.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -106,6 +134,8 @@ class Connection(RequestHandler):
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._heard
+        if self._messages:
+            self._answer_waiting()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -126,6 +156,8 @@ class Connection(RequestHandler):
         elif self._partial_since is not None and now - self._partial_since > head:
             self._partial_since = None
             self._give_up_head()
+        elif self.idle and now - self._heard > _KEPT:
+            self.force_close()
         elif requests.content is not None and requests.content.awaited and now - self._heard > idle:
             requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
         if self._stuck_since is not None and now - self._stuck_since > idle and self.transport is not None:
@@ -140,8 +172,7 @@ class Connection(RequestHandler):
             return
         late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
         self._messages.append(late)  # type: ignore[arg-type]  # of our parser, not of aiohttp's
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._answer_waiting()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser
@@ -163,7 +194,7 @@ class Connection(RequestHandler):
         """Read on for a while what was not wanted, so that the next request can be read."""
         if content.at_hand() is not None:
             return
-        # An upload that was cancelled a moment ago may still be on its way out of reading.
+        # An upload that was cancelled a moment ago may still be on its way out of reading; and a timeout wants a task.
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._lingering_time):

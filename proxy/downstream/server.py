@@ -45,6 +45,7 @@ class Server(web.Server):
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
+            keepalive_timeout=0,  # connections look after that by themselves
             **options,
         )
         self.refuse = refuse

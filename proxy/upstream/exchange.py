@@ -31,6 +31,23 @@ class Disconnected(Exception):
         self.answered = answered
 
 
+class Arrival(asyncio.Future[None]):
+    """The arrival of an answer's head. `resume`, where somebody has set it, is called as soon as it is known."""
+
+    resume: "Callable[[], None] | None" = None
+
+    def set_result(self, result: None, /) -> None:
+        super().set_result(result)
+        if self.resume is not None:
+            self.resume()
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        super().set_exception(exception)
+        if self.resume is not None:
+            # Whoever tells of a failure may be about to do more.
+            self.get_loop().call_soon(self.resume)
+
+
 class Link(Protocol):
     """What an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
 
@@ -79,7 +96,7 @@ class Exchange:
 
     def __init__(self, link: Link, method: str, inform: "Callable[[Head], None]", *, upgrade: bool) -> None:
         """`inform` is called with every 1xx answer but the 101 that `upgrade` asks for."""
-        self.answered: asyncio.Future[None] = link.loop.create_future()
+        self.answered = Arrival(loop=link.loop)
         self._link = link
         self._method = method
         self._inform = inform

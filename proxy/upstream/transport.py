@@ -140,6 +140,7 @@ class PooledTransport:
                 upstream.origin, on_idle=self._pool.put, on_lost=self._forget, idle_timeout=self._timeouts.idle
             )
 
+        await asyncio.sleep(0)  # the timeout wants a task
         connection = await self._connector.connect(upstream, new)
         if connection.usable:
             self._connections.add(connection)
