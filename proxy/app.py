@@ -16,7 +16,7 @@ from proxy.cognito import Cognito
 from proxy.downstream import Caller, Limits, Server
 from proxy.errors import ProxyError
 from proxy.forward import Forwarder
-from proxy.listen import BACKLOG, open_sockets, url_of
+from proxy.listen import BACKLOG, open_sockets, url_of, waiting_at
 from proxy.logs import AccessLog
 from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
@@ -113,19 +113,18 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening, let requests finish within `timeouts.drain`, and close everything."""
+        """Stop listening after `drain_delay`, let requests finish within `timeouts.drain`, and close everything."""
         self._draining = True
-        for listener in self._listeners:
-            listener.close()
-        self._close_sockets()
-        drained = asyncio.create_task(self._server.drain(self._options.timeouts.drain))
+        self._server.begin_draining()
+        drained = asyncio.create_task(self._drain())
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        if not (drained.done() and drained.result()):
+        if self._server.in_flight:
             log.warning("requests cut off: %d", self._server.in_flight)
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
+        self._stop_listening()
         await self._server.cut_off()
         await self._aws.close()
         await self.keeper.close()
@@ -133,6 +132,21 @@ class App:
         await self._cognito.close()
         if self._access is not None:
             self._access.flush()
+
+    async def _drain(self) -> None:
+        if self._options.drain_delay:
+            await self._clock.sleep(self._options.drain_delay)
+        # The system has let them in, and they may have sent a request: to close would reset them.
+        late = [caller for sock in self._sockets for caller in waiting_at(sock)]
+        self._stop_listening()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.connect_accepted_socket(self._server, sock) for sock in late))
+        await self._server.drain(self._options.timeouts.drain)
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._close_sockets()
 
     @property
     def in_flight(self) -> int:

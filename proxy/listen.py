@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def url_of(sock: socket.socket) -> str:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def waiting_at(sock: socket.socket) -> Iterator[socket.socket]:
+    """The connections that nobody has accepted yet."""
+    while True:
+        try:
+            caller, _ = sock.accept()
+        except OSError:
+            # None is left, or none can be had.
+            return
+        caller.setblocking(False)
+        yield caller
 
 
 def _open_tcp(bind: Bind) -> list[socket.socket]:

@@ -332,6 +332,8 @@ class ServeOptions:
     replay_limit: int
     """In bytes."""
     policy: Policy = field(default_factory=Policy)
+    drain_delay: float = 0.0
+    """Seconds for which the proxy still listens once it is told to end."""
     max_connections: int = 1000
     """How many callers' connections may be open at a time."""
     ca_file: Path | None = None

@@ -39,6 +39,7 @@ def serve_options(
         ),
         built_in_routes=built_in_routes(settings.upstreams),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
+        drain_delay=settings.drain_delay,
         replay_limit=settings.replay_limit,
         policy=Policy(
             allowed_hosts=frozenset(settings.allowed_hosts),
