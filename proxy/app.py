@@ -42,6 +42,9 @@ def _best_monotonic() -> int:
 
 _MONOTONIC = _best_monotonic()
 
+_NEXT_ROUND = 1e-6
+"""Seconds; anything but 0, for which asyncio sets no timer."""
+
 # What cannot change while the proxy runs.
 _FIXED = (
     "listen",
@@ -136,7 +139,10 @@ class App:
     async def _drain(self) -> None:
         if self._options.drain_delay:
             await self._clock.sleep(self._options.drain_delay)
-        # The system has let them in, and they may have sent a request: to close would reset them.
+        # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
+        # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
+        await asyncio.sleep(_NEXT_ROUND)
+        # The system has let these in, and they may have sent a request: to close would reset them.
         late = [caller for sock in self._sockets for caller in waiting_at(sock)]
         self._stop_listening()
         loop = asyncio.get_running_loop()

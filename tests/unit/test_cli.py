@@ -114,6 +114,7 @@ METAVARS = {
     "deny": "PATTERN[,PATTERN]",
     "max_connections": "COUNT",
     "timeouts.idle": "DURATION",
+    "drain_delay": "DURATION",
     "replay_limit": "SIZE",
     "log_level": "{debug,info,warning,error}",
 }
@@ -121,6 +122,7 @@ DEFAULTS = {
     "listen": "127.0.0.1:8080",
     "cognito.region": "ap-southeast-2",
     "timeouts.idle": "300 s",
+    "drain_delay": "0 s",
     "replay_limit": "1 MiB",
     "access_log": "true",
 }
