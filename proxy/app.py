@@ -4,11 +4,12 @@ import asyncio
 import logging
 import random
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
@@ -21,11 +22,9 @@ from proxy.logs import AccessLog
 from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
+from proxy.tls import CallerTls
 from proxy.tokens import TokenKeeper
 from proxy.upstream import Connector, PooledTransport
-
-if TYPE_CHECKING:
-    import socket
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +41,8 @@ def _best_monotonic() -> int:
 
 _MONOTONIC = _best_monotonic()
 
+_TLS_SHUTDOWN = 2.0
+"""Seconds for which a caller's own end of a TLS connection is waited for."""
 _NEXT_ROUND = 1e-6
 """Seconds; anything but 0, for which asyncio sets no timer."""
 
@@ -98,14 +99,16 @@ class App:
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
         options = self._options
+        self._tls = CallerTls(options.tls) if options.tls is not None else None
         try:
             for bind in options.listen:
                 self._sockets += open_sockets(bind)
-            self.urls = [url_of(sock) for sock in self._sockets]
+            self.urls = [url_of(sock, tls=self._tls is not None) for sock in self._sockets]
             self._build()
             loop = asyncio.get_running_loop()
             self._listeners = [
-                await loop.create_server(self._server, sock=sock, backlog=BACKLOG) for sock in self._sockets
+                await loop.create_server(self._server, sock=sock, backlog=BACKLOG, **self._tls_of(sock))
+                for sock in self._sockets
             ]
         except BaseException:
             self._close_sockets()
@@ -143,11 +146,20 @@ class App:
         # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
         await asyncio.sleep(_NEXT_ROUND)
         # The system has let these in, and they may have sent a request: to close would reset them.
-        late = [caller for sock in self._sockets for caller in waiting_at(sock)]
+        late = [(caller, self._tls_of(sock)) for sock in self._sockets for caller in waiting_at(sock)]
         self._stop_listening()
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.connect_accepted_socket(self._server, sock) for sock in late))
+        connected = (loop.connect_accepted_socket(self._server, caller, **tls) for caller, tls in late)
+        # A handshake that fails is over.
+        await asyncio.gather(*connected, return_exceptions=True)
         await self._server.drain(self._options.timeouts.drain)
+
+    def _tls_of(self, sock: socket.socket) -> dict[str, Any]:
+        """What the event loop is told of TLS for the connections of a listener."""
+        if self._tls is None or sock.family == socket.AF_UNIX:
+            return {}
+        timeout = self._options.timeouts.head
+        return {"ssl": self._tls.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": _TLS_SHUTDOWN}
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
@@ -169,7 +181,11 @@ class App:
         Raises SettingsError, and goes on as before.
         """
         self._check_stores(options)
+        if self._tls is not None and options.tls is not None:
+            self._tls.load(options.tls)
         fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
+        if (self._tls is None) != (options.tls is None):
+            fixed.append("tls_cert")
         if fixed:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
         self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})

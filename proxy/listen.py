@@ -31,12 +31,13 @@ def open_sockets(bind: Bind) -> list[socket.socket]:
         raise StartError(f"cannot listen on {bind}: {reason}", hint="Check --listen and UL_PROXY_LISTEN.") from None
 
 
-def url_of(sock: socket.socket) -> str:
-    """How a caller reaches a listening socket."""
+def url_of(sock: socket.socket, *, tls: bool = False) -> str:
+    """How a caller reaches a listening socket; `tls` where those of TCP speak HTTPS."""
     if sock.family == socket.AF_UNIX:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def waiting_at(sock: socket.socket) -> Iterator[socket.socket]:

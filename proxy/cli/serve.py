@@ -67,7 +67,8 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look)
         sessions = await sessions_of(app, options)
         if log_format == "text":
-            print(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions), flush=True)
+            told = banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions, tls=options.tls)
+            print(told, flush=True)
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)

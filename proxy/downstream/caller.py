@@ -76,6 +76,11 @@ class Caller:
     # The request.
 
     @property
+    def secure(self) -> bool:
+        """Whether it came by HTTPS."""
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
+
+    @property
     def has_content(self) -> bool:
         """Whether the request's framing announces content (RFC 9112 section 6)."""
         return self._content is not NOTHING
@@ -202,9 +207,14 @@ class Caller:
     def close_tunnel(self) -> None:
         """The upstream will send no more."""
         transport = self._transport
-        if transport is not None and not transport.is_closing() and transport.can_write_eof():
-            with suppress(OSError):  # reset a moment ago
-                transport.write_eof()
+        if transport is None or transport.is_closing():
+            return
+        if not transport.can_write_eof():
+            # With TLS an end is always that of both directions.
+            transport.close()
+            return
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
 
     @property
     def keep_alive(self) -> bool:

@@ -166,7 +166,8 @@ class Connection(RequestHandler):
         tunnel = self._payload_parser
         if isinstance(tunnel, Tunnel):
             tunnel.feed_eof()
-            return True
+            # With TLS an end is always that of both directions.
+            return self.transport is not None and self.transport.can_write_eof()
         return False
 
     def _make_room(self) -> None:

@@ -7,6 +7,7 @@ from proxy.guard import is_loopback
 from proxy.model import (
     DEFAULT_PROFILE,
     Auth,
+    CertificateFiles,
     OutboundProxies,
     Policy,
     Pool,
@@ -23,7 +24,7 @@ from proxy.settings.values import parse_bind
 def serve_options(
     settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
 ) -> ServeOptions:
-    """The settings as the frozen values that the running proxy is built from."""
+    """The settings as the frozen values that the running proxy is built from; raises SettingsError."""
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
         profiles={
@@ -39,6 +40,7 @@ def serve_options(
         ),
         built_in_routes=built_in_routes(settings.upstreams),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
+        tls=_certificate_files(settings),
         drain_delay=settings.drain_delay,
         replay_limit=settings.replay_limit,
         policy=Policy(
@@ -56,6 +58,14 @@ def serve_options(
         token_store=settings.token_store,
         aws_credentials_token=settings.aws_credentials_token,
     )
+
+
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert is not None:
+        return CertificateFiles(settings.tls_cert, settings.tls_key or settings.tls_cert)
+    if settings.tls_key is not None:
+        raise SettingsError("tls_key is set, and tls_cert is not", hint="Set both, or neither.")
+    return None
 
 
 def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:

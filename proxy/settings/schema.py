@@ -127,6 +127,10 @@ class PlainSettings(BaseSettings):
     listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
         description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
+    tls_cert: Annotated[Path, Form("FILE")] | None = Field(
+        None, description="certificate and chain, in PEM, for HTTPS on TCP; read again when it changes"
+    )
+    tls_key: Annotated[Path, Form("FILE")] | None = Field(None, description="its key, if not in the same file")
     username: str | None = Field(None, description="the Unleash Live login")
     password: SecretStr | None = Field(None, description="its password")
     totp_secret: TotpSecret | None = Field(

@@ -109,6 +109,7 @@ METAVARS = {
     "cognito.endpoint_url": "URL",
     "upstreams.rest": "URL",
     "upstreams.ca_file": "FILE",
+    "tls_cert": "FILE",
     "allowed_hosts": "HOST[,HOST]",
     "allowed_origins": "ORIGIN[,ORIGIN]",
     "deny": "PATTERN[,PATTERN]",
@@ -276,6 +277,8 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
         "max_connections": "9",
         "log_level": "error",
         "upstreams.ca_file": "/ca.pem",
+        "tls_cert": "/cert.pem",
+        "tls_key": "/key.pem",
         "cognito.identity_pool_id": "ap-southeast-2:0-1",
         "token_store": "memory",
     }

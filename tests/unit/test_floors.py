@@ -37,6 +37,7 @@ FLOORS = {
         "settings",
         "replay",
         "listen",
+        "tls",
         "logs",
         "banner",
     },

@@ -16,7 +16,7 @@ from support.environment import ROOT, is_ambient
 
 from proxy.cli import main
 from proxy.errors import SettingsError
-from proxy.model import Auth, AuthFlow, Bind, Policy, Upstream
+from proxy.model import Auth, AuthFlow, Bind, CertificateFiles, Policy, Upstream
 from proxy.settings import Leaf, Loaded, leaves, load, serve_options
 
 CANARY = "c4n4ry"
@@ -70,6 +70,8 @@ CONTRACT_UNSET = {
     "api_key",
     "personal_access_token",
     "cognito.client_secret",
+    "tls_cert",
+    "tls_key",
     "upstreams.ca_file",
     "cognito.endpoint_url",
     "cognito.identity_endpoint_url",
@@ -236,6 +238,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "[::1]:2": ["[::1]:2"],
         "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
     },
+    "tls_cert": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
+    "tls_key": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "upstreams.ca_file": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "username": same("ada", "bob@example.com", "élodie"),
     "password": same("one", "two words", "drei ♥"),
@@ -641,6 +645,28 @@ def test_secret_file_beside_the_config_file(tmp_path: Path, monkeypatch: pytest.
     loaded = load({}, str(config))
     assert value_of(loaded, "password") == "beside the caller"
     assert serve_options(loaded.settings).ca_file == Path.cwd() / "ca.pem"
+
+
+def test_certificate_files() -> None:
+    """The key is looked for in the certificate's file where it has none of its own, and a key alone is refused."""
+    folder = Path.cwd()
+    assert load({}).options().tls is None
+    assert load({"tls_cert": "c.pem"}).options().tls == CertificateFiles(folder / "c.pem", folder / "c.pem")
+    both = load({"tls_cert": "c.pem", "tls_key": "k.pem"})
+    assert both.options().tls == CertificateFiles(folder / "c.pem", folder / "k.pem")
+    assert both.certificates == {folder / "c.pem": None, folder / "k.pem": None}
+    with pytest.raises(SettingsError, match="^tls_key is set, and tls_cert is not$"):
+        load({"tls_key": "k.pem"}).options()
+
+
+def test_readable_key() -> None:
+    """A private key that everybody can read is warned of, as secrets are; a certificate alone may be read."""
+    key = Path("k.pem").absolute()
+    key.write_text("")
+    key.chmod(0o644)
+    (warning,) = load({"tls_cert": "c.pem", "tls_key": "k.pem"}).warnings
+    assert warning.endswith(f": chmod 600 {key}")
+    assert load({"tls_cert": "k.pem", "tls_key": "c.pem"}).warnings == ()
 
 
 def test_ca_file_at_home(tmp_path: Path) -> None:
