@@ -6,7 +6,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,7 @@ from proxy.cognito import Cognito
 from proxy.downstream import Caller, Limits, Server
 from proxy.errors import ProxyError
 from proxy.forward import Forwarder
-from proxy.listen import BACKLOG, open_sockets, url_of, waiting_at
+from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
 from proxy.logs import AccessLog
 from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
@@ -49,6 +49,7 @@ _NEXT_ROUND = 1e-6
 # What cannot change while the proxy runs.
 _FIXED = (
     "listen",
+    "port_file",
     "timeouts",
     "max_connections",
     "ca_file",
@@ -76,13 +77,17 @@ class App:
         self,
         options: ServeOptions,
         *,
+        sockets: Sequence[socket.socket] = (),
         clock: Clock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         draw: Callable[[], float] = random.random,
         access: AccessLog | None = None,
         on_login_required: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_login_required` is told the name of a profile whose login failed in a way that a person must mend."""
+        """`sockets` listen already, and take the place of `options.listen`.
+
+        `on_login_required` is told the name of a profile whose login failed in a way that a person must mend.
+        """
         self._access = access
         self.urls: list[str] = []
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
@@ -91,7 +96,9 @@ class App:
         self._random_bytes = random_bytes
         self._draw = draw
         self._on_login_required = on_login_required
-        self._sockets: list[socket.socket] = []
+        self._sockets = list(sockets)
+        self._listeners: list[asyncio.Server] = []
+        self._port_file: PortFile | None = None
         self._started = self._clock.now()
         self._draining = False
         self._hurry = asyncio.Event()
@@ -101,17 +108,18 @@ class App:
         options = self._options
         self._tls = CallerTls(options.tls) if options.tls is not None else None
         try:
-            for bind in options.listen:
+            for bind in options.listen if not self._sockets else ():
                 self._sockets += open_sockets(bind)
             self.urls = [url_of(sock, tls=self._tls is not None) for sock in self._sockets]
             self._build()
             loop = asyncio.get_running_loop()
-            self._listeners = [
-                await loop.create_server(self._server, sock=sock, backlog=BACKLOG, **self._tls_of(sock))
-                for sock in self._sockets
-            ]
+            for sock in self._sockets:
+                tls = self._tls_of(sock)
+                self._listeners.append(await loop.create_server(self._server, sock=sock, backlog=BACKLOG, **tls))
+            if options.port_file is not None:
+                self._port_file = PortFile(options.port_file, self._sockets)
         except BaseException:
-            self._close_sockets()
+            self._stop_listening()
             raise
         self.keeper.start([DEFAULT_PROFILE])
         return self
@@ -164,7 +172,11 @@ class App:
     def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
-        self._close_sockets()
+        if self._port_file is not None:
+            self._port_file.remove()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
 
     @property
     def in_flight(self) -> int:
@@ -268,8 +280,3 @@ class App:
     def _check_stores(self, options: ServeOptions) -> None:
         for profile in options.profiles.values():
             self._stores.of(profile)
-
-    def _close_sockets(self) -> None:
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()

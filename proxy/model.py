@@ -340,6 +340,8 @@ class ServeOptions:
     replay_limit: int
     """In bytes."""
     policy: Policy = field(default_factory=Policy)
+    port_file: Path | None = None
+    """Where the port of the first TCP listener is written."""
     tls: CertificateFiles | None = None
     """For HTTPS on TCP; None for plain HTTP."""
     drain_delay: float = 0.0

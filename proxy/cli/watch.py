@@ -26,6 +26,8 @@ class Watch:
     def __init__(self, loaded: Loaded, reread: Callable[[], Loaded], *, interval: float = INTERVAL) -> None:
         """`reread` returns the settings as they are now, or raises SettingsError."""
         self._loaded = loaded
+        # From now on: whoever hears that the proxy listens may change a file the next moment.
+        self._seen = marks(_files(loaded))
         self._reread = reread
         self._interval = interval
         self._wanted = asyncio.Event()
@@ -35,9 +37,12 @@ class Watch:
         """Read everything again now, whether or not a file has changed."""
         self._wanted.set()
 
-    async def run(self, apply: Callable[[ServeOptions], None]) -> None:
-        """Until cancelled, hand what has changed to `apply`, which may raise SettingsError."""
-        seen = marks(_files(self._loaded))
+    async def run(self, apply: Callable[[ServeOptions], None], done: Callable[[], None]) -> None:
+        """Until cancelled, hand what has changed to `apply`, which may raise SettingsError.
+
+        `done` is called whenever everything has been read.
+        """
+        seen = self._seen
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -48,6 +53,7 @@ class Watch:
             # After a complaint always: what mends it may be a file that nobody knows of.
             if wanted or now != seen or self._complaint:
                 await self._read(apply)
+                done()
                 files = _files(self._loaded)
                 # As they were before the reading, during which they may have changed again.
                 seen = marks(files) | {path: mark for path, mark in now.items() if path in files}

@@ -5,7 +5,7 @@
 
 from proxy.settings.environment import debugging
 from proxy.settings.files import Mark, mark, shipped_defaults
-from proxy.settings.options import serve_options
+from proxy.settings.options import refuse_exposed, serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
 
@@ -19,6 +19,7 @@ __all__ = [
     "leaves",
     "load",
     "mark",
+    "refuse_exposed",
     "serve_options",
     "shipped_defaults",
 ]

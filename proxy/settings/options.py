@@ -1,5 +1,7 @@
 """The settings as the frozen values that the running proxy is built from."""
 
+import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from proxy.errors import SettingsError
@@ -40,6 +42,7 @@ def serve_options(
         ),
         built_in_routes=built_in_routes(settings.upstreams),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
+        port_file=settings.port_file,
         tls=_certificate_files(settings),
         drain_delay=settings.drain_delay,
         replay_limit=settings.replay_limit,
@@ -112,7 +115,20 @@ def refuse_contradictions(settings: Settings) -> None:
     for value in settings.listen:
         bind = parse_bind(value)
         if bind.path is None and not is_loopback(bind.host.lower()):
-            raise SettingsError(
-                f"listen: {value} is not loopback, and whoever reaches it could use your login",
-                hint="Set client_token, listen on 127.0.0.1, or set allow_anonymous_clients = true.",
-            )
+            raise _exposed(f"listen: {value}")
+
+
+def refuse_exposed(settings: Settings, passed: Iterable[socket.socket]) -> None:
+    """Raises SettingsError where a socket that was passed to the proxy reaches further than the settings allow."""
+    if settings.client_token is not None or settings.allow_anonymous_clients:
+        return
+    for sock in passed:
+        if sock.family != socket.AF_UNIX and not is_loopback(host := sock.getsockname()[0]):
+            raise _exposed(f"the socket at {host} that was passed to the proxy")
+
+
+def _exposed(what: str) -> SettingsError:
+    return SettingsError(
+        f"{what} is not loopback, and whoever reaches it could use your login",
+        hint="Set client_token, listen on 127.0.0.1, or set allow_anonymous_clients = true.",
+    )

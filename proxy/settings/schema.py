@@ -127,6 +127,9 @@ class PlainSettings(BaseSettings):
     listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
         description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
+    port_file: Annotated[Path, Form("FILE")] | None = Field(
+        None, description="a file to write the port of the first TCP listener into, for as long as it listens"
+    )
     tls_cert: Annotated[Path, Form("FILE")] | None = Field(
         None, description="certificate and chain, in PEM, for HTTPS on TCP; read again when it changes"
     )

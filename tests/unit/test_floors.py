@@ -38,6 +38,7 @@ FLOORS = {
         "replay",
         "listen",
         "tls",
+        "systemd",
         "logs",
         "banner",
     },
