@@ -1,7 +1,9 @@
 """A caller's connection: aiohttp's protocol, with a parser and a request loop of our own."""
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.web_protocol import RequestHandler
@@ -32,9 +34,6 @@ class Host(Protocol):
     """Answers a request."""
     refuse: Callable[[Caller, ProxyError], None]
     """Answers what could not be read as one."""
-
-    def answered(self) -> None:
-        """A request has been answered while the host is draining."""
 
 
 class Connection(RequestHandler):
@@ -70,6 +69,21 @@ class Connection(RequestHandler):
         """Whether no request is being answered or waits for it."""
         return self._current_request is None and not self._messages
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the connection is idle, and nothing of a request has come, read or not."""
+        return self.idle and not self._more
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer to the current request is to be the last: the proxy drains, and no other request waits."""
+        return self._host.draining and not self._messages and not self._more
+
+    @property
+    def _more(self) -> bool:
+        """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
+        return self._requests.amid_head or self._has_input()
+
     async def start(self) -> None:
         """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
 
@@ -95,21 +109,22 @@ class Connection(RequestHandler):
                 await self._linger()
                 return
             self._make_room()
-            caller = Caller(self, head, content, closing=host.draining or self.surplus)
+            caller = Caller(self, head, content, closing=self.surplus)
             caller.surplus = self.surplus
             self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
             try:
                 await host.answer(caller)
             finally:
                 self._current_request = None
-                if host.draining:
-                    host.answered()
             if content is not NOTHING:
                 await self._read_out(content)
-            if caller.keep_alive and self.writing_paused:
+            if not caller.keep_alive:
+                if host.draining:
+                    await self._linger()
+            elif self.writing_paused:
                 # Who sends request after request and reads no answer must not fill the memory with them.
                 await self._drain_helper()
-            lasts = caller.keep_alive and not host.draining
+            lasts = caller.keep_alive
         finally:
             if not lasts or self._close:
                 self._end()
@@ -180,7 +195,8 @@ class Connection(RequestHandler):
         tunnel = self._payload_parser
         if isinstance(tunnel, Tunnel):
             tunnel.feed_eof()
-            return True
+            # With TLS an end is always that of both directions.
+            return self.transport is not None and self.transport.can_write_eof()
         return False
 
     def _make_room(self) -> None:
@@ -208,7 +224,20 @@ class Connection(RequestHandler):
 
     async def _linger(self) -> None:
         """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
-            # Cancelled when the connection is lost.
-            await asyncio.sleep(_LINGER)
+        transport = self.transport
+        if transport is None or transport.is_closing() or not transport.can_write_eof():
+            return
+        # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
+        self._close = True
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
+        # Cancelled when the connection is lost.
+        await asyncio.sleep(_LINGER)
+
+    def _has_input(self) -> bool:
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))

@@ -72,7 +72,7 @@ class Forwarder:
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
-            passport = self._gate.admit(caller.fields, target)
+            passport = self._gate.admit(caller.fields, target, secure=caller.secure)
             choice = _DEFAULT
             if passport.profile is not None or target.startswith(PREFIX):
                 choice = chosen(target, passport.profile)
@@ -124,7 +124,8 @@ class Forwarder:
             method=caller.method,
             upstream=route.upstream,
             target=upstream_target,
-            fields=self._gate.crossing(fields, route.upstream.authority, credential.name) + credential.line,
+            fields=self._gate.crossing(fields, route.upstream.authority, credential.name, secure=passport.secure)
+            + credential.line,
             inform=caller.inform,
             body=body,
             chunked=fields.chunked,
@@ -138,7 +139,9 @@ class Forwarder:
                 if refuses_token(answer.head, prefix) and _renewable(credentials, credential, request):
                     answer.close()
                     credential = await credentials.get(route)
-                    crossing = self._gate.crossing(fields, route.upstream.authority, credential.name)
+                    crossing = self._gate.crossing(
+                        fields, route.upstream.authority, credential.name, secure=passport.secure
+                    )
                     request.fields = crossing + credential.line
                     answer, prefix = await self._transport.send(request), b""
             entry.source = _UPSTREAM
@@ -172,7 +175,7 @@ class Forwarder:
             elif name == b"location":
                 moved = status // 100 == _REDIRECTION or status == _CREATED
         if moved:
-            lines = self._routes.localised(lines_of(section), route, host=passport.host, below=below)
+            lines = self._routes.localised(lines_of(section), route, here=passport.origin, below=below)
             section = field_lines(lines)
         caller.begin(status, reason, section + passport.foreign, sized=sized)
 
@@ -188,7 +191,7 @@ class Forwarder:
             return
         graphql = entry.route is not None and entry.route.auth is Auth.GRAPHQL
         answer = error_answer(error, graphql=graphql)
-        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller.fields)))
+        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller)))
 
     def _note(self, caller: Caller, entry: AccessEntry, seconds: float) -> None:
         if self._access is None:

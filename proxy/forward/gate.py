@@ -39,7 +39,10 @@ def _read_target(method: str, target: str) -> tuple[str, str, str | None]:
 class Passport(NamedTuple):
     """What is known of a caller who was let in."""
 
-    host: bytes
+    secure: bool
+    """They came by HTTPS."""
+    origin: bytes
+    """Of this proxy, as the caller knows it."""
     headers: tuple[Header, ...]
     """The field lines that may go upstream."""
     own: tuple[Header, ...]
@@ -50,7 +53,7 @@ class Passport(NamedTuple):
     """The name of the profile that the field lines choose, if they choose any."""
 
     def __repr__(self) -> str:
-        return f"Passport({self.host!r})"
+        return f"Passport({self.origin!r})"
 
 
 class Gate:
@@ -78,21 +81,24 @@ class Gate:
         """The answer to a preflight, None to what is none; raises a CallerError."""
         if caller.method != "OPTIONS":
             return None
-        lines = guard.preflight(caller.fields.lines, self._policy)
+        lines = guard.preflight(caller.fields.lines, self._policy, secure=caller.secure)
         return None if lines is None else Answer(204, lines, b"")
 
-    def admit(self, fields: Fields, target: str = "") -> Passport:
-        """What is known of a caller who asks for `target`; raises a CallerError where it is not let in."""
+    def admit(self, fields: Fields, target: str = "", *, secure: bool = False) -> Passport:
+        """What is known of a caller who asks for `target`, by HTTPS where `secure`.
+
+        Raises a CallerError where it is not let in.
+        """
         try:
-            return self._passport(fields) if fields.lasting else self._issue(fields)
+            return self._passport(fields, secure) if fields.lasting else self._issue(fields, secure)
         except ClientTokenRequired:
             if not _TOKEN_OF_ITS_OWN.fullmatch(target):
                 raise
-            return self._issue(fields, replace(self._policy, client_token=None))
+            return self._issue(fields, secure, replace(self._policy, client_token=None))
 
-    def refused(self, fields: Fields) -> tuple[Header, ...]:
+    def refused(self, caller: Caller) -> tuple[Header, ...]:
         """What the answer to a caller carries who was not let in."""
-        return guard.refusal_fields(fields.lines, self._policy)
+        return guard.refusal_fields(caller.fields.lines, self._policy, secure=caller.secure)
 
     def permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
         """The route of a target and what to ask its upstream for; `path` is the target without its query.
@@ -110,10 +116,10 @@ class Gate:
             guard.check_route(ways, lambda way: self._routes.match(way)[0])
         return self._routes.match(target)
 
-    def crossing(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
+    def crossing(self, fields: Fields, authority: str, added: bytes | None, *, secure: bool = False) -> bytes:
         """The caller's field lines as they go to `authority` with a credential named `added`, but for that one."""
         cross = self._crossing if fields.lasting else self._cross
-        return cross(fields, authority, added)
+        return cross(fields, authority, added, secure)
 
     async def judge(self, caller: Caller, route: Route, target: str, body: HeldBody | None) -> None:
         """Let a request through that reads, in read-only mode; raises ReadOnly."""
@@ -133,13 +139,14 @@ class Gate:
         """How much of a content has to be held so that it can be sent again, and judged."""
         return max(replay_limit, JUDGED) if self._policy.read_only else replay_limit
 
-    def _issue(self, fields: Fields, policy: Policy | None = None) -> Passport:
-        host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy)
-        return Passport(host, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
+    def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Passport:
+        host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy, secure=secure)
+        origin = (b"https://" if secure else b"http://") + host
+        return Passport(secure, origin, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
 
-    def _cross(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
+    def _cross(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
         lines = headers.to_upstream(
-            self.admit(fields).headers,
+            self.admit(fields, secure=secure).headers,
             authority=authority,
             added=None if added is None else (added, b""),
             upgrade=fields.upgrade,
