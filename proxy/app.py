@@ -4,31 +4,25 @@ import asyncio
 import logging
 import random
 import secrets
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from enum import Enum, auto
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
-from proxy.downstream import Caller, Limits, Server
-from proxy.errors import NoRoute, ProxyError
+from proxy.doors import Door, Doors
+from proxy.errors import NoRoute
 from proxy.forward import Forwarder
-from proxy.guard import stays_here
-from proxy.listen import BACKLOG, open_sockets, url_of
 from proxy.logs import AccessLog
-from proxy.model import DEFAULT_PROFILE, AwsCredentials, Bind, Clock, Headers, Instant, Policy, ServeOptions
+from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Headers, Instant, Policy, ServeOptions
 from proxy.problem import Answer
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
 from proxy.tokens import TokenKeeper
 from proxy.upstream import Connector, PooledTransport
-
-if TYPE_CHECKING:
-    import socket
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +43,7 @@ _MONOTONIC = _best_monotonic()
 _FIXED = (
     "listen",
     "admin_listen",
+    "port_file",
     "timeouts",
     "max_connections",
     "ca_file",
@@ -57,17 +52,6 @@ _FIXED = (
     "state_home",
     "token_store",
 )
-
-
-class Door(Enum):
-    """What is behind a listening socket."""
-
-    CALLERS = auto()
-    """What is forwarded, and the own endpoints where they have no place of their own."""
-    ADMIN = auto()
-    """The own endpoints alone."""
-    PUBLIC = auto()
-    """Those of them that anybody may have."""
 
 
 class SystemClock:
@@ -87,13 +71,17 @@ class App:
         self,
         options: ServeOptions,
         *,
+        sockets: Sequence[socket.socket] = (),
         clock: Clock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         draw: Callable[[], float] = random.random,
         access: AccessLog | None = None,
         on_login_required: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_login_required` is told the name of a profile whose login failed in a way that a person must mend."""
+        """`sockets` listen already, and take the place of `options.listen`.
+
+        `on_login_required` is told the name of a profile whose login failed in a way that a person must mend.
+        """
         self._access = access
         self.urls: list[str] = []
         self.admin_urls: list[str] = []
@@ -106,27 +94,20 @@ class App:
         self._random_bytes = random_bytes
         self._draw = draw
         self._on_login_required = on_login_required
-        self._sockets: list[tuple[Door, socket.socket]] = []
-        self._listeners: list[tuple[Door, asyncio.Server]] = []
+        self._passed = sockets
         self._started = self._clock.now()
         self._draining = False
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
-        options = self._options
+        doors = self._doors = Doors(self._options, self._passed)
+        self.urls, self.admin_urls = doors.urls, doors.admin_urls
         try:
-            for door, bind in _doors(options):
-                self._sockets += [(door, sock) for sock in open_sockets(bind)]
-            self.urls = [url_of(sock) for door, sock in self._sockets if door is Door.CALLERS]
-            self.admin_urls = [url_of(sock) for door, sock in self._sockets if door is not Door.CALLERS]
             self._build()
-            loop = asyncio.get_running_loop()
-            for door, sock in self._sockets:
-                listener = await loop.create_server(self._servers[door], sock=sock, backlog=BACKLOG)
-                self._listeners.append((door, listener))
+            await doors.open(self._forwarders)
         except BaseException:
-            self._close_listeners(*Door)
+            doors.close()
             raise
         self.keeper.start([DEFAULT_PROFILE])
         return self
@@ -134,23 +115,19 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening, let requests finish within `timeouts.drain`, and close everything.
-
-        Until then, whoever asks at `admin_listen` is told that the proxy drains.
-        """
+        """Stop listening after `drain_delay`, let requests finish within `timeouts.drain`, and close everything."""
         self._draining = True
-        self._close_listeners(Door.CALLERS)
-        drained = asyncio.create_task(self._drain())
+        self._doors.begin_draining()
+        drained = asyncio.create_task(self._doors.drain(self._clock))
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        if not (drained.done() and drained.result()):
+        if self.in_flight:
             log.warning("requests cut off: %d", self.in_flight)
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
-        self._close_listeners(*Door)
-        for server in self._servers.values():
-            await server.cut_off()
+        self._doors.close()
+        await self._doors.cut_off()
         await self._aws.close()
         await self.keeper.close()
         await self._transport.close()
@@ -161,7 +138,7 @@ class App:
     @property
     def in_flight(self) -> int:
         """Requests that are being answered, but for those about the proxy itself."""
-        return self._servers[Door.CALLERS].in_flight
+        return self._doors.in_flight
 
     def stop(self) -> None:
         """Ask whoever runs the proxy to let it end."""
@@ -177,13 +154,17 @@ class App:
         Raises SettingsError, and goes on as before.
         """
         self._check_stores(options)
+        at_once = self._doors.reload(options)
         fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
+        if not at_once:
+            fixed.append("tls_cert")
         if fixed:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
         self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})
         self.keeper.replace(options.profiles)
         self._aws.forget()
         self._compose()
+        self._doors.hand_over(self._forwarders)
 
     def _build(self) -> None:
         options = self._options
@@ -218,8 +199,6 @@ class App:
             patience=options.timeouts.auth,
         )
         self._compose()
-        limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
-        self._servers = {door: self._server(door, limits) for door in dict.fromkeys(door for door, _ in self._sockets)}
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -262,37 +241,9 @@ class App:
         token = await self.keeper.get(name)
         return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
 
-    def _server(self, door: Door, limits: Limits) -> Server:
-        def handle(caller: Caller) -> Awaitable[None]:
-            return self._forwarders[door].handle(caller)
-
-        def refuse(caller: Caller, error: ProxyError) -> None:
-            self._forwarders[door].refuse(caller, error)
-
-        return Server(handle, refuse, limits)
-
-    async def _drain(self) -> bool:
-        """Whether every request has come to its end in time."""
-        timeout = self._options.timeouts.drain
-        return all(await asyncio.gather(*(server.drain(timeout) for server in self._servers.values())))
-
     def _check_stores(self, options: ServeOptions) -> None:
         for profile in options.profiles.values():
             self._stores.of(profile)
-
-    def _close_listeners(self, *doors: Door) -> None:
-        for door, listener in self._listeners:
-            if door in doors:
-                listener.close()
-        for door, sock in self._sockets:
-            if door in doors:
-                sock.close()
-
-
-def _doors(options: ServeOptions) -> list[tuple[Door, Bind]]:
-    """Where to listen, and what is to be there."""
-    admin = [(Door.ADMIN if stays_here(bind) else Door.PUBLIC, bind) for bind in options.admin_listen]
-    return [*((Door.CALLERS, bind) for bind in options.listen), *admin]
 
 
 async def _elsewhere(_method: str, _path: str, _profile: str, _headers: Headers) -> Answer:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from proxy.app import App
-from proxy.banner import banner, curl
+from proxy.banner import banner, curl, trust
 from proxy.cli.serve import catch_signals, leave_no_core, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
@@ -48,13 +48,18 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
         async with App(sandboxed, access=access) as app:
             catch_signals(app)
             routes, admin_urls = app.routes.routes, app.admin_urls
-            print(banner(app.urls, sandboxed.profiles, routes, sandboxed.policy, admin_urls=admin_urls))
+            shown = banner(
+                app.urls, sandboxed.profiles, routes, sandboxed.policy, tls=sandboxed.tls, admin_urls=admin_urls
+            )
+            print(shown)
             print(
                 "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
             )
             job = next(iter(embedded_api.data.job))
+            admin_url = next(iter(app.admin_urls), None)
             with_token = sandboxed.policy.client_token is not None
-            lines = commands(app.urls[0], job, admin_url=next(iter(app.admin_urls), None), with_token=with_token)
+            trusting = trust(app.urls[0], sandboxed.tls)
+            lines = commands(app.urls[0], job, trusting, admin_url=admin_url, with_token=with_token)
             print("\n".join(lines) + "\n", flush=True)
             warn(app, sandboxed)
             await app.stopping.wait()
@@ -92,7 +97,9 @@ def sandboxed_options(
     )
 
 
-def commands(url: str, job: str, *, admin_url: str | None = None, with_token: bool = False) -> list[str]:
+def commands(
+    url: str, job: str, trusting: str = "", *, admin_url: str | None = None, with_token: bool = False
+) -> list[str]:
     """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id.
 
     `admin_url` is where the proxy's own endpoints are, if not at `url`.
@@ -106,6 +113,7 @@ def commands(url: str, job: str, *, admin_url: str | None = None, with_token: bo
         ("/v1/analytics/version", ""),
         ("/v1/flights/company?dateFrom=2025-01-01", ""),
     ]
-    lines = [curl(url, path, options, with_token=with_token) for path, options in asked]
+    lines = [curl(url, path, f"{trusting} {options}".strip(), with_token=with_token) for path, options in asked]
     public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
-    return [*lines, curl(admin_url or url, "/-/ready" if public else "/-/status", with_token=with_token)]
+    own = curl(admin_url or url, "/-/ready" if public else "/-/status", trusting, with_token=with_token)
+    return [*lines, own]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 
 from proxy.cli.places import Place
-from proxy.errors import NotRunning, StartError
+from proxy.errors import NotRunning, SettingsError, StartError
 from proxy.logs import printable
 
 PATIENCE = 10.0
@@ -21,7 +21,7 @@ PATIENCE = 10.0
 _LONGEST = 1 << 24
 _MARKS = {"/-/ready": "ready", "/-/status": "version", "/-/stop": "stopping"}
 """By which member a good answer is known to be a proxy's; all others say so in Proxy-Status."""
-_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+_END = "-----END CERTIFICATE-----"
 _LOOK = 0.1
 """Seconds between two looks at whether anybody still listens."""
 
@@ -141,9 +141,22 @@ def _connection(place: Place, patience: float) -> http.client.HTTPConnection:
         return _UnixConnection(place.path, patience)
     if not place.tls:
         return http.client.HTTPConnection(place.host, place.port, timeout=patience)
-    if place.certificate is not None:
-        return _PinnedConnection(place.host, place.port, place.certificate, patience)
-    return http.client.HTTPSConnection(place.host, place.port, timeout=patience)
+    context = ssl.create_default_context() if place.certificate is None else _trusting(place.certificate)
+    return http.client.HTTPSConnection(place.host, place.port, timeout=patience, context=context)
+
+
+def _trusting(file: Path) -> ssl.SSLContext:
+    """Trusts the first certificate of `file` and no other, whatever name is in it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        first, end, _ = file.read_text("ascii").partition(_END)
+        context.load_verify_locations(cadata=first + end)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificate in PEM"
+        raise SettingsError(f"tls_cert: {file} cannot be used: {reason}", hint="Check the path.") from None
+    return context
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -157,31 +170,3 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-
-
-class _PinnedConnection(http.client.HTTPSConnection):
-    """HTTP over TLS to whoever has the certificate of the settings: its names need not be loopback's, nor its issuer
-    be known here."""
-
-    def __init__(self, host: str, port: int | None, certificate: Path, patience: float) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        super().__init__(host, port, timeout=patience, context=context)
-        self._certificate = certificate
-
-    def connect(self) -> None:
-        expected = _first_of(self._certificate)
-        super().connect()
-        shown = self.sock.getpeercert(binary_form=True) if isinstance(self.sock, ssl.SSLSocket) else None
-        if shown != expected:
-            raise ssl.SSLError(0, f"it shows another certificate than {self._certificate} holds")
-
-
-def _first_of(file: Path) -> bytes:
-    """The first certificate of a file in PEM, in DER: the server's own; raises OSError."""
-    text = file.read_text("ascii", "replace")
-    begin, end = text.find(_PEM_BEGIN), text.find(_PEM_END)
-    if begin < 0 or end < begin:
-        raise ssl.SSLError(0, f"{file} holds no certificate")
-    return ssl.PEM_cert_to_DER_cert(text[begin : end + len(_PEM_END)])

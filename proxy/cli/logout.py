@@ -7,8 +7,8 @@ from typing import Any
 
 from proxy.app import SystemClock
 from proxy.cli.account import ASKING, open_cognito, prepare, run_to_end
-from proxy.cli.progress import Progress
 from proxy.cli.serve import leave_no_core
+from proxy.cli.waiting import Waiting
 from proxy.errors import CredentialError
 from proxy.model import Profile, ServeOptions
 from proxy.store import open_store
@@ -30,7 +30,7 @@ async def _logout(options: ServeOptions, profile: Profile) -> int:
         session = await store.load(anybody)
         if session is not None and session.refresh_token is not None:
             try:
-                with Progress(ASKING):
+                with Waiting(ASKING):
                     await cognito.revoke(anybody, session.refresh_token)
             except CredentialError as error:
                 failure = error

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from proxy.errors import SettingsError
 from proxy.guard import is_loopback, stays_here
-from proxy.model import Bind, ServeOptions
+from proxy.model import Bind, CertificateFiles, ServeOptions
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names, to be replaced
 
@@ -20,7 +20,7 @@ class Place:
     path: str | None = None
     tls: bool = False
     certificate: Path | None = None
-    """The file with the certificate that it shows, where the settings have it; else the system's trust decides."""
+    """A file whose first certificate is the proxy's own, by whatever name it goes."""
 
     def __str__(self) -> str:
         if self.path is not None:
@@ -31,7 +31,8 @@ class Place:
     @property
     def named(self) -> str:
         """What to call it in Host: a proxy knows its own machine by loopback names."""
-        if self.path is not None or not (self.tls or is_loopback(self.host)):
+        by_name = self.tls and self.certificate is None
+        if self.path is not None or not (by_name or is_loopback(self.host)):
             return "localhost"
         return str(self).partition("//")[2]
 
@@ -44,14 +45,14 @@ def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Pla
     if url is not None:
         return parse_place(url)
     if not options.admin_listen:
-        return _place_of(options.listen[0], "listen")
+        return _place_of(options.listen[0], "listen", options.tls)
     here = [bind for bind in options.admin_listen if public or stays_here(bind)]
     if not here:
         raise SettingsError(
             f"admin_listen is {options.admin_listen[0]}, where anybody may ask, and so for little",
             hint='Add an address of loopback to it, such as "127.0.0.1:9090".',
         )
-    return _place_of(here[0], "admin_listen")
+    return _place_of(here[0], "admin_listen", options.tls)
 
 
 def parse_place(url: str) -> Place:
@@ -67,8 +68,8 @@ def parse_place(url: str) -> Place:
     raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")
 
 
-def _place_of(bind: Bind, setting: str) -> Place:
-    """Where to reach what listens at `bind`."""
+def _place_of(bind: Bind, setting: str, tls: CertificateFiles | None) -> Place:
+    """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`."""
     if bind.path is not None:
         return Place(path=bind.path)
     if bind.port == 0:
@@ -76,4 +77,5 @@ def _place_of(bind: Bind, setting: str) -> Place:
             f"{setting} is {bind}, so the proxy picked a port by itself",
             hint="Tell where it is: --url http://HOST:PORT.",
         )
-    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port)
+    certificate = None if tls is None else tls.certificate
+    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)

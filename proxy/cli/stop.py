@@ -5,8 +5,8 @@ from typing import Any
 
 from proxy.cli.inquiry import Conversation, Inquiry, Told
 from proxy.cli.places import find
-from proxy.cli.progress import Progress
 from proxy.cli.signals import to_the_end
+from proxy.cli.waiting import Waiting
 from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
 from proxy.settings import load
 
@@ -27,7 +27,7 @@ def _stop(inquiry: Inquiry, limit: float) -> int:
         if not told.good:
             raise _refusal(inquiry, told)
         under_way = _requests(told)
-        with Progress(f"{place} is draining: {under_way} under way"):
+        with Waiting(f"{place} is draining: {under_way} under way"):
             ended = conversation.ended(limit)
     if not ended:
         raise StartError(

@@ -8,7 +8,7 @@ import segno
 from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
-from proxy.cli.progress import Progress
+from proxy.cli.waiting import Waiting
 from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.errors import CredentialMissing, login_command, variables
 from proxy.logs import printable
@@ -30,7 +30,7 @@ _LIGHT_ON_DARK, _PLAIN = "\x1b[97;40m", "\x1b[0m"
 class Terminal:
     """The Answerer of `login`: questions go to `sink`, answers come from `lines`. Raises CredentialMissing."""
 
-    def __init__(self, lines: Lines, sink: TextIO, profile: str, progress: Progress) -> None:
+    def __init__(self, lines: Lines, sink: TextIO, profile: str, progress: Waiting) -> None:
         """`profile` is the name of the one that signs in; `progress` is shown on `sink` while nobody is asked."""
         self._lines = lines
         self._sink = sink

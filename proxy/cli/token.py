@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
-from proxy.cli.progress import Progress
 from proxy.cli.serve import leave_no_core
+from proxy.cli.waiting import Waiting
 from proxy.model import Profile, ServeOptions
 
 
@@ -17,7 +17,7 @@ def run(flags: Mapping[str, Any], config: str | None, *, profile: str, kind: str
 
 async def _print_token(options: ServeOptions, profile: Profile, kind: str) -> int:
     async with open_cognito(options) as cognito:
-        with Progress(ASKING):
+        with Waiting(ASKING):
             token = await current_token(options, profile, cognito)
     print((token.id_token if kind == "id" else token.access_token).get_secret_value())
     return 0

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from proxy.cli.inquiry import PATIENCE, Inquiry, Told
 from proxy.cli.places import find
-from proxy.cli.progress import Progress
 from proxy.cli.signals import to_the_end
+from proxy.cli.waiting import Waiting
 from proxy.errors import NotRunning, StartError
 from proxy.logs import printable
 from proxy.settings import load
@@ -42,7 +42,7 @@ def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | 
 
 def _wait(inquiry: Inquiry, limit: float, *, as_json: bool) -> int:
     began = time.monotonic()
-    with Progress(f"waiting for {inquiry.place}") as progress:
+    with Waiting(f"waiting for {inquiry.place}") as progress:
         reason = until_ready(
             lambda patience: look(inquiry, patience),
             limit,

@@ -60,6 +60,20 @@ def quoted(value: Any) -> str:
 
 def duration(value: Any) -> float:
     """A number of seconds, or one with a unit, in seconds; raises ValueError, in words for a person."""
+    seconds = _seconds(value)
+    if seconds <= 0:
+        raise ValueError(f"{quoted(value)} must be more than 0")
+    return seconds
+
+
+def _delay(value: Any) -> float:
+    seconds = _seconds(value)
+    if seconds < 0:
+        raise ValueError(f"{quoted(value)} must not be less than 0")
+    return seconds
+
+
+def _seconds(value: Any) -> float:
     seconds: float | None = None
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * _SECONDS[match[2]]
@@ -67,8 +81,6 @@ def duration(value: Any) -> float:
         seconds = float(value)
     if seconds is None:
         raise ValueError(f"{quoted(value)} is no duration: write a number of seconds, or 500ms, 10s, 5m, 1h")
-    if seconds <= 0:
-        raise ValueError(f"{quoted(value)} must be more than 0")
     return seconds
 
 
@@ -243,6 +255,8 @@ def checked_store(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(duration), Form("DURATION")]
+Delay = Annotated[float, BeforeValidator(_delay), Form("DURATION")]
+"""Seconds, perhaps none."""
 Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
 Count = Annotated[int, BeforeValidator(_count), Form("COUNT")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]

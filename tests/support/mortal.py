@@ -60,8 +60,8 @@ async def live(url: str, path: Path, last: int) -> None:
         clock=clock,
         random=secrets.token_bytes,
         draw=lambda: 0.5,
-        policy=RenewalPolicy(new=0.0),
-        timeout=5.0,
+        policy=RenewalPolicy(),
+        timeout=60.0,
         outbound=OutboundProxies(),
     )
     keeper = TokenKeeper(
@@ -70,8 +70,8 @@ async def live(url: str, path: Path, last: int) -> None:
         FileStore(path, clock),
         clock=clock,
         draw=lambda: 0.5,
-        policy=RenewalPolicy(),
-        patience=5.0,
+        policy=RenewalPolicy(new=0.0),
+        patience=60.0,
     )
     try:
         await keeper.get("default")

@@ -37,10 +37,12 @@ FLOORS = {
         "settings",
         "replay",
         "listen",
+        "tls",
+        "systemd",
         "logs",
         "banner",
     },
-    3: {"forward", "admin"},
+    3: {"forward", "admin", "doors"},
     4: {"app"},
     5: {"cli", "__main__"},
 }

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from proxy.cli.progress import Progress
+from proxy.cli.waiting import Waiting
 
 PATIENCE = 20.0
 ERASE = "\r\x1b[K"
@@ -64,15 +64,15 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shows_and_leaves_no_trace() -> None:
     """The text and the seconds so far are shown on one line, which is taken back in the end."""
     with glass() as terminal:
-        with Progress("waiting for it", terminal.stream, delay=0.0):
+        with Waiting("waiting for it", terminal.stream, delay=0.0):
             terminal.sees(f"{ERASE}waiting for it (0 s)")
         assert terminal.rest().endswith(ERASE)
-    assert "progress" not in threads()
+    assert "waiting" not in threads()
 
 
 def test_says_something_else() -> None:
     """What is shown next is what was said last; what a terminal would act on is spelt out."""
-    with glass() as terminal, Progress("one", terminal.stream, delay=0.0) as progress:
+    with glass() as terminal, Waiting("one", terminal.stream, delay=0.0) as progress:
         terminal.sees("one (")
         progress.say("two\x1b[2J\n")
         terminal.sees(rf"{ERASE}two\x1b[2J\n (")
@@ -81,14 +81,14 @@ def test_says_something_else() -> None:
 def test_nothing_of_what_is_quick() -> None:
     """Nothing is shown of what has ended before anybody could wonder."""
     with glass() as terminal:
-        with Progress("waiting", terminal.stream, delay=PATIENCE):
+        with Waiting("waiting", terminal.stream, delay=PATIENCE):
             pass
         assert terminal.rest() == ""
 
 
 def test_makes_way() -> None:
     """While somebody else writes, the line is gone; then it comes back, counting anew."""
-    with glass() as terminal, Progress("waiting", terminal.stream, delay=0.0) as progress:
+    with glass() as terminal, Waiting("waiting", terminal.stream, delay=0.0) as progress:
         terminal.sees("waiting (")
         progress.pause()
         terminal.stream.write("Password: ")
@@ -102,7 +102,7 @@ def test_makes_way() -> None:
 
 def test_on_one_line() -> None:
     """A text that is longer than the terminal is wide is cut off: more than one line could not be taken back."""
-    with glass() as terminal, Progress("x" * 1000, terminal.stream, delay=0.0):
+    with glass() as terminal, Waiting("x" * 1000, terminal.stream, delay=0.0):
         terminal.sees("x" * 79)
     assert "x" * 80 not in terminal.sent
 
@@ -110,10 +110,10 @@ def test_on_one_line() -> None:
 def test_nothing_elsewhere() -> None:
     """In a file or a pipe there is nothing, and no thread."""
     stream = io.StringIO()
-    with Progress("waiting", stream, delay=0.0) as progress:
+    with Waiting("waiting", stream, delay=0.0) as progress:
         progress.pause()
         progress.resume()
-        assert "progress" not in threads()
+        assert "waiting" not in threads()
     assert stream.getvalue() == ""
 
 
@@ -122,8 +122,8 @@ def test_nothing_on_a_dumb_terminal(term: str, monkeypatch: pytest.MonkeyPatch) 
     """Nor where a line cannot be taken back."""
     monkeypatch.setenv("TERM", term)
     with glass() as terminal:
-        with Progress("waiting", terminal.stream, delay=0.0):
-            assert "progress" not in threads()
+        with Waiting("waiting", terminal.stream, delay=0.0):
+            assert "waiting" not in threads()
         assert terminal.rest() == ""
 
 
@@ -131,7 +131,7 @@ def test_a_terminal_that_goes() -> None:
     """That nobody looks any more stops nothing."""
     master, slave = pty.openpty()
     stream = os.fdopen(slave, "w")
-    with Progress("waiting", stream, delay=0.0) as progress:
+    with Waiting("waiting", stream, delay=0.0) as progress:
         os.close(master)
         progress.pause()
         progress.resume()

@@ -15,7 +15,7 @@ _TICK = 1.0
 _ERASE = "\r\x1b[K"
 
 
-class Progress:
+class Waiting:
     """Inside this context, `text` and the seconds so far, on a line that leaves no trace. Elsewhere than on a terminal,
     nothing.
 
@@ -35,10 +35,10 @@ class Progress:
         self._ended = False
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "Waiting":
         if _is_terminal(self._stream):
             self._began = self._since = time.monotonic()
-            self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="waiting", daemon=True)
             self._thread.start()
         return self
 
