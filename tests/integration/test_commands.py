@@ -29,7 +29,7 @@ from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import parse_place
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.errors import NotRunning, SettingsError
-from proxy.model import Bind, ServeOptions
+from proxy.model import Bind, CertificateFiles, ServeOptions
 
 CLIENT_TOKEN = "0123456789abcdef"
 NOBODY = "http://127.0.0.1:9"
@@ -107,11 +107,16 @@ async def ending(options: ServeOptions, access: Arrivals | None = None) -> Async
 # ---- wait
 
 
-@pytest.mark.parametrize("way", ["by --url", "by the settings", "at admin_listen", "beyond loopback", "Unix", "token"])
+@pytest.mark.parametrize(
+    "way", ["by --url", "by the settings", "at admin_listen", "beyond loopback", "Unix", "token", "TLS"]
+)
 async def test_wait_wherever_it_is(way: str, shell: Shell, tmp_path: Path, origin: Origin) -> None:
     """A proxy that is ready is found ready, wherever the settings have it."""
     socket, port = Bind(path=str(tmp_path / "s")), free_port()
+    authority(tmp_path).server("proxy.example")
+    pem = next(tmp_path.glob("proxy.example*.pem"))
     known: dict[str, dict[str, Any]] = {
+        "TLS": {"admin_listen": (Bind("127.0.0.1", port),), "tls": CertificateFiles(pem, pem)},
         "by the settings": {"listen": (Bind("127.0.0.1", port),)},
         "at admin_listen": {"admin_listen": (Bind("127.0.0.1", port),)},
         "beyond loopback": {"admin_listen": (Bind("0.0.0.0", port),), "client_token": SecretStr("x" * 16)},  # noqa: S104
@@ -127,10 +132,11 @@ async def test_wait_wherever_it_is(way: str, shell: Shell, tmp_path: Path, origi
             "beyond loopback": ([], {"UL_PROXY_ADMIN_LISTEN": f"0.0.0.0:{port}"}),
             "Unix": (["--listen", str(socket)], {}),
             "token": (["--listen", f"127.0.0.1:{port}"], {"UL_PROXY_CLIENT_TOKEN": CLIENT_TOKEN}),
+            "TLS": (["--admin-listen", f"127.0.0.1:{port}"], {"UL_PROXY_TLS_CERT": str(pem)}),
         }[way]
         outcome = await shell.run("wait", *argv, **more)
     assert (outcome.status, outcome.err) == (0, "")
-    assert re.fullmatch(r"(http://127\.0\.0\.1:\d+|unix:/\S+) is ready\.\n", outcome.out)
+    assert re.fullmatch(r"(https?://127\.0\.0\.1:\d+|unix:/\S+) is ready\.\n", outcome.out)
 
 
 async def test_wait_from_before_the_start(shell: Shell, cognito: EmbeddedCognito) -> None:
@@ -302,7 +308,7 @@ async def test_over_tls_with_the_certificate_of_the_settings(tmp_path: Path, ori
                 await asyncio.to_thread(impostor.ask, "/-/ready")
         empty = tmp_path / "empty.pem"
         empty.write_text("nothing")
-        with pytest.raises(SettingsError, match="holds no certificate"):
+        with pytest.raises(SettingsError, match="empty.pem cannot be used"):
             await asyncio.to_thread(Inquiry(replace(parse_place(url), certificate=empty)).ask, "/-/ready")
 
 
