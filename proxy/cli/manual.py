@@ -67,7 +67,7 @@ _URL = Option(
     "where the proxy is, http(s)://HOST:PORT or unix:/path, if not where the settings say",
     {"metavar": "URL"},
 )
-_ASKING = ("listen", "admin_listen", "log_level")
+_ASKING = ("listen", "admin_listen", "port_file", "tls_cert", "log_level")
 _SIGNING_IN = ("username", "cognito", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
 
 COMMANDS: Mapping[str, Command] = {

@@ -1,6 +1,6 @@
 """Where a running proxy is asked about itself: as the settings say, or as somebody tells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,7 +45,10 @@ def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Pla
     if url is not None:
         return parse_place(url)
     if not options.admin_listen:
-        return _place_of(options.listen[0], "listen", options.tls)
+        bind = options.listen[0]
+        if bind.path is None and not bind.port and options.port_file is not None:
+            bind = replace(bind, port=_port_in(options.port_file))
+        return _place_of(bind, "listen", options.tls)
     here = [bind for bind in options.admin_listen if public or stays_here(bind)]
     if not here:
         raise SettingsError(
@@ -79,3 +82,11 @@ def _place_of(bind: Bind, setting: str, tls: CertificateFiles | None) -> Place:
         )
     certificate = None if tls is None else tls.certificate
     return Place(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)
+
+
+def _port_in(file: Path) -> int:
+    """The port that a running proxy has written down, 0 where there is none."""
+    try:
+        return int(file.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0

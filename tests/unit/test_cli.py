@@ -38,7 +38,7 @@ SIGNING_IN = [
     if leaf.path[0] == "cognito"
     or leaf.name in ("username", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
 ]
-ASKING = [LEAVES[name] for name in ("listen", "admin_listen", "log_level")]
+ASKING = [LEAVES[name] for name in ("listen", "admin_listen", "port_file", "tls_cert", "log_level")]
 USED = {
     "demo": [leaf for leaf in FLAGS if leaf not in NOT_IN_DEMO],
     **dict.fromkeys(("login", "logout", "token", "credentials"), SIGNING_IN),

@@ -1,5 +1,6 @@
 """Where the commands look for the running proxy."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from proxy.cli.places import Place, find, parse_place
 from proxy.errors import SettingsError
-from proxy.model import ServeOptions
+from proxy.model import Bind, ServeOptions
 from proxy.settings import load
 
 
@@ -92,3 +93,30 @@ def test_no_address(url: str) -> None:
 def test_default_place() -> None:
     """Without a port, the scheme's own is meant."""
     assert parse_place("https://proxy.test") == Place("proxy.test", None, tls=True)
+
+
+@pytest.mark.usefixtures("_no_files")
+@pytest.mark.parametrize(
+    ("text", "place"), [("8123\n", "http://127.0.0.1:8123"), ("", None), ("x", None), (None, None)]
+)
+def test_a_port_that_was_written_down(text: str | None, place: str | None, tmp_path: Path) -> None:
+    """A port that the proxy picked by itself is read where it wrote it, if it did."""
+    file = tmp_path / "port"
+    if text is not None:
+        file.write_text(text)
+    made = options(listen=["127.0.0.1:0"], port_file=str(file))
+    if place is not None:
+        assert str(find(made, None)) == place
+        return
+    with pytest.raises(SettingsError, match="picked a port by itself"):
+        find(made, None)
+
+
+@pytest.mark.usefixtures("_no_files")
+def test_tls(tmp_path: Path) -> None:
+    """With HTTPS, the proxy is known by the certificate of the settings; on a Unix socket there is none."""
+    file = tmp_path / "cert.pem"
+    file.touch()
+    made = options(listen=["127.0.0.1:1"], tls_cert=str(file))
+    assert find(made, None) == Place("127.0.0.1", 1, tls=True, certificate=file)
+    assert find(replace(made, admin_listen=(Bind(path="/a"),)), None) == Place(path="/a")
