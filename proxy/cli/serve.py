@@ -14,9 +14,9 @@ from proxy import __version__, logs
 from proxy.app import App
 from proxy.banner import banner, start_warnings
 from proxy.cli.watch import Watch
-from proxy.logs import AccessLog
+from proxy.logs import Logs
 from proxy.model import ServeOptions
-from proxy.settings import Loaded, load
+from proxy.settings import Loaded, bears_colours, load
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,11 @@ _LOOKED_FOR = 50
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
-    log_format, access = start_logging(loaded)
-    run_in_loop(_serve(loaded, lambda: load(flags, config), log_format, access))
+    told = start_logging(loaded)
+    try:
+        run_in_loop(_serve(loaded, lambda: load(flags, config), told))
+    finally:
+        told.close()
     return 0
 
 
@@ -36,13 +39,13 @@ def leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def start_logging(loaded: Loaded) -> tuple[str, AccessLog | None]:
-    """Configure logging as the settings say; the format that was chosen, and the access log where there is one."""
+def start_logging(loaded: Loaded) -> Logs:
+    """Begin to log as the settings say."""
     settings = loaded.settings
-    log_format = logs.configure(settings.log_format, settings.log_level)
+    told = logs.configure(settings.log_format, settings.log_level, access=settings.access_log, colour=bears_colours())
     for warning in loaded.warnings:
         log.warning(warning)
-    return log_format, logs.access_log(log_format, settings.log_level, enabled=settings.access_log)
+    return told
 
 
 def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -60,14 +63,19 @@ def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, access: AccessLog | None) -> None:
+async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs) -> None:
     options, watch = loaded.options(), Watch(loaded, reread)
-    async with App(options, access=access, on_login_required=lambda _: watch.look()) as app:
+    async with App(
+        options,
+        access=told.access,
+        lines_dropped=lambda: told.dropped,
+        on_login_required=lambda _: watch.look(),
+    ) as app:
         stop = catch_signals(app)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look)
         sessions = await sessions_of(app, options)
-        if log_format == "text":
-            print(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions), flush=True)
+        if told.format == "text":
+            told.say(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions))
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from proxy import graphql, guard, headers
 from proxy.downstream import Caller
 from proxy.errors import ClientTokenRequired
-from proxy.forward import profiles
+from proxy.forward import profiles, request_ids
 from proxy.framing import Fields, Head, field_lines
 from proxy.model import Auth, Header, Policy, Route
 from proxy.problem import Answer
@@ -38,6 +38,10 @@ class Passport(NamedTuple):
     """What an upstream's answers carry besides, on the wire."""
     profile: str | None
     """The name of the profile that the field lines choose, if they choose any."""
+    request_id: str
+    """What the field lines call the request, empty where they have no good name for it."""
+    numbered: bool
+    """Whether the field lines carry a name of it upstream."""
 
     def __repr__(self) -> str:
         return f"Passport({self.host!r})"
@@ -119,7 +123,9 @@ class Gate:
 
     def _issue(self, fields: Fields, policy: Policy | None = None) -> Passport:
         host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy)
-        return Passport(host, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
+        request_id, numbered = request_ids.given(lines)
+        profile = profiles.named_in(fields.lines)
+        return Passport(host, lines, own, field_lines(own + foreign), profile, request_id, numbered)
 
     def _cross(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
         lines = headers.to_upstream(

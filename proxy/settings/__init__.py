@@ -3,10 +3,21 @@
 `environment` and `files` are the only readers of the environment and of settings' files.
 """
 
-from proxy.settings.environment import debugging
+from proxy.settings.environment import bears_colours, debugging
 from proxy.settings.files import shipped_defaults
 from proxy.settings.options import serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
 
-__all__ = ["PREFIX", "Leaf", "Loaded", "Settings", "debugging", "leaves", "load", "serve_options", "shipped_defaults"]
+__all__ = [
+    "PREFIX",
+    "Leaf",
+    "Loaded",
+    "Settings",
+    "bears_colours",
+    "debugging",
+    "leaves",
+    "load",
+    "serve_options",
+    "shipped_defaults",
+]
