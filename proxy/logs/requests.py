@@ -58,7 +58,10 @@ class _JsonLines:
         moment, stamp = 0, ""
         for entry in entries:
             key = (entry.method, entry.status, entry.route, entry.source, entry.code, entry.profile)
-            common = known[key] if key in known else self._first(key, entry.level)
+            try:
+                common = known[key]
+            except KeyError:
+                common = self._first(key, entry.level)
             if common is None:
                 continue
             before, behind = common
@@ -67,19 +70,18 @@ class _JsonLines:
             if now != moment:
                 moment, stamp = now, _stamp(now)
             path = _quoted(entry.path)
-            took = _ms[int((ended - began) * 1e5)]
             overhead = (entry.relaying or ended) - began
-            upstream = ""
             if asked:
                 waited = entry.answered - asked
-                overhead -= waited
-                upstream = f', "upstream_ms": {_ms[int(waited * 1e5)]}'
+                durations = f'{_ms[int((overhead - waited) * 1e5)]}, "upstream_ms": {_ms[int(waited * 1e5)]}'
+            else:
+                durations = _ms[int(overhead * 1e5)]
             operation = f', "operation": "{entry.operation}"' if entry.operation else ""
             # The request id and the operation are of letters that need no quoting.
             lines.append(
-                f'{{"time": "{stamp}{before}{path[1:-1]}{behind}{path}{operation}, "ms": {took}'
-                f', "overhead_ms": {_ms[int(overhead * 1e5)]}{upstream}, "received": {entry.received}'
-                f', "sent": {entry.sent}, "request_id": "{entry.request_id}"}}\n'
+                f'{{"time": "{stamp}{before}{path[1:-1]}{behind}{path}{operation}'
+                f', "ms": {_ms[int((ended - began) * 1e5)]}, "overhead_ms": {durations}'
+                f', "received": {entry.received}, "sent": {entry.sent}, "request_id": "{entry.request_id}"}}\n'
             )
         return "".join(lines)
 

@@ -10,7 +10,7 @@ _OF_CLASS = {1: _CYAN, 2: _GREEN, 3: _CYAN, 4: _YELLOW, 5: _RED}
 
 def dim(text: str) -> str:
     """What is there to be found, not to be read."""
-    return f"{_DIM}{text}{_RESET}"
+    return f"{_DIM}{text}{_RESET}" if text else ""
 
 
 def level(name: str) -> str:

@@ -70,6 +70,10 @@ REQUESTS = (
     ask("/v1/job", method="POST", body=CONTENT).replace(b"Content-Length: ", b"Content-Length: +"),
     ask("/v1/job", "Transfer-Encoding: gzip"),
     ask(f"/v1/{canary('path')}#"),
+    # No name that could be logged.
+    ask("/v1/job", f"X-Request-Id: {canary('id')}, {canary('id')}"),
+    ask("/v1/job", f"traceparent: 00-{canary('trace')}-00f067aa0ba902b7-01"),
+    ask("/v1/job", f"X-Request-Id: {canary('id') * 9}"),
     ask("/v1/job", f"X : {canary('malformed')}"),
     f"{canary('nonsense')}\r\n\r\n".encode(),
     ask("/v1/job", "Transfer-Encoding: chunked", method="POST") + b"5\r\nhello\n" + CONTENT,
@@ -172,6 +176,13 @@ async def test_requests_of_every_kind(watcher: Birdwatcher) -> None:
             assert heard.statuses, data
             assert watcher.found_in(heard.data) is None
             await learn_tokens(app, watcher)
+        for accept in ("", "Accept: application/openmetrics-text"):
+            heard = await converse(app.urls[0], ask("/-/metrics", accept) if accept else ask("/-/metrics"))
+            # All that was asked before has been counted, and could have left something there.
+            assert b'method="other"' in heard.data
+            assert b'source="client"' in heard.data
+            assert b'ul_proxy_renewals_total{outcome="renewed"' in heard.data
+            assert watcher.found_in(heard.data) is None
         assert list(watcher.found_in_objects()) == []
         log = record.check(app)
     assert "renew" in log
