@@ -1,6 +1,9 @@
 """A caller's connection: aiohttp's protocol, with a parser and a request loop of our own."""
 
 import asyncio
+import select
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.web_protocol import RequestHandler
@@ -27,12 +30,10 @@ class Host(Protocol):
     """Who answers the requests of a connection."""
 
     draining: bool
-
-    async def answer(self, caller: Caller) -> None:
-        """Answer a request."""
-
-    def refuse(self, caller: Caller, error: ProxyError) -> None:
-        """Answer what could not be read as one."""
+    answer: Callable[[Caller], Awaitable[None]]
+    """Answers a request."""
+    refuse: Callable[[Caller, ProxyError], None]
+    """Answers what could not be read as one."""
 
 
 class Connection(RequestHandler):
@@ -59,58 +60,74 @@ class Connection(RequestHandler):
         self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
 
     @property
+    def caller(self) -> Caller | None:
+        """Whose request is being answered."""
+        return self._current_request  # type: ignore[return-value]
+
+    @property
     def idle(self) -> bool:
         """Whether no request is being answered or waits for it."""
         return self._current_request is None and not self._messages
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the connection is idle, and nothing of a request has come, read or not."""
+        return self.idle and not self._more
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer to the current request is to be the last: the proxy drains, and no other request waits."""
+        return self._host.draining and not self._messages and not self._more
+
+    @property
+    def _more(self) -> bool:
+        """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
+        return self._requests.amid_head or self._has_input()
 
     async def start(self) -> None:
         """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
 
     def _answer_waiting(self) -> None:
         """Answer the requests that wait, one after the other."""
-        while self._messages and self._answering is None and not (self._close or self._force_close):
-            answering = self._answering = Stepper(self._answer_next(), self._loop, self._go_on_answering)
-            if answering.begin():
-                self._answering = None
-
-    def _go_on_answering(self) -> None:
-        self._answering = None
-        self._answer_waiting()
-
-    async def _answer_next(self) -> None:
-        """Answer one request, and close the connection unless others may follow. Cancelled when the caller leaves."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        head, content = messages.popleft()
+        while messages and self._answering is None and not (self._close or self._force_close):
+            self._answering = Stepper(self._answer(*messages.popleft()), self._loop, self._answered)
+            self._answering.step()
+
+    def _answered(self) -> None:
+        self._answering = None
+        if self._messages:
+            self._loop.call_soon(self._answer_waiting)
+
+    async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
+        """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
+        host = self._host
+        lasts = False
         try:
             if isinstance(head, ProxyError):
-                self._host.refuse(Caller(self, None, content, closing=True), head)
+                host.refuse(Caller(self, None, content, closing=True), head)
                 await self._linger()
-            elif await self._answer(head, content):
                 return
-        except BaseException:
-            self._end()
-            raise
-        self._end()
-
-    async def _answer(self, head: "RequestHead", content: Incoming) -> bool:
-        """Answer a request; whether the connection may carry another one."""
-        host = self._host
-        self._make_room()
-        caller = Caller(self, head, content, closing=host.draining or self.surplus)
-        caller.surplus = self.surplus
-        self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
-        try:
-            await host.answer(caller)
+            self._make_room()
+            caller = Caller(self, head, content, closing=self.surplus)
+            caller.surplus = self.surplus
+            self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+            try:
+                await host.answer(caller)
+            finally:
+                self._current_request = None
+            if content is not NOTHING:
+                await self._read_out(content)
+            if not caller.keep_alive:
+                if host.draining:
+                    await self._linger()
+            elif self.writing_paused:
+                # Who sends request after request and reads no answer must not fill the memory with them.
+                await self._drain_helper()
+            lasts = caller.keep_alive
         finally:
-            self._current_request = None
-        if content is not NOTHING:
-            await self._read_out(content)
-        if not caller.keep_alive or host.draining or self._close:
-            return False
-        if self.writing_paused:
-            # Who sends request after request and reads no answer must not fill the memory with them.
-            await self._drain_helper()
-        return True
+            if not lasts or self._close:
+                self._end()
 
     def _end(self) -> None:
         self._close = True
@@ -178,7 +195,8 @@ class Connection(RequestHandler):
         tunnel = self._payload_parser
         if isinstance(tunnel, Tunnel):
             tunnel.feed_eof()
-            return True
+            # With TLS an end is always that of both directions.
+            return self.transport is not None and self.transport.can_write_eof()
         return False
 
     def _make_room(self) -> None:
@@ -206,7 +224,20 @@ class Connection(RequestHandler):
 
     async def _linger(self) -> None:
         """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
-            # Cancelled when the connection is lost.
-            await asyncio.sleep(_LINGER)
+        transport = self.transport
+        if transport is None or transport.is_closing() or not transport.can_write_eof():
+            return
+        # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
+        self._close = True
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
+        # Cancelled when the connection is lost.
+        await asyncio.sleep(_LINGER)
+
+    def _has_input(self) -> bool:
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))

@@ -9,8 +9,6 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-Resume = Callable[[], None]
-
 
 class Stepper:
     """Runs `coroutine` in the callbacks that wake it, until it awaits something that wants a task: then in one.
@@ -24,44 +22,26 @@ class Stepper:
     def __init__(
         self, coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]
     ) -> None:
-        """`on_end` is called when the coroutine has ended, unless that was in `begin`."""
+        """`on_end` is called as soon as the coroutine has ended."""
         self._coroutine = coroutine
         self._loop = loop
         self._on_end = on_end
         self._awaited: Any = None
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> bool:
-        """Run as far as possible; whether the coroutine has ended."""
-        return self._step(self._coroutine.send, None)
-
-    def cancel(self) -> None:
-        """Raise CancelledError where the coroutine waits."""
-        if self._task is not None:
-            self._task.cancel()
-        elif (awaited := self._awaited) is not None:
-            self._awaited = awaited.resume = None
-            self._loop.call_soon(self._throw, asyncio.CancelledError())
-
-    def _resume(self) -> None:
-        if self._step(self._coroutine.send, None):
-            self._on_end()
-
-    def _throw(self, error: BaseException) -> None:
-        if self._step(self._coroutine.throw, error):
-            self._on_end()
-
-    def _step(self, advance: Callable[[Any], Any], value: BaseException | None) -> bool:
+    def step(self, error: BaseException | None = None) -> None:
+        """Run as far as possible, from where `error` is raised if there is one."""
         self._awaited = None
         try:
-            awaited = advance(value)
+            awaited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         except (StopIteration, asyncio.CancelledError):
-            return True
-        except Exception as error:  # noqa: BLE001 - nobody awaits this: the event loop tells of it, as of a task's
-            self._loop.call_exception_handler({"message": "answering a request met a defect", "exception": error})
-            return True
+            self._on_end()
+            return
+        except Exception as defect:  # noqa: BLE001 - nobody awaits this: the event loop tells of it, as of a task's
+            self._met_a_defect(defect)
+            return
         try:
-            awaited.resume = self._resume
+            awaited.resume = self.step
             # As a task says that it has taken note of what was yielded.
             awaited._asyncio_future_blocking = False
         except AttributeError:
@@ -69,11 +49,24 @@ class Stepper:
             self._task.add_done_callback(self._task_ended)
         else:
             self._awaited = awaited
-        return False
+
+    def cancel(self) -> None:
+        """Raise CancelledError where the coroutine waits."""
+        if self._task is not None:
+            self._task.cancel()
+        elif (awaited := self._awaited) is not None:
+            self._awaited = awaited.resume = None
+            self._loop.call_soon(self.step, asyncio.CancelledError())
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "answering a request met a defect", "exception": error})
+        defect = None if task.cancelled() else task.exception()
+        if defect is None:
+            self._on_end()
+        else:
+            self._met_a_defect(defect)
+
+    def _met_a_defect(self, defect: BaseException) -> None:
+        self._loop.call_exception_handler({"message": "answering a request met a defect", "exception": defect})
         self._on_end()
 
 

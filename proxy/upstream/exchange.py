@@ -55,9 +55,6 @@ class Link(Protocol):
     deadline: float
     idle_timeout: float
 
-    @property
-    def congested(self) -> bool: ...
-
     def write(self, data: bytes) -> None: ...
 
     async def drain(self, *, tunnel_ended: bool) -> None: ...
@@ -141,11 +138,6 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Send more of the request, or into a tunnel."""
         self._link.write(data)
-
-    @property
-    def congested(self) -> bool:
-        """The upstream has yet to take some of what was written."""
-        return self._link.congested
 
     async def drain(self) -> None:
         """Wait until the upstream has taken what was written; it must take some within the idle timeout.
