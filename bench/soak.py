@@ -24,6 +24,7 @@ from bench.soak_traffic import Callers, Upstream
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.faults import Fault
+from proxy.demo.protocol import DAY, PoolConfig
 
 USERS = {"default": "pilot@example.com", "survey": "survey@example.com"}
 PASSWORD = "correct horse battery staple"
@@ -169,7 +170,10 @@ async def soak(
     clock = FastClock(time.time(), hours * HOUR / seconds)
     outcome = Outcome()
     cognito = EmbeddedCognito(
-        users=[User(name, PASSWORD, email=name) for name in USERS.values()], clock=lambda: clock.now().wall
+        # A round trip takes minutes of this clock: a challenge must wait that long for its answer.
+        PoolConfig(session_lifetime=DAY),
+        users=[User(name, PASSWORD, email=name) for name in USERS.values()],
+        clock=lambda: clock.now().wall,
     )
     async with cognito.running() as cognito_url, Upstream(draw).running() as upstream:
         configuration = {

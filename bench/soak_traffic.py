@@ -167,8 +167,10 @@ class Callers:
         async def call() -> None:
             while loop.time() < end:
                 action = self._draw.choice(polite + rude if faults else polite)
-                with suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
+                try:
                     await action()
+                except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+                    self._seen[f"{action.__name__.strip('_')}: {type(error).__name__}"] += 1
                 await asyncio.sleep(self._draw.uniform(0.0, 0.1))
 
         await asyncio.gather(*(call() for _ in range(callers)))
