@@ -6,7 +6,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
-from proxy.downstream import Caller, Limits, Server
-from proxy.errors import ProxyError
+from proxy.downstream import Limits, Server
 from proxy.forward import Forwarder
 from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
 from proxy.logs import AccessLog
@@ -204,6 +203,7 @@ class App:
         self.keeper.replace(options.profiles)
         self._aws.forget()
         self._compose()
+        self._server.answer, self._server.refuse = self._forwarder.handle, self._forwarder.refuse
 
     def _build(self) -> None:
         options = self._options
@@ -239,7 +239,7 @@ class App:
         )
         self._compose()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
-        self._server = Server(self._handle, self._refuse, limits)
+        self._server = Server(self._forwarder.handle, self._forwarder.refuse, limits)
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -270,12 +270,6 @@ class App:
     async def _aws_credentials(self, name: str) -> AwsCredentials:
         token = await self.keeper.get(name)
         return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
-
-    def _handle(self, caller: Caller) -> Awaitable[None]:
-        return self._forwarder.handle(caller)
-
-    def _refuse(self, caller: Caller, error: ProxyError) -> None:
-        self._forwarder.refuse(caller, error)
 
     def _check_stores(self, options: ServeOptions) -> None:
         for profile in options.profiles.values():

@@ -49,12 +49,12 @@ class Server(web.Server):
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
+            keepalive_timeout=0,  # connections look after that by themselves
             **options,
         )
+        self.answer = handle
         self.refuse = refuse
-        self._handle = handle
         self._limits = limits
-        self._callers: set[Caller] = set()
         self.draining = False
         """Answers are the last of their connections."""
         self._quiet_since: dict[RequestHandler, float] = {}
@@ -93,7 +93,12 @@ class Server(web.Server):
     @property
     def in_flight(self) -> int:
         """Requests that are being answered."""
-        return len(self._callers)
+        return len(self._callers())
+
+    def _callers(self) -> list[Caller]:
+        """Those whose requests are being answered."""
+        found = [connection.caller for connection in self.connections if isinstance(connection, Connection)]
+        return [caller for caller in found if caller is not None]
 
     def begin_draining(self) -> None:
         """From now on tell callers with every answer to move on; requests are answered as before."""
@@ -124,18 +129,10 @@ class Server(web.Server):
     async def cut_off(self) -> None:
         """Break the connections of the requests that are still being answered, and close all others."""
         self._ticker.cancel()
-        for caller in tuple(self._callers):
+        for caller in self._callers():
             caller.abort()
         # Not 0, which aiohttp takes for "without end".
         await self.shutdown(0.1)
-
-    async def answer(self, caller: Caller) -> None:
-        """Have one request answered."""
-        self._callers.add(caller)
-        try:
-            await self._handle(caller)
-        finally:
-            self._callers.discard(caller)
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:

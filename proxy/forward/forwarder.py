@@ -68,8 +68,7 @@ class Forwarder:
         began = time.perf_counter()
         entry = AccessEntry(caller.method)
         try:
-            target = self._gate.target(caller)
-            entry.path = target.partition("?")[0]
+            target, entry.path = self._gate.target(caller)
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
@@ -149,7 +148,11 @@ class Forwarder:
             if answer.head.status == _SWITCHING_PROTOCOLS:
                 await _tunnel(answer, caller)
             else:
-                await self._relay(answer, prefix, caller, route, passport, below=choice.prefix)
+                self._begin(answer, caller, route, passport, below=choice.prefix)
+                data = prefix + answer.take() if prefix else answer.take()
+                if not answer.ended:
+                    data = await _stream(answer, data, caller)
+                caller.finish(data, headers.trailers(answer.trailers))
         finally:
             answer.close()
 
@@ -161,9 +164,8 @@ class Forwarder:
         made = self._credentials[name] = Credentials(profile, self._keeper)
         return made
 
-    async def _relay(
-        self, answer: UpstreamAnswer, prefix: bytes, caller: Caller, route: Route, passport: Passport, *, below: str
-    ) -> None:
+    def _begin(self, answer: UpstreamAnswer, caller: Caller, route: Route, passport: Passport, *, below: str) -> None:
+        """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
         section = headers.to_caller(section, notable)
         sized = moved = False
@@ -176,12 +178,6 @@ class Forwarder:
             lines = self._routes.localised(lines_of(section), route, here=passport.origin, below=below)
             section = field_lines(lines)
         caller.begin(status, reason, section + passport.foreign, sized=sized)
-        data = prefix + answer.take() if prefix else answer.take()
-        while not answer.ended:
-            caller.write(data)
-            await caller.drain()
-            data = await answer.read()
-        caller.finish(data, headers.trailers(answer.trailers))
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source
@@ -211,6 +207,15 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     """Whether a request can be sent again with a credential that was not refused."""
     token, body = credential.token, request.body
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
+
+
+async def _stream(answer: UpstreamAnswer, data: bytes, caller: Caller) -> bytes:
+    """Pass on the content of an answer as it arrives, beginning with `data`, but for the last of it."""
+    while not answer.ended:
+        caller.write(data)
+        await caller.drain()
+        data = await answer.read()
+    return data
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

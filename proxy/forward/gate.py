@@ -18,12 +18,22 @@ from proxy.routing import RouteTable, parse_target
 REMEMBERED = 1280
 """Field sections of which is remembered what becomes of them: callers send the same lines again and again, a thousand
 profiles each with a header of its own."""
+_REMEMBERED_TARGET = 512
+"""Characters of the longest target of which is remembered where it leads: callers ask for the same again and again."""
 JUDGED = 1 << 20
 """Bytes of the largest content that is judged."""
 
 _TOKEN_OF_ITS_OWN = re.compile(r"(?:/@[A-Za-z0-9_-]+)?/-/aws-credentials(?:\?.*)?", re.DOTALL)
 """What wants a token in Authorization that is not the client token, and whose callers can send no other field."""
 _CONTINUE = Head(1, 100, b"Continue", b"", [])
+
+
+@lru_cache(REMEMBERED)
+def _read_target(method: str, target: str) -> tuple[str, str, str | None]:
+    """The origin form of a target with its query and without, and the authority that an absolute one names."""
+    guard.check_method(method)
+    origin_form, authority = parse_target(target)
+    return origin_form, origin_form.partition("?")[0], authority
 
 
 class Passport(NamedTuple):
@@ -56,15 +66,16 @@ class Gate:
         self._permissions = guard.Permissions(policy.allow, policy.deny)
         self._passport = lru_cache(REMEMBERED)(self._issue)
         self._crossing = lru_cache(REMEMBERED)(self._cross)
+        self._permitted = lru_cache(REMEMBERED)(self._permit)
 
-    def target(self, caller: Caller) -> str:
-        """The origin form of a request's target; raises BadRequest."""
-        guard.check_method(caller.method)
-        path, authority = parse_target(caller.target)
+    def target(self, caller: Caller) -> tuple[str, str]:
+        """The origin form of a request's target, with its query and without; raises BadRequest."""
+        read = _read_target if len(caller.target) <= _REMEMBERED_TARGET else _read_target.__wrapped__
+        target, path, authority = read(caller.method, caller.target)
         if authority is not None:
             for host in caller.fields.hosts:
                 guard.check_authority(authority, host)
-        return path
+        return target, path
 
     def preflight(self, caller: Caller) -> Answer | None:
         """The answer to a preflight, None to what is none; raises a CallerError."""
@@ -94,6 +105,11 @@ class Gate:
 
         Raises BadRequest, NotPermitted or NoRoute.
         """
+        if len(target) <= _REMEMBERED_TARGET:
+            return self._permitted(method, target, path)
+        return self._permit(method, target, path)
+
+    def _permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
         ways = guard.readings(path)
         self._permissions.check(method, ways)
         if len(ways) > 1:

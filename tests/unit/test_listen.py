@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from support.wire import PATIENCE
 
 from proxy.errors import StartError
 from proxy.listen import PortFile, open_sockets, url_of
@@ -45,7 +46,7 @@ def test_tcp(host: str, opened: ExitStack) -> None:
     port = sock.getsockname()[1]
     assert port > 0
     assert url_of(sock) == (f"http://[::1]:{port}" if host == "::1" else f"http://127.0.0.1:{port}")
-    with closing(socket.create_connection((host, port), timeout=5)):
+    with closing(socket.create_connection((host, port), timeout=PATIENCE)):
         accepted, _ = sock.accept()
         accepted.close()
 
