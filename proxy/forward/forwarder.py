@@ -72,12 +72,11 @@ class Forwarder:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
         entry = AccessEntry(caller.method, perf_counter())
         try:
-            target = self._gate.target(caller)
-            entry.path = target.partition("?")[0]
+            target, entry.path = self._gate.target(caller)
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
-            passport = self._gate.admit(caller.fields, target)
+            passport = self._gate.admit(caller.fields, target, secure=caller.secure)
             entry.request_id, line = (passport.request_id, b"") if passport.request_id else next(self._ids)
             choice = _DEFAULT
             if passport.profile is not None or target.startswith(PREFIX):
@@ -91,7 +90,8 @@ class Forwarder:
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, target, entry, passport, choice, line=b"" if passport.numbered else line)
+                line = b"" if passport.numbered else line
+                await self._forward(caller, target, entry, passport, choice, line=line)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -107,6 +107,7 @@ class Forwarder:
         """Answer what could not be read as a request."""
         entry = AccessEntry(caller.method, perf_counter())
         self._refuse(caller, error, entry)
+        entry.ended = perf_counter()
         self._conclude(caller, entry)
 
     async def _forward(
@@ -135,7 +136,9 @@ class Forwarder:
             method=caller.method,
             upstream=route.upstream,
             target=upstream_target,
-            fields=self._gate.crossing(fields, route.upstream.authority, credential.name) + credential.line + line,
+            fields=self._gate.crossing(fields, route.upstream.authority, credential.name, secure=passport.secure)
+            + credential.line
+            + line,
             inform=caller.inform,
             body=body,
             chunked=fields.chunked,
@@ -155,7 +158,9 @@ class Forwarder:
                 if refuses_token(answer.head, prefix) and _renewable(credentials, credential, request):
                     answer.close()
                     credential = await credentials.get(route)
-                    crossing = self._gate.crossing(fields, route.upstream.authority, credential.name)
+                    crossing = self._gate.crossing(
+                        fields, route.upstream.authority, credential.name, secure=passport.secure
+                    )
                     request.fields = crossing + credential.line + line
                     answer, prefix = await self._ask_again(request, entry), b""
             entry.source = _UPSTREAM
@@ -163,7 +168,12 @@ class Forwarder:
                 entry.relaying = perf_counter()
                 await _tunnel(answer, caller)
             else:
-                await self._relay(answer, prefix, caller, route, passport, entry=entry, below=choice.prefix)
+                self._begin(answer, caller, route, passport, below=choice.prefix)
+                data = prefix + answer.take() if prefix else answer.take()
+                if not answer.ended:
+                    entry.relaying = perf_counter()
+                    data = await _stream(answer, data, caller)
+                caller.finish(data, headers.trailers(answer.trailers))
         finally:
             answer.close()
 
@@ -183,17 +193,8 @@ class Forwarder:
         finally:
             entry.answered = perf_counter()
 
-    async def _relay(
-        self,
-        answer: UpstreamAnswer,
-        prefix: bytes,
-        caller: Caller,
-        route: Route,
-        passport: Passport,
-        *,
-        entry: AccessEntry,
-        below: str,
-    ) -> None:
+    def _begin(self, answer: UpstreamAnswer, caller: Caller, route: Route, passport: Passport, *, below: str) -> None:
+        """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
         section = headers.to_caller(section, notable)
         sized = moved = False
@@ -203,17 +204,9 @@ class Forwarder:
             elif name == b"location":
                 moved = status // 100 == _REDIRECTION or status == _CREATED
         if moved:
-            lines = self._routes.localised(lines_of(section), route, host=passport.host, below=below)
+            lines = self._routes.localised(lines_of(section), route, here=passport.origin, below=below)
             section = field_lines(lines)
         caller.begin(status, reason, section + passport.foreign, sized=sized)
-        data = prefix + answer.take() if prefix else answer.take()
-        if not answer.ended:
-            entry.relaying = perf_counter()
-        while not answer.ended:
-            caller.write(data)
-            await caller.drain()
-            data = await answer.read()
-        caller.finish(data, headers.trailers(answer.trailers))
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source.value
@@ -227,7 +220,7 @@ class Forwarder:
             caller.abort()
             return
         answer = error_answer(error, graphql=entry.graphql, request_id=entry.request_id)
-        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller.fields)))
+        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller)))
 
     def _conclude(self, caller: Caller, entry: AccessEntry) -> None:
         """Note a request that has ended."""
@@ -241,6 +234,15 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     """Whether a request can be sent again with a credential that was not refused."""
     token, body = credential.token, request.body
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
+
+
+async def _stream(answer: UpstreamAnswer, data: bytes, caller: Caller) -> bytes:
+    """Pass on the content of an answer as it arrives, beginning with `data`, but for the last of it."""
+    while not answer.ended:
+        caller.write(data)
+        await caller.drain()
+        data = await answer.read()
+    return data
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

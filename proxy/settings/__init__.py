@@ -4,8 +4,8 @@
 """
 
 from proxy.settings.environment import bears_colours, debugging
-from proxy.settings.files import shipped_defaults
-from proxy.settings.options import serve_options
+from proxy.settings.files import Mark, mark, shipped_defaults
+from proxy.settings.options import refuse_exposed, serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
 
@@ -13,11 +13,14 @@ __all__ = [
     "PREFIX",
     "Leaf",
     "Loaded",
+    "Mark",
     "Settings",
     "bears_colours",
     "debugging",
     "leaves",
     "load",
+    "mark",
+    "refuse_exposed",
     "serve_options",
     "shipped_defaults",
 ]

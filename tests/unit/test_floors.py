@@ -39,6 +39,8 @@ FLOORS = {
         "settings",
         "replay",
         "listen",
+        "tls",
+        "systemd",
         "logs",
         "journal",
         "banner",
