@@ -29,6 +29,7 @@ _LOOKED_FOR = 50
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
+    told = start_logging(loaded)
     sockets = [passed.sock for passed in passed_sockets(os.environ, os.getpid())]
 
     def reread() -> Loaded:
@@ -37,9 +38,8 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
         refuse_exposed(found.settings, sockets)
         return found
 
-    refuse_exposed(loaded.settings, sockets)
-    told = start_logging(loaded)
     try:
+        refuse_exposed(loaded.settings, sockets)
         run_in_loop(_serve(loaded, reread, told, sockets))
     finally:
         told.close()
