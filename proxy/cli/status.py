@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.cli.inquiry import ask, parse_place, place_of
+from proxy.cli.streams import put_out
 from proxy.logs import printable
 from proxy.settings import load
 
@@ -16,7 +17,7 @@ def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | 
     options = load(flags, config).options()
     place = parse_place(url) if url is not None else place_of(options.listen[0])
     told = ask(place, "/-/status", options.policy.client_token)
-    print(_as_json(told) if json else table(told, str(place)))
+    put_out(_as_json(told) if json else table(told, str(place)))
     return 0
 
 
