@@ -27,7 +27,7 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
     log_format, access = start_logging(loaded)
-    run_in_loop(_serve(loaded, lambda: load(flags, config), log_format, access))
+    run_in_loop(_serve(loaded, lambda: load(flags, config, loaded.pipes), log_format, access))
     return 0
 
 
@@ -64,7 +64,7 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, 
     options, watch = loaded.options(), Watch(loaded, reread)
     async with App(options, access=access, on_login_required=lambda _: watch.look()) as app:
         stop = catch_signals(app)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _hang_up, watch)
         sessions = await sessions_of(app, options)
         if log_format == "text":
             print(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions), flush=True)
@@ -77,6 +77,11 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, 
         finally:
             watching.cancel()
     log.info("stopped")
+
+
+def _hang_up(watch: Watch) -> None:
+    log.info("SIGHUP: reading the settings again")
+    watch.look()
 
 
 async def sessions_of(app: App, options: ServeOptions) -> frozenset[str]:

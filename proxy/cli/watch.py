@@ -32,6 +32,7 @@ class Watch:
         self._interval = interval
         self._wanted = asyncio.Event()
         self._complaint = ""
+        self._seen = marks(_files(loaded))
 
     def look(self) -> None:
         """Read everything again now, whether or not a file has changed."""
@@ -39,20 +40,26 @@ class Watch:
 
     async def run(self, apply: Callable[[ServeOptions], None]) -> None:
         """Until cancelled, hand what has changed to `apply`, which may raise SettingsError."""
-        seen = marks(_files(self._loaded))
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._wanted.wait()
-            wanted = self._wanted.is_set()
-            self._wanted.clear()
-            now = marks(seen)
-            # After a complaint always: what mends it may be a file that nobody knows of.
-            if wanted or now != seen or self._complaint:
-                await self._read(apply)
-                files = _files(self._loaded)
-                # As they were before the reading, during which they may have changed again.
-                seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
+            try:
+                await self._look(apply)
+            except Exception:  # a defect must not end the watching for good
+                log.exception("reading the settings again met a defect")
+
+    async def _look(self, apply: Callable[[ServeOptions], None]) -> None:
+        wanted = self._wanted.is_set()
+        self._wanted.clear()
+        now = marks(self._seen)
+        # After a complaint always: what mends it may be a file that nobody knows of.
+        if wanted or now != self._seen or self._complaint:
+            # As they were before the reading, during which they may change again.
+            self._seen = now
+            await self._read(apply)
+            files = _files(self._loaded)
+            self._seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
 
     async def _read(self, apply: Callable[[ServeOptions], None]) -> None:
         try:
