@@ -277,6 +277,22 @@ async def test_a_profile_that_there_is_not(command: str, desk: Desk) -> None:
     assert outcome.err.startswith("ul-proxy: there is no profile 'nobody'. There is default, survey.")
 
 
+@pytest.mark.parametrize(("said", "remembered"), [("y", True), ("", False)])
+async def test_a_device_that_is_remembered_if_one_likes(said: str, desk: Desk, *, remembered: bool) -> None:
+    """Where the pool leaves it to the user, they are asked after the code; "no" is what return alone means."""
+    desk.configure(remembers_devices=True, devices_on_prompt=True)
+    desk.user.sms_mfa = True
+    async with desk.login() as screen:
+        await give_login(screen)
+        await screen.sees("Code sent by SMS to +*******0156: ")
+        screen.types(desk.newest_code)
+        await screen.sees("Remember this machine, so that it needs no code next time? [y/N]: ")
+        screen.types(said)
+        await signed_in(screen, desk)
+    (device,) = desk.cognito.pool.devices.of(desk.user)
+    assert device.remembered is remembered
+
+
 # ---- ways out
 
 
