@@ -64,7 +64,7 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, 
     options, watch = loaded.options(), Watch(loaded, reread)
     async with App(options, access=access, on_login_required=lambda _: watch.look()) as app:
         stop = catch_signals(app)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _hang_up, watch)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _hang_up, watch, app)
         sessions = await sessions_of(app, options)
         if log_format == "text":
             print(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions), flush=True)
@@ -79,9 +79,10 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, 
     log.info("stopped")
 
 
-def _hang_up(watch: Watch) -> None:
+def _hang_up(watch: Watch, app: App) -> None:
     log.info("SIGHUP: reading the settings again")
-    watch.look()
+    # Then, so that nobody shows a password once more that has just been replaced.
+    watch.look(then=app.try_again)
 
 
 async def sessions_of(app: App, options: ServeOptions) -> frozenset[str]:

@@ -31,11 +31,14 @@ class Watch:
         self._reread = reread
         self._interval = interval
         self._wanted = asyncio.Event()
+        self._then: list[Callable[[], None]] = []
         self._complaint = ""
         self._seen = marks(_files(loaded))
 
-    def look(self) -> None:
-        """Read everything again now, whether or not a file has changed."""
+    def look(self, then: Callable[[], None] | None = None) -> None:
+        """Read everything again now, whether or not a file has changed, and call `then` once that is done."""
+        if then is not None:
+            self._then.append(then)
         self._wanted.set()
 
     async def run(self, apply: Callable[[ServeOptions], None]) -> None:
@@ -50,8 +53,9 @@ class Watch:
                 log.exception("reading the settings again met a defect")
 
     async def _look(self, apply: Callable[[ServeOptions], None]) -> None:
-        wanted = self._wanted.is_set()
+        wanted, then = self._wanted.is_set(), self._then
         self._wanted.clear()
+        self._then = []
         now = marks(self._seen)
         # After a complaint always: what mends it may be a file that nobody knows of.
         if wanted or now != self._seen or self._complaint:
@@ -60,6 +64,8 @@ class Watch:
             await self._read(apply)
             files = _files(self._loaded)
             self._seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
+            for call in then:
+                call()
 
     async def _read(self, apply: Callable[[ServeOptions], None]) -> None:
         try:

@@ -56,8 +56,8 @@ def put(path: Path, text: str) -> None:
 
 
 async def test_a_process_whose_credentials_change(desk: Desk, origin: Origin) -> None:
-    """A wrong password becomes right in its file, profiles come with SIGHUP, nonsense changes nothing: all on one
-    connection, in one process, which ends cleanly."""
+    """A wrong password becomes right in its file, profiles come with SIGHUP, which has a failed login tried once more,
+    nonsense changes nothing: all on one connection, in one process, which ends cleanly."""
     desk.cognito.pool.accounts.users.append(User("two", PASSWORD))
     config, password = desk.folder / "ul-proxy.toml", desk.folder / "pw"
     put(password, "wrong\n")
@@ -70,10 +70,17 @@ async def test_a_process_whose_credentials_change(desk: Desk, origin: Origin) ->
         await caller.until(200)
         assert desk.cognito.refusals == {"NotAuthorizedException": 1}
 
+        desk.cognito.pool.accounts.users[1].disabled = True
         assert await caller.ask("/@two/v1/job") == 404
         put(config, settings + f'[profiles.two]\nusername = "two"\npassword = "{PASSWORD}"\n')
         served.process.send_signal(signal.SIGHUP)
         await served.line("SIGHUP: reading the settings again")
+        await served.line("new settings: ")
+        # What an administrator mends shows in no setting: SIGHUP says that it may work now.
+        assert await caller.ask("/@two/v1/job") == 503
+        desk.cognito.pool.accounts.users[1].disabled = False
+        assert await caller.ask("/@two/v1/job") == 503
+        served.process.send_signal(signal.SIGHUP)
         await caller.until(200, "/@two/v1/job")
 
         put(config, "nonsense")

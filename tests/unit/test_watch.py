@@ -134,6 +134,17 @@ class TestWhen:
             await watched.until(lambda: bool(watched.applied))
         assert watched.passwords == ["two"]
 
+    async def test_what_is_to_follow(self, watched: Watched) -> None:
+        """What was to be done after a reading is done once, by then with the new settings in force."""
+        seen: list[list[str]] = []
+        async with watched.watching() as watch:
+            replace_text(watched.password, "two\n")
+            watch.look(then=lambda: seen.append(watched.passwords))
+            await watched.until(lambda: bool(seen))
+            watch.look()
+            await watched.until(lambda: watched.reads == 2)
+        assert seen == [["two"]]
+
     async def test_a_config_file_that_appears(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
