@@ -18,8 +18,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from support.environment import guarded_environment
-from support.served import PATIENCE, Served, serving, url_of
+from support.served import PATIENCE, Served, isolated_settings, serving, url_of
 
 from proxy import __version__
 
@@ -84,17 +83,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def settings(closed_url: str, tmp_path: Path) -> dict[str, str]:
-    """An environment in which neither Cognito nor any upstream can be reached, and nothing of the machine's is read."""
-    places = {f"UL_PROXY_UPSTREAMS__{name}": closed_url for name in ("REST", "GRAPHQL", "FLIGHTS_CDN", "LIBRARY_CDN")}
-    return guarded_environment(
-        HOME=str(tmp_path),
-        XDG_CONFIG_HOME=str(tmp_path / "config"),
-        XDG_STATE_HOME=str(tmp_path / "state"),
-        UL_PROXY_LISTEN="127.0.0.1:0",
-        UL_PROXY_COGNITO__ENDPOINT_URL=closed_url,
-        PYTHONDONTWRITEBYTECODE="1",
-        **places,
-    )
+    return isolated_settings(tmp_path, closed_url)
 
 
 # ---- what it prints, and what it answers

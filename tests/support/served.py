@@ -1,18 +1,33 @@
-"""`ul-proxy serve` as a process, and what it prints."""
+"""`ul-proxy serve` as a process of its own."""
 
 import asyncio
 import json
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
+
+from support.environment import guarded_environment
 
 PATIENCE = 30.0
+
+COMMANDS = {
+    "uvloop": ("-m", "proxy"),
+    "asyncio": ("-c", "import sys; sys.modules['uvloop'] = None; from proxy.cli import main; sys.exit(main())"),
+}
+"""What Python is told to run, by the event loop that the proxy then runs on."""
+
+
+def this_loop() -> str:
+    """Which of these the test itself runs on."""
+    return "uvloop" if isinstance(asyncio.get_running_loop(), uvloop.Loop) else "asyncio"
 
 
 @dataclass(slots=True)
@@ -51,19 +66,35 @@ class Served:
         return (await self.process.stderr.read()).decode()
 
 
+def isolated_settings(home: Path, closed_url: str) -> dict[str, str]:
+    """An environment in which neither Cognito nor any upstream can be reached, and nothing of the machine's is read."""
+    places = {f"UL_PROXY_UPSTREAMS__{name}": closed_url for name in ("REST", "GRAPHQL", "FLIGHTS_CDN", "LIBRARY_CDN")}
+    return guarded_environment(
+        HOME=str(home),
+        XDG_CONFIG_HOME=str(home / "config"),
+        XDG_STATE_HOME=str(home / "state"),
+        UL_PROXY_LISTEN="127.0.0.1:0",
+        UL_PROXY_COGNITO__ENDPOINT_URL=closed_url,
+        PYTHONDONTWRITEBYTECODE="1",
+        **places,
+    )
+
+
 @asynccontextmanager
-async def serving(settings: dict[str, str], *flags: str) -> AsyncIterator[Served]:
+async def serving(
+    settings: dict[str, str], *flags: str, loop: str = "uvloop", pass_fds: Sequence[int] = ()
+) -> AsyncIterator[Served]:
     """A process that is killed at the end of the test, if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "proxy",
+        *COMMANDS[loop],
         "serve",
         *flags,
-        env=dict(settings),
+        env=settings,
         cwd=settings["HOME"],
         stdout=PIPE,
         stderr=PIPE,
+        pass_fds=pass_fds,
     )
     served = Served(process)
     try:
