@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from proxy import totp
 from proxy.app import SystemClock
 from proxy.cognito import Cognito
-from proxy.errors import LoginRequired, SettingsError, login_command, variables
+from proxy.errors import LoginRequired, SettingsError, SignInTimeout, login_command, variables
 from proxy.logs import TextFormatter
 from proxy.model import Profile, ServeOptions, Token
 from proxy.settings import Loaded, load
@@ -77,6 +78,8 @@ async def open_cognito(options: ServeOptions) -> AsyncIterator[Cognito]:
 async def current_token(options: ServeOptions, profile: Profile, cognito: Cognito) -> Token:
     """A good token: of the session that is kept, which then is renewed, else of a sign-in. Raises a CredentialError."""
     clock = SystemClock()
+    # Where another process has just used a one-time code, the next one has to be waited for.
+    patience = options.timeouts.auth + (0.0 if profile.totp_secret is None else totp.PERIOD)
     keeper = TokenKeeper(
         cognito,
         {profile.name: profile},
@@ -84,7 +87,7 @@ async def current_token(options: ServeOptions, profile: Profile, cognito: Cognit
         clock=clock,
         draw=random.random,
         policy=options.renewal,
-        patience=options.timeouts.auth,
+        patience=patience,
     )
     try:
         if profile.login_lacks and not await keeper.has_session(profile.name):
@@ -93,6 +96,9 @@ async def current_token(options: ServeOptions, profile: Profile, cognito: Cognit
                 hint=f"Run {login_command(profile.name)}, or set {variables(profile.login_lacks, profile.name)}.",
             )
         return await keeper.get(profile.name)
+    except SignInTimeout as error:
+        # Nothing goes on once this process has ended.
+        raise SignInTimeout(error.detail, hint="Try again, or raise timeouts.auth.") from None
     finally:
         await keeper.close()
 

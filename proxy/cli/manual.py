@@ -111,7 +111,10 @@ AWS's own tools run it by themselves. In ~/.aws/config:
 
 Then:
 
-  aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/IDENTITY_ID/flight/flight.mp4
+  aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/IDENTITY_ID/UUID/flight.mp4 \\
+      --metadata name=flight.mp4,location=FOLDER
+
+IDENTITY_ID is identityId in `ul-proxy status --json`, and UUID any new one.
 
 Exit status: 0 and the JSON on stdout, or 1, nothing on stdout and the reason on stderr.
 """,

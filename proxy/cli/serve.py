@@ -34,7 +34,7 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
 
     def reread() -> Loaded:
         """The settings as they are now, where the sockets may be served by them."""
-        found = load(flags, config)
+        found = load(flags, config, loaded.pipes)
         refuse_exposed(found.settings, sockets)
         return found
 
@@ -79,8 +79,10 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
     options, watch, notifier = loaded.options(), Watch(loaded, reread), Notifier(os.environ, os.getpid())
 
     def look_again() -> None:
+        log.info("SIGHUP: reading the settings again")
         notifier.reloading()
-        watch.look()
+        # Then, so that nobody shows a password once more that has just been replaced.
+        watch.look(then=app.try_again)
 
     beating = asyncio.create_task(notifier.keep_alive(), name="telling the watchdog")
     async with App(
