@@ -135,5 +135,29 @@ Exit status: 0 where a proxy answers, 1 where none does.
         ),
         ("listen", "log_level"),
     ),
+    "check": Command(
+        "walk the whole way, and say what is wrong with it and how to mend it",
+        """\
+Goes from the settings over names, connections, the outbound proxy, TLS, the clock and the sign-in to every upstream,
+where it asks for something harmless. Each hop has a line with its time, what was found and, where it failed, the fix.
+What depends on a hop that failed is not tried; everything else is. It says as well where the proxy would listen, and
+whether that address is free. It needs no running proxy, and does not disturb one.
+
+  ul-proxy check
+  ul-proxy check --profile survey
+  ul-proxy check --json | jq -r '.hops[] | select(.state == "fail") | .fix'
+  HTTPS_PROXY=http://proxy.example.com:3128 ul-proxy check
+
+At most one sign-in is made, so that a wrong password locks nobody out; a session that `ul-proxy login` has kept is
+renewed instead. No token, password or key is shown: the output can be sent to whoever helps.
+
+Exit status: 0 all is well, 1 a hop failed, 2 unusable arguments or settings.
+""",
+        (
+            Option("--profile", "the profile to check", {"metavar": "NAME", "default": DEFAULT_PROFILE}),
+            Option("--json", "print one JSON document, for scripts", {"action": "store_true"}),
+        ),
+        ("listen", "username", "cognito", "upstreams", "token_store", "timeouts", "log_level"),
+    ),
     "config": Command("print the effective settings, secrets masked, and where each came from"),
 }

@@ -40,7 +40,7 @@ FLOORS = {
         "logs",
         "banner",
     },
-    3: {"forward", "admin"},
+    3: {"forward", "admin", "doctor"},
     4: {"app"},
     5: {"cli", "__main__"},
 }
