@@ -65,6 +65,11 @@ class _Course:
 
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str, json: bool) -> int:
     leave_no_core()
+    return run_to_end(check(flags, config, profile=profile, json=json), "what is not shown was not tried")
+
+
+async def check(flags: Mapping[str, Any], config: str | None, *, profile: str, json: bool) -> int:
+    """Walk the way of a profile and print what is found; the exit status."""
     course = _Course(profile, json)
     began = course.now()
     try:
@@ -76,16 +81,17 @@ def run(flags: Mapping[str, Any], config: str | None, *, profile: str, json: boo
         store = chosen.token_store or options.token_store
         open_store(store, state_home=options.state_home, clock=course.clock)
     except SettingsError as error:
-        unusable = Finding(State.FAIL, error.detail, error.hint, ("nothing else was tried: it hangs on the settings",))
-        course.add(Result(_SETTINGS, unusable, course.now() - began))
+        note = "nothing else was tried: all of it depends on the settings"
+        course.add(Result(_SETTINGS, Finding(State.FAIL, error.detail, error.hint, (note,)), course.now() - began))
         return course.end(unusable=True)
     settings = Result(_SETTINGS, _of_settings(loaded, chosen), course.now() - began)
-    return run_to_end(_check(options, chosen, connector, course, settings), "what is not shown was not tried")
+    await _walk(options, chosen, connector, course, settings)
+    return course.end()
 
 
-async def _check(
+async def _walk(
     options: ServeOptions, profile: Profile, connector: Connector, course: _Course, settings: Result
-) -> int:
+) -> None:
     token = options.policy.client_token
 
     async def inquire(bind: Bind) -> Mapping[str, Any]:
@@ -96,7 +102,6 @@ async def _check(
         options,
         profile,
         connector,
-        cognito=cognito,
         clock=course.clock,
         sign_in=lambda: _sign_in(options, profile),
         inquire=inquire,
@@ -109,7 +114,6 @@ async def _check(
             course.add(result)
     finally:
         await probes.close()
-    return course.end()
 
 
 async def _sign_in(options: ServeOptions, profile: Profile) -> SignedIn:

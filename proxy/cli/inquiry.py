@@ -36,7 +36,8 @@ class Place:
     @property
     def named(self) -> str:
         """What to call it in Host: a proxy knows its own machine by loopback names."""
-        return str(self).partition("//")[2] if self.tls or is_loopback(self.host) else "localhost"
+        has_a_name = self.path is None and (self.tls or is_loopback(self.host))
+        return str(self).partition("//")[2] if has_a_name else "localhost"
 
 
 def place_of(bind: Bind) -> Place:

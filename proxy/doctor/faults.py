@@ -8,7 +8,8 @@ from proxy.doctor.findings import Finding, fail
 from proxy.errors import CredentialError, ProxyError, SignInFailed, SignInTimeout, UpstreamError, UpstreamTimeout
 from proxy.model import OutboundProxy, Upstream
 
-_NOT_YET_VALID, _EXPIRED, _OTHER_NAME = 9, 10, 62
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_OTHER_NAME = frozenset((62, 64))
 _UNKNOWN_AUTHORITY = frozenset((18, 19, 20, 21))
 """OpenSSL's X509_V_ERR_*."""
 _VARIABLES = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
@@ -78,7 +79,7 @@ def _of_certificate(cause: ssl.SSLCertVerificationError, upstream: Upstream, set
     if cause.verify_code in (_EXPIRED, _NOT_YET_VALID):
         clock = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
         return fail(detail, f"Check this machine's clock, which says {clock}. If it is right, renew the certificate.")
-    if cause.verify_code == _OTHER_NAME:
+    if cause.verify_code in _OTHER_NAME:
         return fail(detail, f"Somebody else answers there. {_PORTAL} Check {setting}.")
     return fail(detail, f"Check {setting} and upstreams.ca_file.")
 

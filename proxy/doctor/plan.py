@@ -72,7 +72,7 @@ class Hop:
     needs: tuple["Hop", ...] = ()
     """Where one of these fails there is nothing to try."""
     after: tuple["Hop", ...] = ()
-    """These are waited for, whatever comes of them."""
+    """One of these that passes is waited for, or all of them where none does."""
 
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}

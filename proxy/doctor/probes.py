@@ -56,18 +56,16 @@ class NetworkProbes:
         profile: Profile,
         connector: Connector,
         *,
-        cognito: Upstream,
         clock: Clock,
         sign_in: Callable[[], Awaitable[SignedIn]],
         inquire: Callable[[Bind], Awaitable[Mapping[str, Any]]],
     ) -> None:
-        """`cognito` is where the user pool is; `sign_in` makes one attempt.
+        """`sign_in` makes one attempt.
 
         `inquire` returns what a proxy of ours says of itself that listens there, and raises a ProxyError.
         """
         self._profile = profile
         self._connector = connector
-        self._cognito = cognito
         self._clock = clock
         self._sign_in = sign_in
         self._inquire = inquire

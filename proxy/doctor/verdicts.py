@@ -16,7 +16,7 @@ _CLOSE, _BEARABLE = 30.0, 300.0
 """Seconds. AWS refuses signatures of clocks that are more than five minutes off (Signature Version 4)."""
 _SUCCESS, _REDIRECTION, _SERVER_ERROR = 2, 3, 5
 """First digits of a status."""
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _THROTTLED = 401, 403, 404, 429
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _THROTTLED, _LOGIN_TO_NETWORK = 401, 403, 404, 429, 511
 _SHOWN = {
     Auth.REST: " with the ID token",
     Auth.GRAPHQL: " with the ID token",
@@ -43,6 +43,14 @@ class Answer:
         return self.media_type in ("text/html", "application/xhtml+xml") or _HTML.match(self.body) is not None
 
     @property
+    def portal(self) -> str:
+        """What a captive portal has put in the place of an answer, "" where none has (RFC 6585 section 6)."""
+        if self.outcome == _REDIRECTION:
+            return f"{self.status}, a redirect{_to(self.location)}"
+        is_portal = self.status == _LOGIN_TO_NETWORK or (self.outcome == _SUCCESS and self.is_page)
+        return f"{self.status} with a web page" if is_portal else ""
+
+    @property
     def outcome(self) -> int:
         """The first digit of the status."""
         return self.status // 100
@@ -54,6 +62,8 @@ def of_answer(answer: Answer, *, auth: Auth, setting: str, known: bool, graphql:
     `auth` is the credential that was sent and `setting` names where the upstream's address comes from.
     """
     status = answer.status
+    if status == _LOGIN_TO_NETWORK:
+        return captive(answer.portal)
     if answer.outcome == _SERVER_ERROR:
         return fail(
             f"the upstream answers {status}", f"Try again later; if it stays, check {setting} or tell its owner."
@@ -69,9 +79,8 @@ def of_answer(answer: Answer, *, auth: Auth, setting: str, known: bool, graphql:
 
 def of_keys(answer: Answer, *, emulator: bool) -> Finding:
     """The verdict on a user pool's published keys; an `emulator` may have none."""
-    if answer.is_page or answer.outcome == _REDIRECTION:
-        what = "a web page" if answer.is_page else f"a redirect{_to(answer.location)}"
-        return captive(f"{answer.status} with {what}")
+    if answer.portal:
+        return captive(answer.portal)
     keys = _object(answer.body).get("keys")
     if answer.outcome == _SUCCESS and isinstance(keys, list):
         return ok(f"{len(keys)} keys")
@@ -119,10 +128,8 @@ def _refused(answer: Answer, auth: Auth, setting: str, profile: str) -> Finding:
 def _unexpected(answer: Answer, setting: str, *, graphql: bool) -> Finding | None:
     """What is wrong with an answer that should be a good one of an API."""
     status = answer.status
-    if answer.outcome == _REDIRECTION:
-        return captive(f"{status}, a redirect{_to(answer.location)}")
-    if answer.is_page:
-        return captive(f"{status} with a web page")
+    if answer.portal:
+        return captive(answer.portal)
     if status == _NOT_FOUND:
         return fail(f"{status}: the API is not there", f"Check the address in {setting}.")
     if answer.outcome != _SUCCESS:

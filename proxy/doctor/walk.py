@@ -20,8 +20,7 @@ async def walk(hops: Sequence[Hop], *, now: Callable[[], float], watch: Watch) -
     async def run(hop: Hop) -> Result:
         # Nobody runs before all tasks are there.
         results = [await asyncio.shield(tasks[need]) for need in hop.needs]
-        for earlier in hop.after:
-            await asyncio.shield(tasks[earlier])
+        await _until_one_passes({tasks[earlier] for earlier in hop.after})
         lacking = next((result for result in results if not result.passed), None)
         if lacking is not None:
             return _untried(hop, lacking)
@@ -38,6 +37,13 @@ async def walk(hops: Sequence[Hop], *, now: Callable[[], float], watch: Watch) -
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+async def _until_one_passes(pending: set[asyncio.Task[Result]]) -> None:
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.result().passed for task in done):
+            return
 
 
 def _untried(hop: Hop, lacking: Result) -> Result:
