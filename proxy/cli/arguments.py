@@ -60,6 +60,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` set; without one it is `serve`."""
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
+    parser, parsers = parsers_of_all()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        command: str = arguments.command
+        parsers[command].error(_complaint(command, unknown[0].partition("=")[0]))
+    return arguments
+
+
+def parsers_of_all() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the program, and that of each command."""
     parser = argparse.ArgumentParser(
         prog="ul-proxy",
         description=_DESCRIPTION,
@@ -68,12 +78,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
-    parsers = {name: _add(commands, name) for name in COMMANDS}
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown:
-        command: str = arguments.command
-        parsers[command].error(_complaint(command, unknown[0].partition("=")[0]))
-    return arguments
+    return parser, {name: _add(commands, name) for name in COMMANDS}
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -135,15 +140,20 @@ def _add(commands: Any, name: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=command.summary,
-        usage="%(prog)s [--config FILE] [FLAGS]",
+        usage="%(prog)s [--config FILE] [FLAGS]" if command.settings != () else None,
         description=f"{summary}\n\n{command.text}".rstrip(),
-        epilog=_SOURCES,
+        epilog=_SOURCES if command.settings != () else None,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.set_defaults(command=name)
     for option in command.options:
-        parser.add_argument(option.flag, dest=option.name, help=option.help, **option.form)
+        # What has no dashes is named by what it is.
+        named: dict[str, Any] = {"dest": option.name} if option.flag.startswith("-") else {}
+        parser.add_argument(option.flag, help=option.help, **named, **option.form)
+    if command.settings == ():
+        parser.set_defaults(config=None)
+        return parser
     parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
     for leaf in _settings_of(name):
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")

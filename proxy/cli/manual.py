@@ -9,7 +9,7 @@ from proxy.model import DEFAULT_PROFILE
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A flag of one command, which is no setting. `form` is what argparse is told of it."""
+    """A flag of one command, which is no setting, or a word without dashes. `form` is what argparse is told of it."""
 
     flag: str
     help: str
@@ -158,6 +158,27 @@ Exit status: 0 all is well, 1 a hop failed, 2 unusable arguments or settings.
             Option("--json", "print one JSON document, for scripts", {"action": "store_true"}),
         ),
         ("listen", "username", "cognito", "upstreams", "token_store", "timeouts", "log_level"),
+    ),
+    "completion": Command(
+        "print a script that completes commands and flags when TAB is pressed",
+        """\
+For the shell that is open:
+
+  eval "$(ul-proxy completion bash)"
+  source <(ul-proxy completion zsh)
+  ul-proxy completion fish | source
+
+For all of them from now on:
+
+  ul-proxy completion bash > ~/.local/share/bash-completion/completions/ul-proxy
+  ul-proxy completion zsh > ~/.zfunc/_ul-proxy      # with fpath=(~/.zfunc $fpath) in ~/.zshrc, before compinit
+  ul-proxy completion fish > ~/.config/fish/completions/ul-proxy.fish
+
+Commands, flags, their choices, files and the names of profiles in the config file are completed. The script is whole:
+it starts no program but sed. After an update of ul-proxy, make it again.
+""",
+        (Option("shell", "the shell that is to learn it", {"choices": ("bash", "zsh", "fish")}),),
+        settings=(),
     ),
     "config": Command("print the effective settings, secrets masked, and where each came from"),
 }

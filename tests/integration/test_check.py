@@ -373,7 +373,7 @@ async def test_a_certificate_of_an_unknown_authority(trusted: bool, patient: Pat
 async def test_other_certificates(case: str, words: str, fix: str, patient: Patient, ca: Authority) -> None:
     """A certificate that has ended points at the clock, one of somebody else's at a captive portal."""
     patient.use_pat()
-    context: "ssl.SSLContext | None" = ca.server(
+    context: ssl.SSLContext | None = ca.server(
         "localhost" if case == "another name" else "127.0.0.1", ends_in_days=-1 if case == "expired" else 1
     )
 
