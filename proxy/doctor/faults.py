@@ -63,7 +63,7 @@ def of_tls(error: UpstreamError, upstream: Upstream, setting: str, now: float) -
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _of_certificate(cause, upstream, setting, now)
     if isinstance(cause, ssl.SSLError):
-        reason = (cause.reason or type(cause).__name__).lower().replace("_", " ")
+        reason = cause.reason.lower().replace("_", " ") if cause.reason else type(cause).__name__
         return fail(f"no TLS ({reason})", f"Check that {setting} speaks https on port {upstream.port}.")
     return fail(f"the connection ended in the TLS handshake: {error.detail}", _NEEDS_PROXY)
 

@@ -22,9 +22,10 @@ class Request:
     route: Route
     auth: Auth
     method: str
-    target: str
     setting: str
     """Where the upstream's address comes from."""
+    below: str = ""
+    """The path behind that of the route."""
     body: bytes | None = None
     known: bool = False
     """Whether the documentation says what has to come back."""
@@ -32,7 +33,12 @@ class Request:
     @property
     def local(self) -> str:
         """What a caller would ask the proxy for."""
-        return self.route.path + self.target.removeprefix(self.route.upstream.path) if self.known else self.route.path
+        return self.route.path + self.below or "/"
+
+    @property
+    def target(self) -> str:
+        """What the upstream is asked for."""
+        return self.route.upstream.path + self.below or "/"
 
 
 class Probes(Protocol):
@@ -167,21 +173,18 @@ def requests_of(options: ServeOptions, profile: Profile) -> list[Request]:
 
 _NAMES = {"": "rest", "/v1/analytics": "rest", "/cdn/flights": "flights_cdn", "/cdn/library": "library_cdn"}
 _ASKED = {"": "/v1/job", "/v1/analytics": "/version"}
-"""By the path of the built-in route; the latter below its upstream."""
+"""By the path of the built-in route."""
 
 
 def _built_in(route: Route, auth: Auth) -> Request:
-    base = route.upstream.path
     if route.auth is Auth.GRAPHQL:
-        return Request(route, auth, "POST", base or "/", "upstreams.graphql", _TYPENAME, known=True)
-    setting = f"upstreams.{_NAMES[route.path]}"
-    if route.path in _ASKED:
-        return Request(route, auth, "GET", base + _ASKED[route.path], setting, known=True)
-    return Request(route, auth, "GET", base or "/", setting)
+        return Request(route, auth, "POST", "upstreams.graphql", body=_TYPENAME, known=True)
+    below = _ASKED.get(route.path, "")
+    return Request(route, auth, "GET", f"upstreams.{_NAMES[route.path]}", below, known=bool(below))
 
 
 def _own(route: Route, auth: Auth) -> Request:
-    setting = f"the upstream of the route {route.path}"
+    setting = f"the upstream of the route {route.path or '/'}"
     if route.auth is Auth.GRAPHQL:
-        return Request(route, auth, "POST", route.upstream.path or "/", setting, _TYPENAME, known=True)
-    return Request(route, auth, "GET", route.upstream.path or "/", setting)
+        return Request(route, auth, "POST", setting, body=_TYPENAME, known=True)
+    return Request(route, auth, "GET", setting)
