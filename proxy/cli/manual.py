@@ -39,9 +39,38 @@ _PROFILE = Option("--profile", "the profile to act as", {"metavar": "NAME", "def
 _SIGNING_IN = ("username", "cognito", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
 
 COMMANDS: Mapping[str, Command] = {
-    "serve": Command("run the proxy (also what a bare ul-proxy does)"),
+    "serve": Command(
+        "run the proxy (also what a bare ul-proxy does)",
+        """\
+Signs in, listens, and sends on to Unleash Live whatever it is sent, with the right credential added, until Ctrl-C or
+SIGTERM. Point a tool at http://127.0.0.1:8080 instead of https://api.unleashlive.com.
+
+  ul-proxy serve                                        # with the session that ul-proxy login has kept
+  UL_PROXY_USERNAME=me@example.com UL_PROXY_PASSWORD_FILE=pw ul-proxy serve
+  ul-proxy serve --listen 127.0.0.1:9000
+  ul-proxy serve --listen unix:/tmp/ul-proxy.sock       # which only you can open
+  ul-proxy serve --read-only --deny '* /v1/analytics/**'
+
+In another shell:
+
+  curl http://127.0.0.1:8080/v1/job
+  curl http://127.0.0.1:8080/graphql -H 'content-type: application/json' -d '{"query":"{ __typename }"}'
+  curl http://127.0.0.1:8080/-/ready
+
+Exit status: 0 ended by a signal, 1 it could not start, 2 unusable arguments or settings.
+""",
+    ),
     "demo": Command(
         "an offline sandbox: an embedded Cognito and API with the proxy in front",
+        """\
+Needs no account, no password and no network: whatever the settings say, nothing real is asked. It prints lines to paste
+into another shell, one for each surface of Unleash Live.
+
+  ul-proxy demo
+  ul-proxy demo --listen 127.0.0.1:8123                 # where port 8080 is taken
+
+Ctrl-C ends it, and nothing is kept. Exit status: 0 ended by a signal, 1 it could not start, 2 unusable arguments.
+""",
         ignored=("username", "cognito", "upstreams", "token_store"),
     ),
     "login": Command(

@@ -26,11 +26,22 @@ def is_terminal(stream: TextIO) -> bool:
 class Progress(Generic[T]):
     """Waits for tasks, visibly where both streams are the terminal that somebody looks at."""
 
-    def __init__(self, words: Callable[[T, int], str], patience: float = _PATIENCE) -> None:
-        """`words(what, seconds)` is the line."""
+    def __init__(
+        self,
+        words: Callable[[T, int], str],
+        *,
+        output: TextIO | None = None,
+        sink: TextIO | None = None,
+        patience: float = _PATIENCE,
+    ) -> None:
+        """`words(what, seconds)` is the line, which goes to `sink`; what is waited for goes to `output`.
+
+        They are stderr and stdout unless told otherwise.
+        """
         self._words = words
+        self._sink = sink or sys.stderr
         self._patience = patience
-        self._shown = is_terminal(sys.stdout) and is_terminal(sys.stderr)
+        self._shown = is_terminal(output or sys.stdout) and is_terminal(self._sink)
 
     async def watch(self, what: T, task: "asyncio.Task[Any]") -> None:
         """Return once `task` has ended."""
@@ -45,5 +56,5 @@ class Progress(Generic[T]):
                 self._write(_ERASE)
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        self._sink.write(text)
+        self._sink.flush()

@@ -1,9 +1,9 @@
 """What happens at the hops: names, sockets, TLS and requests, by the same code that serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic import SecretStr
 
@@ -18,6 +18,7 @@ from proxy.framing import field_lines, lines_of
 from proxy.headers import credential, needs_token, static_secret
 from proxy.model import Auth, Bind, Clock, Header, Headers, OutboundProxy, Profile, ServeOptions, Upstream
 from proxy.outbound import choose
+from proxy.replay import HeldBody
 from proxy.upstream import Connector, PooledTransport, UpstreamRequest
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ class NetworkProbes:
         self._outbound = options.outbound
         self._timeout = options.timeouts.headers
         self._transport = PooledTransport(options.timeouts, connector)
-        self._sockets: dict[str, socket.socket] = {}
-        self._opened: list[asyncio.BaseTransport] = []
+        self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._token: SecretStr | None = None
         self._told: _Told | None = None
 
@@ -102,17 +102,19 @@ class NetworkProbes:
             if via is not None:
                 return faults.of_tunnel(error, upstream, via)
             return faults.of_connection(error, upstream, setting)
-        self._sockets[upstream.origin] = sock
+        self._sockets[upstream.host, upstream.port] = sock
         return ok("open" if via is not None else f"to {sock.getpeername()[0]}")
 
     async def secure(self, upstream: Upstream, setting: str) -> Finding:
+        sock = self._sockets.pop((upstream.host, upstream.port))
         try:
-            shaken = await self._connector.secure(self._sockets.pop(upstream.origin), upstream, _Handshake)
+            shaken = await self._connector.secure(sock, upstream, _Handshake)
         except UpstreamError as error:
             return faults.of_tls(error, upstream, setting, self._clock.now().wall)
-        self._opened.append(shaken.transport)
         tls = shaken.transport.get_extra_info("ssl_object")
-        return ok(f"{tls.version()}, certificate of {_issuer(tls.getpeercert())}")
+        found = f"{tls.version()}, certificate of {_issuer(tls.getpeercert())}"
+        shaken.transport.abort()
+        return ok(found)
 
     async def fetch_keys(self) -> Finding:
         pool = self._profile.pool
@@ -155,8 +157,6 @@ class NetworkProbes:
     async def close(self) -> None:
         for sock in self._sockets.values():
             sock.close()
-        for transport in self._opened:
-            transport.abort() if isinstance(transport, asyncio.Transport) else transport.close()
         await self._transport.close()
 
     def _credential(self, request: Request) -> Header | None:
@@ -183,7 +183,7 @@ class NetworkProbes:
                 target=target,
                 fields=field_lines(lines),
                 inform=lambda _head: None,
-                body=None if body is None else _Whole(body),
+                body=None if body is None else HeldBody(_nothing, len(body), at_hand=lambda: body),
             )
         )
         try:
@@ -210,28 +210,15 @@ class NetworkProbes:
 class _Handshake(asyncio.Protocol):
     """A connection that says nothing after its handshake."""
 
-    transport: asyncio.BaseTransport
+    transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
 
-class _Whole:
-    """A request's content that is there from the beginning."""
-
-    replayable = True
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def at_hand(self) -> bytes:
-        return self._content
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        yield self._content
-
-    def trailers(self) -> Headers:
-        return ()
+async def _nothing() -> bytes:
+    """What is still to come of a content that is at hand."""
+    return b""
 
 
 def _time_in(date: str, local: float, whose: str) -> _Told | None:

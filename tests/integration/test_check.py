@@ -26,7 +26,7 @@ from support.wire import Message, Peer, answer, answering, upstream
 from proxy.cli import check
 from proxy.demo.accounts import User
 from proxy.demo.api import API_KEY, FLIGHTS_CDN, LIBRARY_CDN, EmbeddedApi
-from proxy.demo.cognito import EmbeddedCognito
+from proxy.demo.cognito import JWKS, EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.model import Bind
 
@@ -405,6 +405,32 @@ async def test_a_silent_upstream(patient: Patient) -> None:
     assert "timeouts.headers" in diagnosis.hop("route", "job")["fix"]
 
 
+async def test_a_name_that_resolves(patient: Patient) -> None:
+    """A name has a line of its own, with what it stands for."""
+    patient.use_pat()
+    diagnosis = await patient.check(
+        UL_PROXY_UPSTREAMS__REST=patient.env["UL_PROXY_UPSTREAMS__REST"].replace("127.0.0.1", "localhost")
+    )
+    assert diagnosis.status == 0
+    assert re.fullmatch(r"(127\.0\.0\.1|::1)( and 1 more)?", diagnosis.hop("dns", "localhost")["detail"])
+
+
+async def test_an_answer_that_does_not_end(patient: Patient) -> None:
+    """An upstream that begins an answer and never ends it is not waited for."""
+
+    async def script(peer: Peer) -> None:
+        await peer.message()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+        await peer.rest()
+
+    patient.use_pat()
+    async with upstream(script) as slow:
+        diagnosis = await patient.check(
+            UL_PROXY_UPSTREAMS__GRAPHQL=f"{slow.url}/graphql", UL_PROXY_TIMEOUTS__HEADERS="300ms"
+        )
+    assert diagnosis.failed()["detail"] == "the upstream's answer does not end"
+
+
 # ---- the outbound proxy
 
 
@@ -492,6 +518,16 @@ async def test_a_clock_that_is_two_hours_off(ahead: int, words: str, tmp_path: P
     assert diagnosis.named("not_tried") == []
 
 
+@pytest.mark.parametrize("date", [(), (b"Date: c4n4ry",)], ids=["missing", "nonsense"])
+async def test_nobody_tells_the_time(date: tuple[bytes, ...], patient: Patient) -> None:
+    """Where no answer has a date that can be read, the clock is not judged."""
+    async with upstream(answering(answer(200, JSON, *date, body=b'{"data":{}}'))) as origin:
+        patient.use_pat(origin.url)
+        diagnosis = await patient.check()
+    assert diagnosis.status == 0
+    assert diagnosis.hop("clock")["detail"] == "not tried, because no answer has told the time"
+
+
 # ---- Cognito
 
 
@@ -523,6 +559,15 @@ async def test_a_user_pool_that_does_not_exist(patient: Patient) -> None:
     diagnosis = await patient.check(UL_PROXY_COGNITO__USER_POOL_ID="ap-southeast-2_Other")
     assert diagnosis.hop("user_pool")["state"] == "warn"
     assert "cognito.user_pool_id" in diagnosis.hop("user_pool")["fix"]
+
+
+async def test_a_user_pool_that_cannot_be_asked(patient: Patient) -> None:
+    """A Cognito that hangs up is named, and nobody signs in to it."""
+    patient.cognito.faults.drop(operation=JWKS)
+    diagnosis = await patient.check()
+    assert diagnosis.failed()["kind"] == "user_pool"
+    assert "cognito.endpoint_url" in diagnosis.failed()["fix"]
+    assert patient.cognito.counts["InitiateAuth"] == 0
 
 
 async def test_a_second_factor_that_nobody_answers(patient: Patient) -> None:
