@@ -4,18 +4,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
+# A process for each core. PYTEST_ARGS="-n 0 --pdb" debugs in one.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadgroup
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test fuzz lint format bench bench-peers clean
+.PHONY: demo test coverage fuzz lint format bench bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
 
 TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp)
+TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
-test: $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked
-	$(PYTEST) --cov --cov-report=term $(PYTEST_ARGS)
+test: $(TEST_NEEDS)
+	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+
+# The same tests; which lines and branches they reach is written down, which takes its time.
+coverage: $(TEST_NEEDS)
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term $(PYTEST_ARGS)
 
 # As many mutated requests as one likes: make fuzz FUZZ_EXAMPLES=100000
 fuzz: $(VENV)/.dev

@@ -43,6 +43,9 @@ _GROUPS = {
     "where it listens, and who may call": (
         "listen",
         "admin_listen",
+        "port_file",
+        "tls_cert",
+        "tls_key",
         "allowed_hosts",
         "allowed_origins",
         "allow_anonymous_clients",
@@ -52,7 +55,7 @@ _GROUPS = {
         "deny",
     ),
     "who is signed in": ("username", "cognito", "token_store"),
-    "where requests go": ("upstreams", "timeouts", "replay_limit"),
+    "where requests go": ("upstreams", "timeouts", "drain_delay", "replay_limit"),
     "what is logged": ("log_format", "log_level", "access_log"),
 }
 """Settings and sections of settings under the headings of the help; others have a heading of their own."""

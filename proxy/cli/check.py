@@ -22,6 +22,7 @@ from proxy.errors import CredentialError, SettingsError
 from proxy.model import Bind, Profile, ServeOptions, Upstream
 from proxy.settings import Loaded, load
 from proxy.store import open_store
+from proxy.tls import CallerTls
 from proxy.upstream import Connector
 
 _SETTINGS = Step(Kind.SETTINGS)
@@ -77,6 +78,8 @@ async def check(flags: Mapping[str, Any], config: str | None, *, profile: str, j
         log_to_stderr(replace(loaded, warnings=()))
         options = loaded.options()
         chosen = chosen_profile(options, flags, profile)
+        if options.tls is not None:
+            CallerTls(options.tls)
         connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
         store = chosen.token_store or options.token_store
         open_store(store, state_home=options.state_home, clock=course.clock)
@@ -95,7 +98,7 @@ async def _walk(
     token = options.policy.client_token
 
     async def inquire(bind: Bind) -> Mapping[str, Any]:
-        return await asyncio.to_thread(ask, place_of(bind), "/-/status", token)
+        return await asyncio.to_thread(ask, place_of(bind, options.tls), "/-/status", token)
 
     cognito = Upstream.parse(user_pool(profile.pool).address)
     probes = NetworkProbes(

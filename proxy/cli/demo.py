@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.app import App
-from proxy.banner import banner, curl
+from proxy.banner import banner, curl, trust
 from proxy.cli.serve import catch_signals, leave_no_core, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
@@ -45,12 +45,13 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=access) as app:
             stop = catch_signals(app)
-            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy))
+            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy, tls=sandboxed.tls))
             print(
                 "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
             )
             job = next(iter(embedded_api.data.job))
-            lines = commands(app.urls[0], job, with_token=sandboxed.policy.client_token is not None)
+            trusting = trust(app.urls[0], sandboxed.tls)
+            lines = commands(app.urls[0], job, trusting, with_token=sandboxed.policy.client_token is not None)
             print("\n".join(lines) + "\n", flush=True)
             warn(app, sandboxed)
             await stop.wait()
@@ -88,7 +89,7 @@ def sandboxed_options(
     )
 
 
-def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
+def commands(url: str, job: str, trusting: str = "", *, with_token: bool = False) -> list[str]:
     """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id."""
     json_type = "-H 'content-type: application/json'"
     asked = [
@@ -100,4 +101,4 @@ def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
         ("/v1/flights/company?dateFrom=2025-01-01", ""),
         ("/-/status", ""),
     ]
-    return [curl(url, path, options, with_token=with_token) for path, options in asked]
+    return [curl(url, path, f"{trusting} {options}".strip(), with_token=with_token) for path, options in asked]

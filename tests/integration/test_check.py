@@ -28,7 +28,7 @@ from proxy.demo.accounts import User
 from proxy.demo.api import API_KEY, FLIGHTS_CDN, LIBRARY_CDN, EmbeddedApi
 from proxy.demo.cognito import JWKS, EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.model import Bind
+from proxy.model import Bind, CertificateFiles
 
 if TYPE_CHECKING:
     import ssl
@@ -236,6 +236,7 @@ async def test_a_personal_access_token(patient: Patient) -> None:
         ("nobody", {}, "no profile 'nobody'"),
         ("default", {"UL_PROXY_UPSTREAMS__CA_FILE": "/nonexistent.pem"}, "upstreams.ca_file"),
         ("default", {"UL_PROXY_TOKEN_STORE": "cupboard"}, "token_store"),
+        ("default", {"UL_PROXY_TLS_CERT": "/nonexistent.pem"}, "tls_cert"),
         ("default", {"HTTPS_PROXY": "socks5://c4n4ry@127.0.0.1"}, "HTTPS_PROXY"),
     ],
 )
@@ -291,6 +292,17 @@ async def test_a_proxy_of_ours_on_a_unix_socket(patient: Patient, tmp_path: Path
     diagnosis = await patient.check(UL_PROXY_LISTEN=f"unix:{path}")
     assert (diagnosis.status, diagnosis.hop("listen")["detail"]) == (0, "free")
     assert path.exists()
+
+
+async def test_a_proxy_of_ours_with_https(patient: Patient, ca: Authority) -> None:
+    """The same over HTTPS, by the certificate that the settings name."""
+    ca.server("localhost")
+    file = ca.file.with_name("localhost1.pem")
+    options = direct_options("http://127.0.0.1:9", tls=CertificateFiles(file, file))
+    async with running_proxy(options) as app:
+        address = app.urls[0].removeprefix("https://")
+        diagnosis = await patient.check(UL_PROXY_LISTEN=address, UL_PROXY_TLS_CERT=str(file))
+    assert "runs there" in diagnosis.hop("listen")["detail"]
 
 
 async def test_another_program_is_there(patient: Patient) -> None:
