@@ -2,6 +2,7 @@
 
 import asyncio
 import json as json_format
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 from proxy.app import SystemClock
 from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognito, open_keeper, run_to_end
 from proxy.cli.inquiry import ask, place_of
-from proxy.cli.progress import Progress, colourful
+from proxy.cli.progress import Progress, colourful, is_terminal
 from proxy.cli.serve import leave_no_core
 from proxy.cognito.endpoints import user_pool
 from proxy.doctor import Finding, Kind, NetworkProbes, Report, Result, State, Step, plan, walk
@@ -40,7 +41,8 @@ class _Course:
     results: list[Result] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.report = Report([_SETTINGS.title], colours=not self.json and colourful(sys.stdout))
+        columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+        self.report = Report([_SETTINGS.title], colours=colourful(sys.stdout), columns=columns)
         self._began = self.now()
 
     def now(self) -> float:
@@ -59,7 +61,7 @@ class _Course:
         if self.json:
             told = document(self.results, profile=self.profile, seconds=seconds, status=status)
             print(json_format.dumps(told, indent=2))
-        else:
+        elif not unusable:
             print(f"\n{summary(self.results, seconds)}")
         return status
 
@@ -110,7 +112,7 @@ async def _walk(
         inquire=inquire,
     )
     hops = plan(options, profile, cognito, probes)
-    course.report = Report([_SETTINGS.title, *(hop.step.title for hop in hops)], course.report.colours)
+    course.report = replace(course.report, titles=[_SETTINGS.title, *(hop.step.title for hop in hops)])
     course.add(settings)
     try:
         async for result in walk(hops, now=course.now, watch=Progress(course.report.waiting).watch):

@@ -17,7 +17,7 @@ _PORTAL = "Open a web page in a browser: this network may want you to log in fir
 _NEEDS_PROXY = "If this network wants an outbound proxy, set HTTPS_PROXY; else ask whoever runs it about its firewall."
 
 
-def of_name(error: UpstreamError, host: str, setting: str) -> Finding:
+def of_name(error: UpstreamError, setting: str) -> Finding:
     """A name that cannot be resolved; `setting` is where it comes from."""
     cause = error.__cause__
     if isinstance(error, UpstreamTimeout):
@@ -26,13 +26,13 @@ def of_name(error: UpstreamError, host: str, setting: str) -> Finding:
         return fail(
             "the name servers cannot be asked now", "Check the network, and the name servers in /etc/resolv.conf."
         )
-    return fail(f"the name {host} does not resolve", f"Check {setting}, and that this network resolves public names.")
+    return fail("the name does not resolve", f"Check the network and its name servers, and the address in {setting}.")
 
 
-def of_outbound_proxy(error: UpstreamError, via: OutboundProxy) -> Finding:
+def of_outbound_proxy(error: UpstreamError) -> Finding:
     """An outbound proxy that cannot be connected to."""
     fix = f"Check {_VARIABLES}, which names it, or unset that where this network needs no proxy."
-    return fail(f"the outbound proxy {via.host}:{via.port} {_refusal(error)}", fix)
+    return fail(f"it {_refusal(error)}", fix)
 
 
 def of_connection(error: UpstreamError, upstream: Upstream, setting: str) -> Finding:
@@ -40,7 +40,7 @@ def of_connection(error: UpstreamError, upstream: Upstream, setting: str) -> Fin
     fix = f"Check the address and port in {setting}."
     if upstream.scheme == "https":
         fix = f"{fix} {_NEEDS_PROXY}"
-    return fail(f"{upstream.host}:{upstream.port} {_refusal(error)}", fix)
+    return fail(f"it {_refusal(error)}", fix)
 
 
 def of_tunnel(error: UpstreamError, upstream: Upstream, via: OutboundProxy) -> Finding:
@@ -61,15 +61,15 @@ def of_tls(error: UpstreamError, upstream: Upstream, setting: str, now: float) -
     if isinstance(error, UpstreamTimeout):
         return fail("the TLS handshake does not end", f"Check that {setting} speaks https. {_NEEDS_PROXY}")
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return _of_certificate(cause, upstream, setting, now)
+        return _of_certificate(cause, setting, now)
     if isinstance(cause, ssl.SSLError):
         reason = cause.reason.lower().replace("_", " ") if cause.reason else type(cause).__name__
         return fail(f"no TLS ({reason})", f"Check that {setting} speaks https on port {upstream.port}.")
     return fail(f"the connection ended in the TLS handshake: {error.detail}", _NEEDS_PROXY)
 
 
-def _of_certificate(cause: ssl.SSLCertVerificationError, upstream: Upstream, setting: str, now: float) -> Finding:
-    detail = f"the certificate of {upstream.host} cannot be verified: {cause.verify_message}"
+def _of_certificate(cause: ssl.SSLCertVerificationError, setting: str, now: float) -> Finding:
+    detail = f"the certificate cannot be verified: {cause.verify_message}"
     if cause.verify_code in _UNKNOWN_AUTHORITY:
         return fail(
             detail,

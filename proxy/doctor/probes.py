@@ -84,14 +84,14 @@ class NetworkProbes:
         try:
             found = list(dict.fromkeys(await self._connector.addresses(host, port)))
         except UpstreamError as error:
-            return faults.of_name(error, host, setting)
+            return faults.of_name(error, setting)
         return ok(found[0] + (f" and {len(found) - 1} more" if found[1:] else ""))
 
     async def reach_proxy(self, via: OutboundProxy) -> Finding:
         try:
             (await self._connector.dial(via.host, via.port)).close()
         except UpstreamError as error:
-            return faults.of_outbound_proxy(error, via)
+            return faults.of_outbound_proxy(error)
         return ok("takes connections")
 
     async def connect(self, upstream: Upstream, setting: str) -> Finding:

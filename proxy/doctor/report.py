@@ -1,5 +1,6 @@
 """What a person, or a script, is told."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ class Report:
 
     titles: Sequence[str]
     colours: bool = False
+    columns: int | None = None
+    """How wide the screen is; None where there is none."""
     _width: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -33,16 +36,29 @@ class Report:
         finding = result.finding
         mark = self._coloured(f"{_MARKS[finding.state]:<{_MARK}}", _COLOURS[finding.state])
         row = f"{mark}  {printable(result.title):<{self._width}}  {duration(result.seconds):>{_TIME}}  "
-        indent = " " * (_MARK + 2)
         return [
             (row + printable(finding.detail)).rstrip(),
-            *(f"{indent}{printable(note)}" for note in finding.notes),
-            *([f"{indent}{self._coloured('fix:', '1')} {printable(finding.fix)}"] if finding.fix else []),
+            *(line for note in finding.notes for line in self._wrapped(note)),
+            *(self._wrapped(f"fix: {finding.fix}") if finding.fix else []),
         ]
 
     def waiting(self, step: Step, seconds: int) -> str:
         """The line that is there while a hop takes its time."""
         return self._coloured(f"...   {printable(step.title)}: {seconds} s", "2")
+
+    def _wrapped(self, text: str) -> list[str]:
+        """A sentence below a row, on several lines where the screen ends before it does."""
+        indent = " " * (_MARK + 2)
+        if self.columns is None:
+            return [indent + printable(text)]
+        return textwrap.wrap(
+            printable(text),
+            self.columns,
+            initial_indent=indent,
+            subsequent_indent=indent + "     ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
     def _coloured(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colours else text

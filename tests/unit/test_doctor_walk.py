@@ -342,6 +342,16 @@ def test_long_titles_break_their_own_row_alone() -> None:
     assert Report(["x" * 200]).lines(GOOD)[0].startswith("ok    settings    3 ms")
 
 
+def test_a_narrow_screen() -> None:
+    """What stands below a row is broken where the screen ends, and goes on below itself."""
+    long = Result(BAD.step, Finding(State.FAIL, "x", "Check this and that and mend-it.", ("a note",)), 0.0)
+    assert Report([], columns=30).lines(long)[1:] == [
+        "      a note",
+        "      fix: Check this and that",
+        "           and mend-it.",
+    ]
+
+
 def test_colours() -> None:
     """Marks have colours where they are welcome, and the words stay the same."""
     coloured = "\n".join(Report([BAD.title], colours=True).lines(BAD))
