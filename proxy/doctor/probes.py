@@ -74,6 +74,7 @@ class NetworkProbes:
         self._timeout = options.timeouts.headers
         self._transport = PooledTransport(options.timeouts, connector)
         self._sockets: dict[tuple[str, int], socket.socket] = {}
+        self._closing: list[asyncio.Transport] = []
         self._token: SecretStr | None = None
         self._told: _Told | None = None
 
@@ -113,7 +114,9 @@ class NetworkProbes:
             return faults.of_tls(error, upstream, setting, self._clock.now().wall)
         tls = shaken.transport.get_extra_info("ssl_object")
         found = f"{tls.version()}, certificate of {_issuer(tls.getpeercert())}"
-        shaken.transport.abort()
+        # In good manners: whoever is cut off after a handshake may log an attack.
+        shaken.transport.close()
+        self._closing.append(shaken.transport)
         return ok(found)
 
     async def fetch_keys(self) -> Finding:
@@ -157,6 +160,8 @@ class NetworkProbes:
     async def close(self) -> None:
         for sock in self._sockets.values():
             sock.close()
+        for transport in self._closing:
+            transport.abort()
         await self._transport.close()
 
     def _credential(self, request: Request) -> Header | None:
