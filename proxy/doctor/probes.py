@@ -148,14 +148,7 @@ class NetworkProbes:
             )
         except ProxyError as error:
             return faults.of_request(error, request.setting)
-        return verdicts.of_answer(
-            answer,
-            auth=request.auth,
-            setting=request.setting,
-            known=request.known,
-            graphql=request.route.auth is Auth.GRAPHQL,
-            profile=self._profile.name,
-        )
+        return verdicts.of_answer(answer, request, self._profile.name)
 
     async def close(self) -> None:
         for sock in self._sockets.values():

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.doctor.faults import captive
 from proxy.doctor.findings import Finding, fail, ok, warn
+from proxy.doctor.plan import Request
 from proxy.errors import variables
 from proxy.model import Auth
 
@@ -56,12 +57,9 @@ class Answer:
         return self.status // 100
 
 
-def of_answer(answer: Answer, *, auth: Auth, setting: str, known: bool, graphql: bool, profile: str) -> Finding:
-    """The verdict on a route; `known` where the documentation says what has to come back.
-
-    `auth` is the credential that was sent and `setting` names where the upstream's address comes from.
-    """
-    status = answer.status
+def of_answer(answer: Answer, request: Request, profile: str) -> Finding:
+    """The verdict on a route, which `request` was made for with the credentials of a profile."""
+    status, auth, setting = answer.status, request.auth, request.setting
     if status == _LOGIN_TO_NETWORK:
         return captive(answer.portal)
     if answer.outcome == _SERVER_ERROR:
@@ -69,10 +67,10 @@ def of_answer(answer: Answer, *, auth: Auth, setting: str, known: bool, graphql:
             f"the upstream answers {status}", f"Try again later; if it stays, check {setting} or tell its owner."
         )
     if auth is not Auth.NONE and status in (_UNAUTHORIZED, _FORBIDDEN):
-        return _refused(answer, auth, setting, profile)
+        return _refused(answer, request, profile)
     if status == _THROTTLED:
         return warn(f"reached, and throttled: {status}", "Send fewer requests for a while.")
-    if known and (fault := _unexpected(answer, setting, graphql=graphql)) is not None:
+    if request.known and (fault := _unexpected(answer, request)) is not None:
         return fault
     return ok(f"{status}{_SHOWN[auth]}" if answer.outcome == _SUCCESS else f"reached: {status}")
 
@@ -105,13 +103,17 @@ def of_clock(ahead: float, server: float, whose: str) -> Finding:
     )
 
 
-def _refused(answer: Answer, auth: Auth, setting: str, profile: str) -> Finding:
-    status = answer.status
+def _refused(answer: Answer, request: Request, profile: str) -> Finding:
+    status, auth, setting = answer.status, request.auth, request.setting
     if answer.is_page:
         return fail(
             f"{status} with a web page, which is not how the API refuses",
             f"Something on the way blocks it: ask whoever runs the network, and check {setting}.",
         )
+    if request.route.auth is Auth.ANALYTICS and auth is not Auth.API_KEY:
+        # Its usual credential is a key. Who has none may not want it.
+        key = variables(["api_key"], profile)
+        return warn(f"{status}: there is no API key, and analytics refuses the token", f"If you want it, set {key}.")
     if auth is Auth.API_KEY:
         fix = f"Correct {variables(['api_key'], profile)}, or ask your Unleash Live administrator for another key."
         return fail(f"{status}: the API key is refused", fix)
@@ -125,16 +127,16 @@ def _refused(answer: Answer, auth: Auth, setting: str, profile: str) -> Finding:
     return fail(f"{status}: the token is refused, though Cognito has just issued it", fix)
 
 
-def _unexpected(answer: Answer, setting: str, *, graphql: bool) -> Finding | None:
+def _unexpected(answer: Answer, request: Request) -> Finding | None:
     """What is wrong with an answer that should be a good one of an API."""
-    status = answer.status
+    status, setting = answer.status, request.setting
     if answer.portal:
         return captive(answer.portal)
     if status == _NOT_FOUND:
         return fail(f"{status}: the API is not there", f"Check the address in {setting}.")
     if answer.outcome != _SUCCESS:
         return warn(f"reached: {status}", f"Check the address in {setting}.")
-    return _graphql_fault(answer, setting) if graphql else None
+    return _graphql_fault(answer, setting) if request.route.auth is Auth.GRAPHQL else None
 
 
 def _graphql_fault(answer: Answer, setting: str) -> Finding | None:

@@ -9,6 +9,7 @@ import pytest
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, State
 from proxy.doctor.place import of_ours
+from proxy.doctor.plan import Request
 from proxy.doctor.verdicts import Answer
 from proxy.errors import (
     CredentialMissing,
@@ -21,7 +22,7 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.model import Auth, OutboundProxy, Upstream
+from proxy.model import Auth, OutboundProxy, Route, Upstream
 
 CANARY = "c4n4ry"
 OK, WARN, FAIL = State.OK, State.WARN, State.FAIL
@@ -30,10 +31,10 @@ JSON = "application/json"
 PAGE = b" <!DOCTYPE HTML><p>c4n4ry"
 
 
-def judged(answer: Answer, auth: Auth = Auth.REST, *, known: bool = True, graphql: bool = False) -> Finding:
-    return verdicts.of_answer(
-        answer, auth=auth, setting="upstreams.rest", known=known, graphql=graphql, profile="survey"
-    )
+def judged(answer: Answer, auth: Auth = Auth.REST, *, known: bool = True, route_auth: Auth | None = None) -> Finding:
+    """The verdict on a route that was sent the credential `auth`, and may want another."""
+    route = Route("/x", API, route_auth or auth)
+    return verdicts.of_answer(answer, Request(route, auth, "GET", "upstreams.rest", known=known), "survey")
 
 
 def check(finding: Finding, state: State, words: str, fix: str) -> None:
@@ -113,6 +114,15 @@ def test_answers_of_what_is_no_api(answer: Answer, words: str) -> None:
     check(judged(answer, Auth.NONE, known=False), OK, words, "")
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_analytics_without_a_key(status: int) -> None:
+    """Who has no API key may not want analytics: that it refuses the token fails nothing, and says what it wants."""
+    finding = judged(Answer(status, JSON), Auth.REST, route_auth=Auth.ANALYTICS)
+    words = f"{status}: there is no API key, and analytics refuses the token"
+    check(finding, WARN, words, "UL_PROXY_PROFILES__SURVEY__API_KEY")
+    assert judged(Answer(status, JSON), Auth.API_KEY, route_auth=Auth.ANALYTICS).state is FAIL
+
+
 def test_a_route_of_ones_own_that_refuses() -> None:
     """Where a credential was sent, 401 and 403 are about it, known answers or not."""
     assert judged(Answer(403), Auth.REST, known=False).state is FAIL
@@ -135,7 +145,7 @@ def test_a_route_of_ones_own_that_refuses() -> None:
 )
 def test_graphql(body: bytes, state: State, words: str) -> None:
     """GraphQL says 200 even where it fails: its errors count, and of them a plain type alone is shown."""
-    finding = judged(Answer(200, JSON, body=body), Auth.GRAPHQL, graphql=True)
+    finding = judged(Answer(200, JSON, body=body), Auth.GRAPHQL)
     assert (finding.state, bool(finding.fix)) == (state, state is FAIL)
     assert finding.detail.removeprefix("200, but ") == words
     assert CANARY not in repr(finding)
