@@ -104,7 +104,7 @@ class NetworkProbes:
                 return faults.of_tunnel(error, upstream, via)
             return faults.of_connection(error, upstream, setting)
         self._sockets[upstream.host, upstream.port] = sock
-        return ok("open" if via is not None else f"to {sock.getpeername()[0]}")
+        return ok("open" if via is not None else f"to {_address(sock)}")
 
     async def secure(self, upstream: Upstream, setting: str) -> Finding:
         sock = self._sockets.pop((upstream.host, upstream.port))
@@ -228,7 +228,15 @@ def _time_in(date: str, local: float, whose: str) -> _Told | None:
     return _Told(server, local - server - 0.5, whose)
 
 
+def _address(sock: "socket.socket") -> str:
+    """Who is at the other end, as long as somebody is."""
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return "somebody who hangs up at once"
+
+
 def _issuer(certificate: Mapping[str, Any]) -> str:
     """Who says that the certificate is right."""
-    named = {key: value for ((key, value),) in certificate.get("issuer", ())}
+    named = {key: value for names in certificate.get("issuer", ()) for key, value in names}
     return str(named.get("organizationName") or named.get("commonName") or "an authority without a name")
