@@ -63,15 +63,18 @@ class Admin:
         in_flight: Callable[[], int],
         now: Callable[[], Instant],
         aws: AwsCredentialsKeeper,
+        metrics: Callable[[Headers], Awaitable[Answer]],
         aws_token: SecretStr | None = None,
         stop: Callable[[], None] | None = None,
         started: Instant | None = None,
     ) -> None:
-        """`aws_token` is what callers of `/-/aws-credentials` must send, `stop` what has the proxy drain and end.
+        """`metrics` answers `/-/metrics`.
 
-        Where one is None there is no such endpoint.
+        `aws_token` is what callers of `/-/aws-credentials` must send, `stop` what has the proxy drain and end; where
+        one is None there is no such endpoint.
         """
         self._keeper = keeper
+        self._metrics = metrics
         self._profiles = profiles
         self._routes = routes
         self._draining = draining
@@ -85,6 +88,7 @@ class Admin:
             "/-/live": _Endpoint(_READ, self._live),
             "/-/ready": _Endpoint(_READ, self._ready),
             "/-/status": _Endpoint(_READ, self._status),
+            "/-/metrics": _Endpoint(_READ, lambda _profile, headers: self._metrics(headers)),
             "/-/refresh": _Endpoint(_ACT, self._refresh),
         }
         if aws_token is not None:

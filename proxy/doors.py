@@ -92,6 +92,11 @@ class Doors:
         """Requests that are being answered, but for those about the proxy itself."""
         return self._servers[Door.CALLERS].in_flight
 
+    @property
+    def connections(self) -> int:
+        """Callers' connections that are open."""
+        return sum(len(server.connections) for server in self._servers.values())
+
     def begin_draining(self) -> None:
         """From now on tell callers with every answer to move on."""
         for server in self._servers.values():

@@ -3,7 +3,7 @@
 import argparse
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -16,10 +16,17 @@ from proxy.settings.nested import dig
 _DESCRIPTION = """\
 A local reverse proxy that signs in to Unleash Live and adds a fresh token to every request.
 
-  ul-proxy demo                  try it offline
+  ul-proxy demo                  try it offline, without an account
   ul-proxy login                 sign in once, whatever that takes
   ul-proxy serve                 then this needs no password
   curl http://127.0.0.1:8080/v1/job
+  ul-proxy check                 where something is wrong: what it is, and what mends it
+"""
+_MORE = """\
+Every command explains itself, with examples: ul-proxy COMMAND --help. Flags without a command are those of serve.
+
+Exit status: 0 a clean end, 1 a failure, 2 unusable arguments or settings. What went wrong, and what mends it, is one
+sentence on stderr.
 """
 _SOURCES = """\
 DURATION is a number of seconds, or 500ms, 10s, 5m, 1h; SIZE a number of bytes, or 64 KiB, 1 MiB, 1 GiB.
@@ -34,6 +41,27 @@ bearer or none) and, where it is not the usual one, the header for the credentia
 [profiles.NAME], or in variables such as UL_PROXY_PROFILES__NAME__USERNAME.
 """
 _CONFIG = "--config"
+_GROUPS = {
+    "where it listens, and who may call": (
+        "listen",
+        "admin_listen",
+        "port_file",
+        "tls_cert",
+        "tls_key",
+        "allowed_hosts",
+        "allowed_origins",
+        "allow_anonymous_clients",
+        "max_connections",
+        "read_only",
+        "allow",
+        "deny",
+    ),
+    "who is signed in": ("username", "cognito", "token_store"),
+    "where requests go": ("upstreams", "timeouts", "drain_delay", "replay_limit"),
+    "what is logged": ("log_format", "log_level", "access_log"),
+}
+"""Settings and sections of settings under the headings of the help; others have a heading of their own."""
+_OTHERS = "other settings"
 _TABLES = ("routes", "profiles")
 """Settings that do not fit into a flag."""
 
@@ -54,6 +82,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, printable(f"ul-proxy: {sentence}{mark}") + "\n")
 
 
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command: argparse forgets that commands are indented."""
+
+    def add_arguments(self, actions: Iterable[argparse.Action]) -> None:
+        super().add_arguments(actions)
+        self._action_max_length += self._indent_increment
+
+
 class _CommandParser(_Parser):
     """Shows the shipped defaults in its help, and reads them for that alone."""
 
@@ -71,15 +107,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` set; without one it is `serve`."""
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
-    parser = _Parser(
-        prog="ul-proxy",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
-    parsers = {name: _add(commands, name) for name in COMMANDS}
+    parser, parsers = parsers_of_all()
     if not argv[0].startswith("-") and argv[0] not in COMMANDS:
         near = get_close_matches(argv[0], COMMANDS, 1)
         suggestion = f": did you mean {near[0]}?" if near else f": there are {', '.join(COMMANDS)}"
@@ -89,6 +117,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         command: str = arguments.command
         parsers[command].error(_complaint(command, unknown[0].partition("=")[0]))
     return arguments
+
+
+def parsers_of_all() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the program, and that of each command."""
+    parser = _Parser(
+        prog="ul-proxy",
+        description=_DESCRIPTION,
+        epilog=_MORE,
+        formatter_class=_Overview,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
+    return parser, {name: _add(commands, name) for name in COMMANDS}
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -104,14 +146,19 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _worded(message: str) -> str:
     """What argparse says of an argument, in the words of all other errors."""
-    found = re.fullmatch(r"argument (?P<flag>--[\w-]+)[^:]*: (?P<what>.*)", message, re.DOTALL)
+    found = re.fullmatch(r"argument (?P<name>[\w-]+)[^:]*: (?P<what>.*)", message, re.DOTALL)
     if found is None:
         return message
-    flag, what = found["flag"], found["what"]
+    name, what = found["name"], found["what"]
     if what.startswith("expected"):
-        return f"{flag} needs a value"
-    # The value is not quoted: somebody may have hoped to pass a secret.
-    return f"{flag} takes no value" if what.startswith("ignored") else f"{flag}: {what}"
+        return f"{name} needs a value"
+    if what.startswith("ignored"):
+        # The value is not quoted: somebody may have hoped to pass a secret.
+        return f"{name} takes no value"
+    choice = re.fullmatch(r"invalid choice: (?P<given>.*) \(choose from (?P<known>.*)\)", what, re.DOTALL)
+    if choice is not None:
+        return f"{name}: {choice['given']} is none of {choice['known'].replace(chr(39), '')}"
+    return f"{name}: {what}"
 
 
 def _settings_of(command: str) -> list[Leaf]:
@@ -156,28 +203,39 @@ def _default_of(leaf: Leaf, defaults: Mapping[str, Any]) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value or "")
 
 
+def _heading_of(leaf: Leaf) -> str:
+    return next((heading for heading, names in _GROUPS.items() if leaf.path[0] in names), _OTHERS)
+
+
 def _add(commands: Any, name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     summary = f"{command.summary[0].upper()}{command.summary[1:]}."
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=command.summary,
-        usage="%(prog)s [--config FILE] [FLAGS]",
+        usage="%(prog)s [--config FILE] [FLAGS]" if command.settings != () else None,
         description=f"{summary}\n\n{command.text}".rstrip(),
-        epilog=_SOURCES,
+        epilog=_SOURCES if command.settings != () else None,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.set_defaults(command=name)
     for option in command.options:
-        parser.add_argument(option.flag, dest=option.name, help=option.help, **option.form)
+        # What has no dashes is named by what it is.
+        named: dict[str, Any] = {"dest": option.name} if option.flag.startswith("-") else {}
+        parser.add_argument(option.flag, help=option.help, **named, **option.form)
+    if command.settings == ():
+        parser.set_defaults(config=None)
+        return parser
     parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
+    groups = {heading: parser.add_argument_group(heading) for heading in (*_GROUPS, _OTHERS)}
     for leaf in _settings_of(name):
+        group = groups[_heading_of(leaf)]
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")
         if leaf.boolean:
-            parser.add_argument(leaf.flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
+            group.add_argument(leaf.flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
         else:
-            parser.add_argument(
+            group.add_argument(
                 leaf.flag,
                 dest=leaf.name,
                 metavar=f"{leaf.metavar}[,{leaf.metavar}]" if leaf.listed else leaf.metavar,

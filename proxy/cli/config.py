@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from proxy.cli.streams import put_out
 from proxy.settings import Leaf, Loaded, leaves, load
 from proxy.settings.values import shown_duration, shown_size
 
@@ -16,7 +17,7 @@ _UNITS: dict[str, Callable[[Any], str]] = {"DURATION": shown_duration, "SIZE": s
 
 def run(flags: Mapping[str, Any], config: str | None, *, json: bool) -> int:
     loaded = load(flags, config)
-    print(_as_json(loaded) if json else table(loaded))
+    put_out(_as_json(loaded) if json else table(loaded))
     return 0
 
 

@@ -51,6 +51,13 @@ class Inquiry:
         with Conversation(self, patience) as conversation:
             return conversation.say("GET", path)
 
+    def status(self) -> Mapping[str, Any]:
+        """What the proxy says of itself; raises StartError where it does not."""
+        told = self.ask("/-/status")
+        if not told.good:
+            raise self.refusal(told)
+        return told.document
+
     def refusal(self, told: Told) -> StartError:
         """An answer that is no success, as an error."""
         return StartError(

@@ -48,14 +48,14 @@ def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Pla
         bind = options.listen[0]
         if bind.path is None and not bind.port and options.port_file is not None:
             bind = replace(bind, port=_port_in(options.port_file))
-        return _place_of(bind, "listen", options.tls)
+        return place_of(bind, options.tls)
     here = [bind for bind in options.admin_listen if public or stays_here(bind)]
     if not here:
         raise SettingsError(
             f"admin_listen is {options.admin_listen[0]}, where anybody may ask, and so for little",
             hint='Add an address of loopback to it, such as "127.0.0.1:9090".',
         )
-    return _place_of(here[0], "admin_listen", options.tls)
+    return place_of(here[0], options.tls, "admin_listen")
 
 
 def parse_place(url: str) -> Place:
@@ -71,8 +71,8 @@ def parse_place(url: str) -> Place:
     raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")
 
 
-def _place_of(bind: Bind, setting: str, tls: CertificateFiles | None) -> Place:
-    """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`."""
+def place_of(bind: Bind, tls: CertificateFiles | None, setting: str = "listen") -> Place:
+    """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`; raises SettingsError where nobody can tell."""
     if bind.path is not None:
         return Place(path=bind.path)
     if bind.port == 0:

@@ -6,6 +6,7 @@ from typing import Any
 from proxy.cli.inquiry import Conversation, Inquiry, Told
 from proxy.cli.places import find
 from proxy.cli.signals import to_the_end
+from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
 from proxy.settings import load
@@ -34,7 +35,7 @@ def _stop(inquiry: Inquiry, limit: float) -> int:
             f"the proxy at {place} is draining, and has not ended within {limit:g} s; it had {under_way} under way",
             hint="Wait longer with --max, or send it SIGTERM, which cuts them off.",
         )
-    print(f"The proxy at {place} has ended; it had {under_way} under way.")
+    put_out(f"The proxy at {place} has ended; it had {under_way} under way.")
     return 0
 
 

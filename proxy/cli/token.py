@@ -5,6 +5,7 @@ from typing import Any
 
 from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
 from proxy.cli.serve import leave_no_core
+from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.model import Profile, ServeOptions
 
@@ -19,5 +20,5 @@ async def _print_token(options: ServeOptions, profile: Profile, kind: str) -> in
     async with open_cognito(options) as cognito:
         with Waiting(ASKING):
             token = await current_token(options, profile, cognito)
-    print((token.id_token if kind == "id" else token.access_token).get_secret_value())
+    put_out((token.id_token if kind == "id" else token.access_token).get_secret_value())
     return 0

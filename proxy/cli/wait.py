@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from proxy.cli.inquiry import PATIENCE, Inquiry, Told
 from proxy.cli.places import find
 from proxy.cli.signals import to_the_end
+from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NotRunning, StartError
 from proxy.logs import printable
@@ -52,11 +53,11 @@ def _wait(inquiry: Inquiry, limit: float, *, as_json: bool) -> int:
         )
     if as_json:
         told = {"ready": reason is None, "url": str(inquiry.place), "seconds": round(time.monotonic() - began, 3)}
-        print(json.dumps(told | (reason._asdict() if reason is not None else {}), ensure_ascii=False))
+        put_out(json.dumps(told | (reason._asdict() if reason is not None else {}), ensure_ascii=False))
         return 0 if reason is None else 1
     if reason is not None:
         raise StartError(f"not ready within {limit:g} s: {reason.detail}", hint=reason.hint)
-    print(f"{inquiry.place} is ready.")
+    put_out(f"{inquiry.place} is ready.")
     return 0
 
 

@@ -1,25 +1,23 @@
 """What a proxy in the test's own process has been asked for, as it goes on."""
 
 import asyncio
+from collections.abc import Sequence
 
-from proxy.logs import AccessEntry, AccessLog
+from proxy.access import AccessEntry
 
 PATIENCE = 20.0
 
 
-class Arrivals(AccessLog):
+class Arrivals:
     """The requests that the proxy has answered, in the place of its access log."""
 
     def __init__(self) -> None:
         self.entries: list[AccessEntry] = []
         self._news = asyncio.Event()
 
-    def __call__(self, entry: AccessEntry) -> None:
-        self.entries.append(entry)
+    def __call__(self, entries: Sequence[AccessEntry], _offset: float) -> None:
+        self.entries.extend(entries)
         self._news.set()
-
-    def flush(self) -> None:
-        """There is nothing to write."""
 
     async def of(self, paths: set[str], status: int | None = None) -> None:
         """Wait until each of `paths` has been asked for, and been answered with `status` where that matters."""

@@ -22,7 +22,7 @@ from proxy.errors import (
     SignInFailed,
     UnknownProfile,
 )
-from proxy.model import Auth, AwsCredentials, Header, Instant, Pool, Profile, Route, Token, Upstream
+from proxy.model import Auth, AwsCredentials, Header, Headers, Instant, Pool, Profile, Route, Token, Upstream
 from proxy.problem import Answer
 from proxy.tokens import Snapshot, TokenKeeper
 
@@ -105,10 +105,15 @@ def admin(
     times: Sequence[float] = (100.0, 100.0),
 ) -> Admin:
     readings = iter(times)
+
+    async def metrics(headers: Headers) -> Answer:
+        return Answer(200, tuple(headers), b"metrics")
+
     return Admin(
         keeper=cast("TokenKeeper", keeper or Keeper(snapshot)),
         profiles={one.name: one for one in (profile, *others)},
         aws=cast("AwsCredentialsKeeper", aws or Aws()),
+        metrics=metrics,
         aws_token=SecretStr(aws_token) if aws_token else None,
         stop=stop,
         routes=tuple(routes),
