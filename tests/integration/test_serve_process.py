@@ -327,7 +327,7 @@ async def test_signal_right_after_the_start(number: signal.Signals, settings: di
     code = f"""if True:
         import os, sys
         from proxy.cli import main, serve
-        serve.banner = lambda *_: os.kill(os.getpid(), {number:d}) or "listening"
+        serve.banner = lambda *_, **__: os.kill(os.getpid(), {number:d}) or "listening"
         sys.exit(main(["serve", "--log-format", "text"]))
     """
     process = await asyncio.create_subprocess_exec(
