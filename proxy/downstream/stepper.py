@@ -13,8 +13,8 @@ from typing import Any
 class Stepper:
     """Runs `coroutine` in the callbacks that wake it, until it awaits something that wants a task: then in one.
 
-    What it may await without one is a future whose class has an attribute `resume`, which whoever sets its result calls from a
-    callback of the event loop. Anything else, also a bare `asyncio.sleep(0)`, is left to a task for good.
+    What it may await without one is a future whose class has an attribute `resume`, which whoever sets its result calls
+    from a callback of the event loop. Anything else, also a bare `asyncio.sleep(0)`, is left to a task for good.
     """
 
     __slots__ = ("_awaited", "_coroutine", "_loop", "_on_end", "_task")
@@ -53,7 +53,8 @@ class Stepper:
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits."""
         if self._task is not None:
-            self._task.cancel()
+            # Not before it has begun: a task that never runs tells its coroutine nothing.
+            self._loop.call_soon(self._task.cancel)
         elif (awaited := self._awaited) is not None:
             self._awaited = awaited.resume = None
             self._loop.call_soon(self.step, asyncio.CancelledError())
