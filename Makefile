@@ -11,10 +11,13 @@ FUZZ_EXAMPLES ?= 10000
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
 
-TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp)
+# What the container image installs, for the test that builds it; wanted only where there is a builder.
+WHEELS := $(if $(shell command -v podman),$(VENV)-wheels)
+TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp) \
+	WHEELS=$(abspath $(WHEELS))
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
-test: $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked
+test: $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(WHEELS:%=%/.filled)
 	$(PYTEST) --cov --cov-report=term $(PYTEST_ARGS)
 
 # As many mutated requests as one likes: make fuzz FUZZ_EXAMPLES=100000
@@ -43,7 +46,7 @@ bench-peers:
 	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
 
 clean:
-	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -66,4 +69,10 @@ $(VENV)-llhttp/.unpacked: $(VENV)/.runtime constraints.txt
 	rm -rf $(VENV)-llhttp
 	$(PIP) download --no-deps --no-binary aiohttp --constraint constraints.txt --dest $(VENV)-llhttp aiohttp
 	cd $(VENV)-llhttp && set -- *.tar.gz && tar -xzf "$$1" "$${1%.tar.gz}/vendor/llhttp/test" && rm "$$1"
+	touch $@
+
+$(VENV)-wheels/.filled: $(VENV)/.runtime pyproject.toml constraints.txt
+	rm -rf $(VENV)-wheels
+	$(PIP) wheel --constraint constraints.txt --wheel-dir $(VENV)-wheels . hatchling
+	rm $(VENV)-wheels/unleash_live_proxy-*.whl
 	touch $@
