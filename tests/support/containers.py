@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,9 @@ from support.environment import ROOT, is_ambient
 
 PATIENCE = 60.0
 BUILD_SECONDS = 600
-NAME = "ul-proxy"
+BUILD = "docker build -t ul-proxy:0.1.0 ."
+"""As the pages have it."""
+NAME = shlex.split(BUILD)[3]
 _CONFIG = """\
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -115,7 +118,13 @@ class Engine:
 
     def run(self, *argv: str, check: bool = True, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.command(*argv), env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+            self.command(*argv),
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode != 0:
             pytest.fail(f"podman {' '.join(argv)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -200,6 +209,7 @@ def base(engine: Engine) -> str:
 
 @pytest.fixture(scope="session")
 def image(engine: Engine, base: str, wheels: Path) -> str:
-    """The image of the Dockerfile, built on the stand-in as `docker build .` builds it on the real one."""
-    engine.run("build", *engine.build_flags(wheels), "--tag", NAME, str(ROOT), timeout=BUILD_SECONDS)
+    """The image of the Dockerfile, built on the stand-in as BUILD builds it on the real one."""
+    _, build, *argv = shlex.split(BUILD)
+    engine.run(build, *engine.build_flags(wheels), *argv, timeout=BUILD_SECONDS)
     return NAME

@@ -104,7 +104,7 @@ def test_labels() -> None:
 
 def test_constraints_hold() -> None:
     """What is installed, and what installs it, have the versions of constraints.txt."""
-    (install,) = (each.value for each in ALL if each.name == "RUN" and "pip" in each.value)
+    (install,) = (each.value for each in ALL if each.name == "RUN" and "-m pip" in each.value)
     assert "PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt" in install
 
 

@@ -1,4 +1,4 @@
-"""The README's settings tables say what the settings are: names, defaults and meanings are compared with the code."""
+"""The table in docs/settings.md says what the settings are: names, defaults and meanings are compared with the code."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ from support.environment import ROOT
 
 from proxy.settings import leaves
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 HEADER = ["setting", "default", "meaning"]
 Row = tuple[str, str, str]
 
@@ -70,12 +70,12 @@ def test_reads_tables() -> None:
 def test_settings_table() -> None:
     """Every setting has one row with its default and its description, in the order of declaration."""
     expected = expected_rows()
-    found = rows_in(README.read_text("utf-8"))
+    found = rows_in(PAGE.read_text("utf-8"))
     if found != expected:
         wrong = [row for row in found if row not in expected]
         missing = [row for row in expected if row not in found]
         pytest.fail(
-            f"README.md differs from the settings.\nwrong: {wrong}\nmissing: {missing}\n"
+            f"docs/settings.md differs from the settings.\nwrong: {wrong}\nmissing: {missing}\n"
             f"Paste this:\n\n{as_markdown(expected)}",
             pytrace=False,
         )
