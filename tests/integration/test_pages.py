@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.containers import BUILD, Engine
+from support.containers import BUILD, Ended, Engine
 from support.environment import ROOT, guarded_environment
 from support.origin import Origin
 from support.servers import free_port
@@ -45,9 +45,11 @@ SERVES = frozenset(
 )
 """What runs until it is ended: it listens, goes on during the next commands of its page, and SIGTERM ends it with 0."""
 
+LOGIN = "docker run --rm -it -v ul-proxy:/var/lib/ul-proxy ul-proxy:0.1.0 login"
 ELSEWHERE: Mapping[str, str] = {
     "make test": "this test is a part of it",
     BUILD: "the fixture `image` runs it",
+    LOGIN: "it asks a person; test_containers has the settings answer",
     "docker run --rm -p 127.0.0.1:8080:8080 -e UL_PROXY_USERNAME -e UL_PROXY_PASSWORD \\\n"
     "       -e UL_PROXY_LISTEN=0.0.0.0:8080 -e UL_PROXY_CLIENT_TOKEN \\\n"
     "       -e UL_PROXY_ALLOWED_HOSTS=ul-proxy ul-proxy:0.1.0": "a published port wants a bridge on this machine; "
@@ -240,12 +242,19 @@ exec {podman} "$verb" --health-interval disable $network {given} "$@"
 async def test_containers(engine: Engine, base: str, docker: Shell) -> None:
     """Every container that the pages start serves beside the tool that it is to serve, and SIGTERM ends it with 0."""
     signed_in = {"UL_PROXY_USERNAME": USERNAME, "UL_PROXY_PASSWORD": PASSWORD}
+    volume = tuple(shlex.split(LOGIN)[4:6])
+    settings = {name: value for name, value in docker.environment.items() if name.startswith("UL_PROXY_")} | signed_in
+
+    def sign_in() -> Ended:
+        with engine.running("login", "--no-input", environment=settings, flags=volume) as container:
+            return container.ended()
+
+    ended = await asyncio.to_thread(sign_in)
+    assert ended.status == 0, ended.err
     my_tool = ("--entrypoint", "python", "--name", "my-tool")
     with engine.running("-c", "import signal; signal.pause()", image=base, flags=my_tool):
         for command in CONTAINERS:
-            if command.text.endswith(" login"):
-                await docker.run(command, **signed_in)
-                continue
             login = signed_in if "UL_PROXY_USERNAME" in command.text else {}
             async with docker.left_running(command, UL_PROXY_LISTEN="127.0.0.1:0", **login) as running:
-                assert b" 200 OK" in await talk(running.url, closing("GET", "/v1/job"))
+                answer = await talk(running.url, closing("GET", "/v1/job"))
+                assert b" 200 OK" in answer, f"{command}: {answer.decode()}"
