@@ -4,21 +4,28 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
+# A process for each core. PYTEST_ARGS="-n 0 --pdb" debugs in one.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadgroup
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test fuzz lint format bench bench-peers clean
+.PHONY: demo test coverage fuzz lint format bench bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
 
-# What the container image installs, for the test that builds it; wanted only where there is a builder.
+# What the container image installs, for the tests that build it; wanted only where there is a builder.
 WHEELS := $(if $(shell command -v podman),$(VENV)-wheels)
 TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp) \
 	WHEELS=$(abspath $(WHEELS))
+TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(WHEELS:%=%/.filled)
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
-test: $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(WHEELS:%=%/.filled)
-	$(PYTEST) --cov --cov-report=term $(PYTEST_ARGS)
+test: $(TEST_NEEDS)
+	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+
+# The same tests; which lines and branches they reach is written down, which takes its time.
+coverage: $(TEST_NEEDS)
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term $(PYTEST_ARGS)
 
 # As many mutated requests as one likes: make fuzz FUZZ_EXAMPLES=100000
 fuzz: $(VENV)/.dev

@@ -4,28 +4,26 @@ import asyncio
 import logging
 import random
 import secrets
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
-from proxy.downstream import Caller, Limits, Server
-from proxy.errors import ProxyError
+from proxy.downstream import Limits, Server
 from proxy.forward import Forwarder
-from proxy.listen import BACKLOG, open_sockets, url_of
+from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
 from proxy.logs import AccessLog
 from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
+from proxy.tls import CallerTls
 from proxy.tokens import TokenKeeper
 from proxy.upstream import Connector, PooledTransport
-
-if TYPE_CHECKING:
-    import socket
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +40,15 @@ def _best_monotonic() -> int:
 
 _MONOTONIC = _best_monotonic()
 
+_TLS_SHUTDOWN = 2.0
+"""Seconds for which a caller's own end of a TLS connection is waited for."""
+_NEXT_ROUND = 1e-6
+"""Seconds; anything but 0, for which asyncio sets no timer."""
+
 # What cannot change while the proxy runs.
 _FIXED = (
     "listen",
+    "port_file",
     "timeouts",
     "max_connections",
     "ca_file",
@@ -72,13 +76,17 @@ class App:
         self,
         options: ServeOptions,
         *,
+        sockets: Sequence[socket.socket] = (),
         clock: Clock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         draw: Callable[[], float] = random.random,
         access: AccessLog | None = None,
         on_login_required: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_login_required` is told the name of a profile whose login failed in a way that a person must mend."""
+        """`sockets` listen already, and take the place of `options.listen`.
+
+        `on_login_required` is told the name of a profile whose login failed in a way that a person must mend.
+        """
         self._access = access
         self.urls: list[str] = []
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
@@ -87,7 +95,9 @@ class App:
         self._random_bytes = random_bytes
         self._draw = draw
         self._on_login_required = on_login_required
-        self._sockets: list[socket.socket] = []
+        self._sockets = list(sockets)
+        self._listeners: list[asyncio.Server] = []
+        self._port_file: PortFile | None = None
         self._started = self._clock.now()
         self._draining = False
         self._hurry = asyncio.Event()
@@ -95,17 +105,20 @@ class App:
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
         options = self._options
+        self._tls = CallerTls(options.tls) if options.tls is not None else None
         try:
-            for bind in options.listen:
+            for bind in options.listen if not self._sockets else ():
                 self._sockets += open_sockets(bind)
-            self.urls = [url_of(sock) for sock in self._sockets]
+            self.urls = [url_of(sock, tls=self._tls is not None) for sock in self._sockets]
             self._build()
             loop = asyncio.get_running_loop()
-            self._listeners = [
-                await loop.create_server(self._server, sock=sock, backlog=BACKLOG) for sock in self._sockets
-            ]
+            for sock in self._sockets:
+                tls = self._tls_of(sock)
+                self._listeners.append(await loop.create_server(self._server, sock=sock, backlog=BACKLOG, **tls))
+            if options.port_file is not None:
+                self._port_file = PortFile(options.port_file, self._sockets)
         except BaseException:
-            self._close_sockets()
+            self._stop_listening()
             raise
         self.keeper.start([DEFAULT_PROFILE])
         return self
@@ -113,19 +126,18 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening, let requests finish within `timeouts.drain`, and close everything."""
+        """Stop listening after `drain_delay`, let requests finish within `timeouts.drain`, and close everything."""
         self._draining = True
-        for listener in self._listeners:
-            listener.close()
-        self._close_sockets()
-        drained = asyncio.create_task(self._server.drain(self._options.timeouts.drain))
+        self._server.begin_draining()
+        drained = asyncio.create_task(self._drain())
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        if not (drained.done() and drained.result()):
+        if self._server.in_flight:
             log.warning("requests cut off: %d", self._server.in_flight)
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
+        self._stop_listening()
         await self._server.cut_off()
         await self._aws.close()
         await self.keeper.close()
@@ -133,6 +145,37 @@ class App:
         await self._cognito.close()
         if self._access is not None:
             self._access.flush()
+
+    async def _drain(self) -> None:
+        if self._options.drain_delay:
+            await self._clock.sleep(self._options.drain_delay)
+        # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
+        # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
+        await asyncio.sleep(_NEXT_ROUND)
+        # The system has let these in, and they may have sent a request: to close would reset them.
+        late = [(caller, self._tls_of(sock)) for sock in self._sockets for caller in waiting_at(sock)]
+        self._stop_listening()
+        loop = asyncio.get_running_loop()
+        connected = (loop.connect_accepted_socket(self._server, caller, **tls) for caller, tls in late)
+        # A handshake that fails is over.
+        await asyncio.gather(*connected, return_exceptions=True)
+        await self._server.drain(self._options.timeouts.drain)
+
+    def _tls_of(self, sock: socket.socket) -> dict[str, Any]:
+        """What the event loop is told of TLS for the connections of a listener."""
+        if self._tls is None or sock.family == socket.AF_UNIX:
+            return {}
+        timeout = self._options.timeouts.head
+        return {"ssl": self._tls.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": _TLS_SHUTDOWN}
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._port_file is not None:
+            self._port_file.remove()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
 
     @property
     def in_flight(self) -> int:
@@ -149,13 +192,18 @@ class App:
         Raises SettingsError, and goes on as before.
         """
         self._check_stores(options)
+        if self._tls is not None and options.tls is not None:
+            self._tls.load(options.tls)
         fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
+        if (self._tls is None) != (options.tls is None):
+            fixed.append("tls_cert")
         if fixed:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
         self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})
         self.keeper.replace(options.profiles)
         self._aws.forget()
         self._compose()
+        self._server.answer, self._server.refuse = self._forwarder.handle, self._forwarder.refuse
 
     def _build(self) -> None:
         options = self._options
@@ -191,7 +239,7 @@ class App:
         )
         self._compose()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
-        self._server = Server(self._handle, self._refuse, limits)
+        self._server = Server(self._forwarder.handle, self._forwarder.refuse, limits)
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -223,17 +271,6 @@ class App:
         token = await self.keeper.get(name)
         return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
 
-    def _handle(self, caller: Caller) -> Awaitable[None]:
-        return self._forwarder.handle(caller)
-
-    def _refuse(self, caller: Caller, error: ProxyError) -> None:
-        self._forwarder.refuse(caller, error)
-
     def _check_stores(self, options: ServeOptions) -> None:
         for profile in options.profiles.values():
             self._stores.of(profile)
-
-    def _close_sockets(self) -> None:
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()

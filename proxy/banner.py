@@ -9,7 +9,7 @@ from proxy import __version__
 from proxy.errors import login_command, variables
 from proxy.guard import is_loopback
 from proxy.headers import credential, effective_auth, needs_token
-from proxy.model import DEFAULT_PROFILE, Auth, Policy, Profile, Route
+from proxy.model import DEFAULT_PROFILE, Auth, CertificateFiles, Policy, Profile, Route
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names, to be replaced
 """Where a wildcard address is reached: nobody can connect to the wildcard itself."""
@@ -26,10 +26,13 @@ def banner(
     routes: Sequence[Route],
     policy: Policy,
     sessions: Collection[str] = (),
+    *,
+    tls: CertificateFiles | None = None,
 ) -> str:
     """Where the proxy listens, as whom, which routes it has, and a line to paste.
 
-    `sessions` are the names of the profiles that lack a login and have a session that was kept.
+    `sessions` are the names of the profiles that lack a login and have a session that was kept; `tls` is what HTTPS
+    callers are shown.
     """
     profile = profiles[DEFAULT_PROFILE]
     path_width = max(len(_local(route)) for route in routes)
@@ -40,7 +43,7 @@ def banner(
         f"  as      {whom(profile, auths, session=DEFAULT_PROFILE in sessions)}",
         *(f"  {'or' if i == 0 else '':<6}  {row}" for i, row in enumerate(_others(profiles))),
         *(f"  {'routes' if i == 0 else '':<6}  {row}" for i, row in enumerate(table)),
-        f"  try     {curl(urls[0], '/v1/job', with_token=policy.client_token is not None)}",
+        f"  try     {curl(urls[0], '/v1/job', trust(urls[0], tls), with_token=policy.client_token is not None)}",
     ]
     return "\n".join(lines)
 
@@ -112,6 +115,11 @@ def start_warnings(
     return warnings
 
 
+def trust(url: str, files: CertificateFiles | None) -> str:
+    """The curl option that trusts the proxy's certificate, whoever signed it; "" where none is wanted."""
+    return f"--cacert {shlex.quote(str(files.certificate))}" if files and url.startswith("https:") else ""
+
+
 def curl(url: str, path: str, options: str = "", *, with_token: bool = False) -> str:
     """A curl command that asks for `path`, from the machine that the proxy runs on."""
     options = _words(_TOKEN, options) if with_token else options
@@ -120,8 +128,8 @@ def curl(url: str, path: str, options: str = "", *, with_token: bool = False) ->
         return _words("curl -sS --unix-socket", socket, options, shlex.quote("http://localhost" + path))
     host = _host(url)
     if host in _LOOPBACK:
-        port = urlsplit(url).port
-        return _words("curl -sS", options, shlex.quote(f"http://{_LOOPBACK[host]}:{port}{path}"))
+        parts = urlsplit(url)
+        return _words("curl -sS", options, shlex.quote(f"{parts.scheme}://{_LOOPBACK[host]}:{parts.port}{path}"))
     # The proxy does not know its machine by other addresses, unless allowed_hosts has them.
     named = "" if is_loopback(host) else "-H 'Host: localhost'"
     return _words("curl -sS", named, options, shlex.quote(url + path))

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,12 +31,56 @@ def open_sockets(bind: Bind) -> list[socket.socket]:
         raise StartError(f"cannot listen on {bind}: {reason}", hint="Check --listen and UL_PROXY_LISTEN.") from None
 
 
-def url_of(sock: socket.socket) -> str:
-    """How a caller reaches a listening socket."""
+def url_of(sock: socket.socket, *, tls: bool = False) -> str:
+    """How a caller reaches a listening socket; `tls` where those of TCP speak HTTPS."""
     if sock.family == socket.AF_UNIX:
-        return f"unix:{sock.getsockname()}"
+        name = sock.getsockname()
+        # An abstract one has bytes, the first of them NUL.
+        return f"unix:{name}" if isinstance(name, str) else f"unix:@{name[1:].decode(errors='replace')}"
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+class PortFile:
+    """Tells scripts the port of the first TCP listener: the number and a newline, for as long as it listens."""
+
+    def __init__(self, path: Path, sockets: Iterable[socket.socket]) -> None:
+        """Write it, so that nobody ever reads half of it; raises StartError."""
+        port = next((sock.getsockname()[1] for sock in sockets if sock.family != socket.AF_UNIX), None)
+        if port is None:
+            raise StartError("port_file is set, and no listener has a port", hint="Unset it, or listen on HOST:PORT.")
+        self._path = path
+        self._text = f"{port}\n"
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            try:
+                beside.write_text(self._text)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise StartError(
+                f"port_file: {path} cannot be written: {error.strerror}", hint="Check the path and its permissions."
+            ) from None
+
+    def remove(self) -> None:
+        """Take it away, unless another program has put its own there meanwhile."""
+        with suppress(OSError, UnicodeDecodeError):
+            if self._path.read_text() == self._text:
+                self._path.unlink()
+
+
+def waiting_at(sock: socket.socket) -> Iterator[socket.socket]:
+    """The connections that nobody has accepted yet."""
+    while True:
+        try:
+            caller, _ = sock.accept()
+        except OSError:
+            # None is left, or none can be had.
+            return
+        caller.setblocking(False)
+        yield caller
 
 
 def _open_tcp(bind: Bind) -> list[socket.socket]:

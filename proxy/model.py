@@ -283,6 +283,14 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate with its chain, and its private key, in PEM; both may be in one file."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundProxy:
     """An HTTP proxy that is asked to CONNECT; `credentials` are `user:password`."""
 
@@ -332,6 +340,12 @@ class ServeOptions:
     replay_limit: int
     """In bytes."""
     policy: Policy = field(default_factory=Policy)
+    port_file: Path | None = None
+    """Where the port of the first TCP listener is written."""
+    tls: CertificateFiles | None = None
+    """For HTTPS on TCP; None for plain HTTP."""
+    drain_delay: float = 0.0
+    """Seconds for which the proxy still listens once it is told to end."""
     max_connections: int = 1000
     """How many callers' connections may be open at a time."""
     ca_file: Path | None = None

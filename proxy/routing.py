@@ -65,19 +65,18 @@ class RouteTable:
                 return route, target if target.startswith("/") else "/" + target
         raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
 
-    def localised(self, headers: list[Header], route: Route, *, host: bytes, below: str = "") -> list[Header]:
-        """`headers`, with a `Location` on the origin of `route` made local to a caller who named `host`.
+    def localised(self, headers: list[Header], route: Route, *, here: bytes, below: str = "") -> list[Header]:
+        """`headers`, with a `Location` on the origin of `route` made local to a caller to whom the proxy is `here`.
 
         Local paths begin with `below`, as the caller's did.
         """
         return [
-            (name, self._local(value, route, host, below)) if name.lower() == b"location" else (name, value)
+            (name, self._local(value, route, here, below)) if name.lower() == b"location" else (name, value)
             for name, value in headers
         ]
 
-    def _local(self, location: bytes, route: Route, host: bytes, below: str) -> bytes:
+    def _local(self, location: bytes, route: Route, here: bytes, below: str) -> bytes:
         origin = route.upstream.origin.encode()
-        here = b"http://" + host
         if location.startswith(b"/") and not location.startswith(b"//"):
             path, prefix, elsewhere = location, b"", origin + location
         elif (

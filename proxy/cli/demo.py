@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.app import App
-from proxy.banner import banner, curl
+from proxy.banner import banner, curl, trust
 from proxy.cli.serve import catch_signals, leave_no_core, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
@@ -45,10 +45,11 @@ async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=access) as app:
             stop = catch_signals(app)
-            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy))
+            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy, tls=sandboxed.tls))
             print("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
-            lines = commands(app.urls[0], job, with_token=sandboxed.policy.client_token is not None)
+            trusting = trust(app.urls[0], sandboxed.tls)
+            lines = commands(app.urls[0], job, trusting, with_token=sandboxed.policy.client_token is not None)
             print("\n".join(lines) + "\n", flush=True)
             warn(app, sandboxed)
             await stop.wait()
@@ -86,7 +87,7 @@ def sandboxed_options(
     )
 
 
-def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
+def commands(url: str, job: str, trusting: str = "", *, with_token: bool = False) -> list[str]:
     """A `curl` line for each surface of Unleash Live and of the proxy, under headings; `job` is a job's id."""
     json_type = "-H 'content-type: application/json'"
     asked = [
@@ -102,5 +103,5 @@ def commands(url: str, job: str, *, with_token: bool = False) -> list[str]:
     for heading, path, options in asked:
         # Not behind a #, which not every shell takes for a comment when it is typed.
         lines += [f"  {heading}"] if heading else []
-        lines.append(f"    {curl(url, path, options, with_token=with_token)}")
+        lines.append("    " + curl(url, path, f"{trusting} {options}".strip(), with_token=with_token))
     return lines

@@ -3,7 +3,9 @@
 import http.client
 import json
 import socket
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,10 +13,11 @@ from pydantic import SecretStr
 
 from proxy.errors import ProxyError, SettingsError, StartError
 from proxy.guard import is_loopback
-from proxy.model import Bind
+from proxy.model import Bind, CertificateFiles
 
 _TIMEOUT = 10.0
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names, to be replaced
+_END = "-----END CERTIFICATE-----"
 _LONGEST = 1 << 24
 
 
@@ -26,6 +29,8 @@ class Place:
     port: int | None = None
     path: str | None = None
     tls: bool = False
+    certificate: Path | None = None
+    """A file whose first certificate is the proxy's own, by whatever name it goes."""
 
     def __str__(self) -> str:
         if self.path is not None:
@@ -36,18 +41,24 @@ class Place:
     @property
     def named(self) -> str:
         """What to call it in Host: a proxy knows its own machine by loopback names."""
-        return str(self).partition("//")[2] if self.tls or is_loopback(self.host) else "localhost"
+        return str(self).partition("//")[2] if self._by_name or is_loopback(self.host) else "localhost"
+
+    @property
+    def _by_name(self) -> bool:
+        """Whether a certificate is judged by the host's name."""
+        return self.tls and self.certificate is None
 
 
-def place_of(bind: Bind) -> Place:
-    """Where to reach what listens at `bind`; raises SettingsError where nobody can tell."""
+def place_of(bind: Bind, tls: CertificateFiles | None = None) -> Place:
+    """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`; raises SettingsError where nobody can tell."""
     if bind.path is not None:
         return Place(path=bind.path)
     if bind.port == 0:
         raise SettingsError(
             f"listen is {bind}, so the proxy picked a port by itself", hint="Tell where it is: --url http://HOST:PORT."
         )
-    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port)
+    certificate = None if tls is None else tls.certificate
+    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)
 
 
 def parse_place(url: str) -> Place:
@@ -98,8 +109,24 @@ def _unanswered(place: Place, error: Exception) -> ProxyError:
 def _connection(place: Place) -> http.client.HTTPConnection:
     if place.path is not None:
         return _UnixConnection(place.path)
-    kind = http.client.HTTPSConnection if place.tls else http.client.HTTPConnection
-    return kind(place.host, place.port, timeout=_TIMEOUT)
+    if not place.tls:
+        return http.client.HTTPConnection(place.host, place.port, timeout=_TIMEOUT)
+    context = ssl.create_default_context() if place.certificate is None else _trusting(place.certificate)
+    return http.client.HTTPSConnection(place.host, place.port, timeout=_TIMEOUT, context=context)
+
+
+def _trusting(file: Path) -> ssl.SSLContext:
+    """Trusts the first certificate of `file` and no other, whatever name is in it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        first, end, _ = file.read_text("ascii").partition(_END)
+        context.load_verify_locations(cadata=first + end)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificate in PEM"
+        raise SettingsError(f"tls_cert: {file} cannot be used: {reason}", hint="Check the path.") from None
+    return context
 
 
 class _UnixConnection(http.client.HTTPConnection):

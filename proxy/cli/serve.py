@@ -4,9 +4,11 @@ import asyncio
 import gc
 import importlib
 import logging
+import os
 import resource
 import signal
-from collections.abc import Callable, Collection, Coroutine, Mapping
+import socket
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from proxy.banner import banner, start_warnings
 from proxy.cli.watch import Watch
 from proxy.logs import AccessLog
 from proxy.model import ServeOptions
-from proxy.settings import Loaded, load
+from proxy.settings import Loaded, load, refuse_exposed
+from proxy.systemd import Notifier, passed_sockets
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,16 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
     log_format, access = start_logging(loaded)
-    run_in_loop(_serve(loaded, lambda: load(flags, config), log_format, access))
+    sockets = [passed.sock for passed in passed_sockets(os.environ, os.getpid())]
+
+    def reread() -> Loaded:
+        """The settings as they are now, where the sockets may be served by them."""
+        found = load(flags, config)
+        refuse_exposed(found.settings, sockets)
+        return found
+
+    refuse_exposed(loaded.settings, sockets)
+    run_in_loop(_serve(loaded, reread, log_format, access, sockets))
     return 0
 
 
@@ -60,22 +72,38 @@ def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def _serve(loaded: Loaded, reread: Callable[[], Loaded], log_format: str, access: AccessLog | None) -> None:
-    options, watch = loaded.options(), Watch(loaded, reread)
-    async with App(options, access=access, on_login_required=lambda _: watch.look()) as app:
+async def _serve(
+    loaded: Loaded,
+    reread: Callable[[], Loaded],
+    log_format: str,
+    access: AccessLog | None,
+    sockets: Sequence[socket.socket],
+) -> None:
+    options, watch, notifier = loaded.options(), Watch(loaded, reread), Notifier(os.environ, os.getpid())
+
+    def look_again() -> None:
+        notifier.reloading()
+        watch.look()
+
+    beating = asyncio.create_task(notifier.keep_alive(), name="telling the watchdog")
+    async with App(options, sockets=sockets, access=access, on_login_required=lambda _: watch.look()) as app:
         stop = catch_signals(app)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
         if log_format == "text":
-            print(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions), flush=True)
+            told = banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions, tls=options.tls)
+            print(told, flush=True)
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)
-        watching = asyncio.create_task(watch.run(app.reload), name="watching the settings' files")
+        watching = asyncio.create_task(watch.run(app.reload, notifier.reloaded), name="watching the settings' files")
+        notifier.ready(f"listening on {', '.join(app.urls)}")
         try:
             await stop.wait()
         finally:
             watching.cancel()
+        notifier.stopping(f"draining, {app.in_flight} requests under way")
+    beating.cancel()
     log.info("stopped")
 
 

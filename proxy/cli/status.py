@@ -14,7 +14,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | None) -> int:
     options = load(flags, config).options()
-    place = parse_place(url) if url is not None else place_of(options.listen[0])
+    place = parse_place(url) if url is not None else place_of(options.listen[0], options.tls)
     told = ask(place, "/-/status", options.policy.client_token)
     print(_as_json(told) if json else table(told, str(place)))
     return 0

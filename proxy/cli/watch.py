@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from proxy.errors import ProxyError
 from proxy.model import ServeOptions
-from proxy.settings import Loaded
+from proxy.settings import Loaded, Mark, mark
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +17,7 @@ INTERVAL = 2.0
 """Seconds between two looks at the files."""
 _OF_THE_START = frozenset(("log_format", "log_level", "access_log"))
 
-Mark = tuple[int, int, int, int] | None
-"""What changes when a file does: also where a link to it is turned, as containers' secrets are."""
+_OF_TLS = ("tls_cert", "tls_key")
 
 
 class Watch:
@@ -28,6 +26,8 @@ class Watch:
     def __init__(self, loaded: Loaded, reread: Callable[[], Loaded], *, interval: float = INTERVAL) -> None:
         """`reread` returns the settings as they are now, or raises SettingsError."""
         self._loaded = loaded
+        # From now on: whoever hears that the proxy listens may change a file the next moment.
+        self._seen = marks(_files(loaded))
         self._reread = reread
         self._interval = interval
         self._wanted = asyncio.Event()
@@ -37,9 +37,12 @@ class Watch:
         """Read everything again now, whether or not a file has changed."""
         self._wanted.set()
 
-    async def run(self, apply: Callable[[ServeOptions], None]) -> None:
-        """Until cancelled, hand what has changed to `apply`, which may raise SettingsError."""
-        seen = marks(_files(self._loaded))
+    async def run(self, apply: Callable[[ServeOptions], None], done: Callable[[], None]) -> None:
+        """Until cancelled, hand what has changed to `apply`, which may raise SettingsError.
+
+        `done` is called whenever everything has been read.
+        """
+        seen = self._seen
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -50,6 +53,7 @@ class Watch:
             # After a complaint always: what mends it may be a file that nobody knows of.
             if wanted or now != seen or self._complaint:
                 await self._read(apply)
+                done()
                 files = _files(self._loaded)
                 # As they were before the reading, during which they may have changed again.
                 seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
@@ -87,23 +91,18 @@ def differences(before: Loaded, after: Loaded) -> list[str]:
 
 def marks(files: Iterable[Path]) -> dict[Path, Mark]:
     """How files are now; None for what is missing, and for pipes, which can be read but once."""
-    return {path: _mark(path) for path in files}
+    return {path: mark(path) for path in files}
 
 
 def _values(loaded: Loaded) -> Mapping[str, Any]:
     values = {leaf.name: loaded.value(leaf) for leaf in loaded.leaves}
     # A profile that names nothing is one all the same.
     profiles = {f"profiles.{name}": True for name in loaded.settings.profiles}
-    return values | profiles
+    # New content is a new value.
+    certificates = {name: (path, loaded.certificates.get(path)) for name in _OF_TLS if (path := values.get(name))}
+    return values | profiles | certificates
 
 
 def _files(loaded: Loaded) -> list[Path]:
-    return [*([loaded.config] if loaded.config is not None else []), *loaded.searched, *loaded.secret_files]
-
-
-def _mark(path: Path) -> Mark:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) if stat.S_ISREG(found.st_mode) else None
+    config = [loaded.config] if loaded.config is not None else []
+    return [*config, *loaded.searched, *loaded.secret_files, *loaded.certificates]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,7 @@ class Sdk:
             http_session_cls=_HttpSession,
         )
         session = AioSession(session_vars=isolated)
-        # Not ~/.aws/models: a file there could send the password anywhere.
-        loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-        session.register_component("data_loader", loader)
+        session.register_component("data_loader", _models())
         set_plugin_context(PluginContext(plugins="DISABLED"))
         return session.create_client(
             endpoint.service,
@@ -100,6 +99,13 @@ class Sdk:
             verify=None if self._ca_file is None else str(self._ca_file),
             config=config,
         )
+
+
+@cache
+def _models() -> Loader:
+    """The SDK's descriptions of services; reading one takes long, so that all clients share what has been read."""
+    # Not ~/.aws/models: a file there could send the password anywhere.
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types

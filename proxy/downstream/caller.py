@@ -5,8 +5,7 @@ import socket
 import struct
 from contextlib import suppress
 from http import HTTPStatus
-
-from aiohttp.web_protocol import RequestHandler
+from typing import Any, Protocol
 
 from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.errors import RequestError
@@ -20,6 +19,28 @@ _SWITCHING_PROTOCOLS = 101
 _BODILESS = (_SWITCHING_PROTOCOLS, 204, 304)
 _JOINED = 64 * 1024
 """Bytes up to which copying content behind its head is cheaper than a write of its own."""
+
+
+class Line(Protocol):
+    """The connection that a request came on."""
+
+    transport: asyncio.Transport | None
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer to the current request is to be the last."""
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the caller reads too slowly."""
+
+    async def _drain_helper(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self, resume_parser: bool = True) -> None: ...
+
+    def set_parser(self, parser: Any) -> None: ...
 
 
 class Caller:
@@ -40,9 +61,7 @@ class Caller:
     _head: bytes | None = None
     _tunnel: Tunnel | None = None
 
-    def __init__(
-        self, connection: RequestHandler, head: RequestHead | None, content: Incoming, *, closing: bool
-    ) -> None:
+    def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
         """`head` is None where none could be read; `closing`: the connection may carry no other request."""
         self._connection = connection
         self._transport = connection.transport
@@ -55,6 +74,11 @@ class Caller:
             self._keep_alive = head.persistent and not (closing or self.fields.upgrade)
 
     # The request.
+
+    @property
+    def secure(self) -> bool:
+        """Whether it came by HTTPS."""
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
 
     @property
     def has_content(self) -> bool:
@@ -100,6 +124,8 @@ class Caller:
         of the connection, show where the content ends.
         """
         self.status = status
+        if self._connection.ending:
+            self._keep_alive = False
         self._bodiless = self.method == "HEAD" or status in _BODILESS
         if not sized and not self._bodiless:
             if self._http11:
@@ -168,7 +194,7 @@ class Caller:
         self._bodiless = False  # the 101 has no content, the tunnel behind it has
         connection = self._connection
         self._tunnel = Tunnel(connection.pause_reading, lambda: connection.resume_reading(resume_parser=False))
-        self._connection.set_parser(self._tunnel)  # type: ignore[arg-type]  # made for its WebSockets
+        self._connection.set_parser(self._tunnel)
 
     async def read_tunnel(self) -> bytes:
         """The next bytes, empty when the caller will send no more."""
@@ -181,9 +207,14 @@ class Caller:
     def close_tunnel(self) -> None:
         """The upstream will send no more."""
         transport = self._transport
-        if transport is not None and not transport.is_closing() and transport.can_write_eof():
-            with suppress(OSError):  # reset a moment ago
-                transport.write_eof()
+        if transport is None or transport.is_closing():
+            return
+        if not transport.can_write_eof():
+            # With TLS an end is always that of both directions.
+            transport.close()
+            return
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
 
     @property
     def keep_alive(self) -> bool:

@@ -1,6 +1,9 @@
 """A caller's connection: aiohttp's protocol, with a parser and a request loop of our own."""
 
 import asyncio
+import select
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.web_protocol import RequestHandler
@@ -8,39 +11,44 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.downstream.caller import Caller
 from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.downstream.parser import RequestParser
+from proxy.downstream.stepper import Stepper
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from proxy.framing import RequestHead
+
 _LINGER = 2.0
 """Seconds that a caller whose request could not be read has to read the answer."""
+
+_KEPT = 3600.0
+"""Seconds that a connection without requests is kept: longer than any client does."""
 
 
 class Host(Protocol):
     """Who answers the requests of a connection."""
 
     draining: bool
-
-    async def answer(self, caller: Caller) -> None:
-        """Answer a request."""
-
-    def refuse(self, caller: Caller, error: ProxyError) -> None:
-        """Answer what could not be read as one."""
+    answer: Callable[[Caller], Awaitable[None]]
+    """Answers a request."""
+    refuse: Callable[[Caller, ProxyError], None]
+    """Answers what could not be read as one."""
 
 
 class Connection(RequestHandler):
     """A caller's connection.
 
-    aiohttp's own loop makes a task, a request object, a writer and a response object for every request, and answers
-    what is malformed with the offending bytes. This one makes a `Caller`.
+    aiohttp's own loop makes two tasks, a request object, a writer and a response object for every request, and answers
+    what is malformed with the offending bytes. This one makes a `Caller`, and a task where one is needed.
     """
 
-    __slots__ = ("_heard", "_host", "_partial_since", "_requests", "_stuck_since", "surplus")
+    __slots__ = ("_answering", "_heard", "_host", "_partial_since", "_requests", "_stuck_since", "surplus")
 
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
         self._host = host
+        self._answering: Stepper | None = None
         self.surplus = False
         """There are too many connections: this one is served with an error."""
         self._heard = self._loop.time()
@@ -52,36 +60,56 @@ class Connection(RequestHandler):
         self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
 
     @property
+    def caller(self) -> Caller | None:
+        """Whose request is being answered."""
+        return self._current_request  # type: ignore[return-value]
+
+    @property
     def idle(self) -> bool:
         """Whether no request is being answered or waits for it."""
         return self._current_request is None and not self._messages
 
-    async def start(self) -> None:
-        """Answer the requests of this connection one after the other. Cancelled when the caller goes away."""
-        try:
-            await self._answer_requests()
-        finally:
-            self._task_handler = None
-            if self.transport is not None:
-                self.transport.close()
+    @property
+    def quiet(self) -> bool:
+        """Whether the connection is idle, and nothing of a request has come, read or not."""
+        return self.idle and not self._more
 
-    async def _answer_requests(self) -> None:
-        host = self._host
+    @property
+    def ending(self) -> bool:
+        """Whether the answer to the current request is to be the last: the proxy drains, and no other request waits."""
+        return self._host.draining and not self._messages and not self._more
+
+    @property
+    def _more(self) -> bool:
+        """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
+        return self._requests.amid_head or self._has_input()
+
+    async def start(self) -> None:
+        """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
+
+    def _answer_waiting(self) -> None:
+        """Answer the requests that wait, one after the other."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        while not self._force_close:
-            if not messages:
-                self._waiter = self._loop.create_future()
-                try:
-                    await self._waiter
-                finally:
-                    self._waiter = None
-            head, content = messages.popleft()
+        while messages and self._answering is None and not (self._close or self._force_close):
+            self._answering = Stepper(self._answer(*messages.popleft()), self._loop, self._answered)
+            self._answering.step()
+
+    def _answered(self) -> None:
+        self._answering = None
+        if self._messages:
+            self._loop.call_soon(self._answer_waiting)
+
+    async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
+        """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
+        host = self._host
+        lasts = False
+        try:
             if isinstance(head, ProxyError):
                 host.refuse(Caller(self, None, content, closing=True), head)
                 await self._linger()
-                break
+                return
             self._make_room()
-            caller = Caller(self, head, content, closing=host.draining or self.surplus)
+            caller = Caller(self, head, content, closing=self.surplus)
             caller.surplus = self.surplus
             self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
             try:
@@ -90,14 +118,31 @@ class Connection(RequestHandler):
                 self._current_request = None
             if content is not NOTHING:
                 await self._read_out(content)
-            if not caller.keep_alive or host.draining or self._close:
-                break
-            if self.writing_paused:
+            if not caller.keep_alive:
+                if host.draining:
+                    await self._linger()
+            elif self.writing_paused:
                 # Who sends request after request and reads no answer must not fill the memory with them.
                 await self._drain_helper()
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            if self._keepalive_handle is None:
-                self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+            lasts = caller.keep_alive
+        finally:
+            if not lasts or self._close:
+                self._end()
+
+    def _end(self) -> None:
+        self._close = True
+        if self.transport is not None:
+            self.transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.cancel()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
+        await super().shutdown(timeout)
+        if self._answering is not None:
+            self._answering.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -106,6 +151,8 @@ class Connection(RequestHandler):
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._heard
+        if self._messages:
+            self._answer_waiting()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -126,6 +173,8 @@ class Connection(RequestHandler):
         elif self._partial_since is not None and now - self._partial_since > head:
             self._partial_since = None
             self._give_up_head()
+        elif self.idle and now - self._heard > _KEPT:
+            self.force_close()
         elif requests.content is not None and requests.content.awaited and now - self._heard > idle:
             requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
         if self._stuck_since is not None and now - self._stuck_since > idle and self.transport is not None:
@@ -140,14 +189,14 @@ class Connection(RequestHandler):
             return
         late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
         self._messages.append(late)  # type: ignore[arg-type]  # of our parser, not of aiohttp's
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._answer_waiting()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser
         if isinstance(tunnel, Tunnel):
             tunnel.feed_eof()
-            return True
+            # With TLS an end is always that of both directions.
+            return self.transport is not None and self.transport.can_write_eof()
         return False
 
     def _make_room(self) -> None:
@@ -163,7 +212,7 @@ class Connection(RequestHandler):
         """Read on for a while what was not wanted, so that the next request can be read."""
         if content.at_hand() is not None:
             return
-        # An upload that was cancelled a moment ago may still be on its way out of reading.
+        # An upload that was cancelled a moment ago may still be on its way out of reading; and a timeout wants a task.
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._lingering_time):
@@ -175,7 +224,20 @@ class Connection(RequestHandler):
 
     async def _linger(self) -> None:
         """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
-            # Cancelled when the connection is lost.
-            await asyncio.sleep(_LINGER)
+        transport = self.transport
+        if transport is None or transport.is_closing() or not transport.can_write_eof():
+            return
+        # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
+        self._close = True
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
+        # Cancelled when the connection is lost.
+        await asyncio.sleep(_LINGER)
+
+    def _has_input(self) -> bool:
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ _TICK = 1.0
 """Seconds between two looks at slow callers, at most."""
 _SURPLUS = 64
 """Connections beyond the limit that are told so; any more are closed at once."""
+GRACE = 1.0
+"""Seconds of the draining for which a connection without a request may still bring one: it may be on its way."""
+_SWEEP = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +49,17 @@ class Server(web.Server):
             handler_cancellation=True,
             auto_decompress=False,
             access_log=None,
+            keepalive_timeout=0,  # connections look after that by themselves
             **options,
         )
+        self.answer = handle
         self.refuse = refuse
-        self._handle = handle
         self._limits = limits
-        self._callers: set[Caller] = set()
         self.draining = False
-        self._empty = asyncio.Event()
+        """Answers are the last of their connections."""
+        self._quiet_since: dict[RequestHandler, float] = {}
+        self._left = asyncio.Event()
+        """A connection has ended."""
         self._tick = min(_TICK, limits.head / 4, limits.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._watch)
 
@@ -67,6 +74,15 @@ class Server(web.Server):
         elif surplus > 0 and isinstance(handler, Connection):
             handler.surplus = True
 
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        task = handler._task_handler
+        super().connection_lost(handler, exc)
+        # Behind aiohttp's own callback, which forgets the connection.
+        if task is not None:
+            task.add_done_callback(lambda _: self._left.set())
+        else:
+            self._left.set()
+
     def _watch(self) -> None:
         now = self._loop.time()
         for connection in self.connections:
@@ -77,40 +93,46 @@ class Server(web.Server):
     @property
     def in_flight(self) -> int:
         """Requests that are being answered."""
-        return len(self._callers)
+        return len(self._callers())
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109
-        """Close idle connections and let every request come to its end; False where `timeout` s were not enough."""
+    def _callers(self) -> list[Caller]:
+        """Those whose requests are being answered."""
+        found = [connection.caller for connection in self.connections if isinstance(connection, Connection)]
+        return [caller for caller in found if caller is not None]
+
+    def begin_draining(self) -> None:
+        """From now on tell callers with every answer to move on; requests are answered as before."""
         self.draining = True
+        self._quiet_since = dict.fromkeys(self.connections, self._loop.time())
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109
+        """Let every request, and every connection, come to its end within `timeout` s, once nobody new is let in.
+
+        A connection without a request is closed when it has been quiet for GRACE seconds of the draining: nothing but
+        an answer can tell its caller to send no more.
+        """
+        end = self._loop.time() + timeout
+        while self._connections and (left := end - self._loop.time()) > 0:
+            self._close_quiet(self._loop.time())
+            self._left.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _SWEEP)):
+                    await self._left.wait()
+
+    def _close_quiet(self, now: float) -> None:
         for connection in self.connections:
-            if isinstance(connection, Connection) and connection.idle:
+            if not isinstance(connection, Connection) or not connection.quiet:
+                self._quiet_since.pop(connection, None)
+            elif now - self._quiet_since.setdefault(connection, now) >= GRACE:
                 connection.force_close()
-        if not self._callers:
-            return True
-        try:
-            async with asyncio.timeout(timeout):
-                await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def cut_off(self) -> None:
         """Break the connections of the requests that are still being answered, and close all others."""
         self._ticker.cancel()
-        for caller in tuple(self._callers):
+        for caller in self._callers():
             caller.abort()
         # Not 0, which aiohttp takes for "without end".
         await self.shutdown(0.1)
-
-    async def answer(self, caller: Caller) -> None:
-        """Have one request answered."""
-        self._callers.add(caller)
-        try:
-            await self._handle(caller)
-        finally:
-            self._callers.discard(caller)
-            if self.draining and not self._callers:
-                self._empty.set()
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:

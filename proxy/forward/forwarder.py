@@ -68,12 +68,11 @@ class Forwarder:
         began = time.perf_counter()
         entry = AccessEntry(caller.method)
         try:
-            target = self._gate.target(caller)
-            entry.path = target.partition("?")[0]
+            target, entry.path = self._gate.target(caller)
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
-            passport = self._gate.admit(caller.fields, target)
+            passport = self._gate.admit(caller.fields, target, secure=caller.secure)
             choice = _DEFAULT
             if passport.profile is not None or target.startswith(PREFIX):
                 choice = chosen(target, passport.profile)
@@ -125,7 +124,8 @@ class Forwarder:
             method=caller.method,
             upstream=route.upstream,
             target=upstream_target,
-            fields=self._gate.crossing(fields, route.upstream.authority, credential.name) + credential.line,
+            fields=self._gate.crossing(fields, route.upstream.authority, credential.name, secure=passport.secure)
+            + credential.line,
             inform=caller.inform,
             body=body,
             chunked=fields.chunked,
@@ -139,14 +139,20 @@ class Forwarder:
                 if refuses_token(answer.head, prefix) and _renewable(credentials, credential, request):
                     answer.close()
                     credential = await credentials.get(route)
-                    crossing = self._gate.crossing(fields, route.upstream.authority, credential.name)
+                    crossing = self._gate.crossing(
+                        fields, route.upstream.authority, credential.name, secure=passport.secure
+                    )
                     request.fields = crossing + credential.line
                     answer, prefix = await self._transport.send(request), b""
             entry.source = _UPSTREAM
             if answer.head.status == _SWITCHING_PROTOCOLS:
                 await _tunnel(answer, caller)
             else:
-                await self._relay(answer, prefix, caller, route, passport, below=choice.prefix)
+                self._begin(answer, caller, route, passport, below=choice.prefix)
+                data = prefix + answer.take() if prefix else answer.take()
+                if not answer.ended:
+                    data = await _stream(answer, data, caller)
+                caller.finish(data, headers.trailers(answer.trailers))
         finally:
             answer.close()
 
@@ -158,9 +164,8 @@ class Forwarder:
         made = self._credentials[name] = Credentials(profile, self._keeper)
         return made
 
-    async def _relay(
-        self, answer: UpstreamAnswer, prefix: bytes, caller: Caller, route: Route, passport: Passport, *, below: str
-    ) -> None:
+    def _begin(self, answer: UpstreamAnswer, caller: Caller, route: Route, passport: Passport, *, below: str) -> None:
+        """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
         section = headers.to_caller(section, notable)
         sized = moved = False
@@ -170,15 +175,9 @@ class Forwarder:
             elif name == b"location":
                 moved = status // 100 == _REDIRECTION or status == _CREATED
         if moved:
-            lines = self._routes.localised(lines_of(section), route, host=passport.host, below=below)
+            lines = self._routes.localised(lines_of(section), route, here=passport.origin, below=below)
             section = field_lines(lines)
         caller.begin(status, reason, section + passport.foreign, sized=sized)
-        data = prefix + answer.take() if prefix else answer.take()
-        while not answer.ended:
-            caller.write(data)
-            await caller.drain()
-            data = await answer.read()
-        caller.finish(data, headers.trailers(answer.trailers))
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source
@@ -192,7 +191,7 @@ class Forwarder:
             return
         graphql = entry.route is not None and entry.route.auth is Auth.GRAPHQL
         answer = error_answer(error, graphql=graphql)
-        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller.fields)))
+        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller)))
 
     def _note(self, caller: Caller, entry: AccessEntry, seconds: float) -> None:
         if self._access is None:
@@ -208,6 +207,15 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     """Whether a request can be sent again with a credential that was not refused."""
     token, body = credential.token, request.body
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
+
+
+async def _stream(answer: UpstreamAnswer, data: bytes, caller: Caller) -> bytes:
+    """Pass on the content of an answer as it arrives, beginning with `data`, but for the last of it."""
+    while not answer.ended:
+        caller.write(data)
+        await caller.drain()
+        data = await answer.read()
+    return data
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

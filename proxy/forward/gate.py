@@ -18,6 +18,8 @@ from proxy.routing import RouteTable, parse_target
 REMEMBERED = 1280
 """Field sections of which is remembered what becomes of them: callers send the same lines again and again, a thousand
 profiles each with a header of its own."""
+_REMEMBERED_TARGET = 512
+"""Characters of the longest target of which is remembered where it leads: callers ask for the same again and again."""
 JUDGED = 1 << 20
 """Bytes of the largest content that is judged."""
 
@@ -26,10 +28,21 @@ _TOKEN_OF_ITS_OWN = re.compile(r"(?:/@[A-Za-z0-9_-]+)?/-/aws-credentials(?:\?.*)
 _CONTINUE = Head(1, 100, b"Continue", b"", [])
 
 
+@lru_cache(REMEMBERED)
+def _read_target(method: str, target: str) -> tuple[str, str, str | None]:
+    """The origin form of a target with its query and without, and the authority that an absolute one names."""
+    guard.check_method(method)
+    origin_form, authority = parse_target(target)
+    return origin_form, origin_form.partition("?")[0], authority
+
+
 class Passport(NamedTuple):
     """What is known of a caller who was let in."""
 
-    host: bytes
+    secure: bool
+    """They came by HTTPS."""
+    origin: bytes
+    """Of this proxy, as the caller knows it."""
     headers: tuple[Header, ...]
     """The field lines that may go upstream."""
     own: tuple[Header, ...]
@@ -40,7 +53,7 @@ class Passport(NamedTuple):
     """The name of the profile that the field lines choose, if they choose any."""
 
     def __repr__(self) -> str:
-        return f"Passport({self.host!r})"
+        return f"Passport({self.origin!r})"
 
 
 class Gate:
@@ -53,51 +66,60 @@ class Gate:
         self._permissions = guard.Permissions(policy.allow, policy.deny)
         self._passport = lru_cache(REMEMBERED)(self._issue)
         self._crossing = lru_cache(REMEMBERED)(self._cross)
+        self._permitted = lru_cache(REMEMBERED)(self._permit)
 
-    def target(self, caller: Caller) -> str:
-        """The origin form of a request's target; raises BadRequest."""
-        guard.check_method(caller.method)
-        path, authority = parse_target(caller.target)
+    def target(self, caller: Caller) -> tuple[str, str]:
+        """The origin form of a request's target, with its query and without; raises BadRequest."""
+        read = _read_target if len(caller.target) <= _REMEMBERED_TARGET else _read_target.__wrapped__
+        target, path, authority = read(caller.method, caller.target)
         if authority is not None:
             for host in caller.fields.hosts:
                 guard.check_authority(authority, host)
-        return path
+        return target, path
 
     def preflight(self, caller: Caller) -> Answer | None:
         """The answer to a preflight, None to what is none; raises a CallerError."""
         if caller.method != "OPTIONS":
             return None
-        lines = guard.preflight(caller.fields.lines, self._policy)
+        lines = guard.preflight(caller.fields.lines, self._policy, secure=caller.secure)
         return None if lines is None else Answer(204, lines, b"")
 
-    def admit(self, fields: Fields, target: str = "") -> Passport:
-        """What is known of a caller who asks for `target`; raises a CallerError where it is not let in."""
+    def admit(self, fields: Fields, target: str = "", *, secure: bool = False) -> Passport:
+        """What is known of a caller who asks for `target`, by HTTPS where `secure`.
+
+        Raises a CallerError where it is not let in.
+        """
         try:
-            return self._passport(fields) if fields.lasting else self._issue(fields)
+            return self._passport(fields, secure) if fields.lasting else self._issue(fields, secure)
         except ClientTokenRequired:
             if not _TOKEN_OF_ITS_OWN.fullmatch(target):
                 raise
-            return self._issue(fields, replace(self._policy, client_token=None))
+            return self._issue(fields, secure, replace(self._policy, client_token=None))
 
-    def refused(self, fields: Fields) -> tuple[Header, ...]:
+    def refused(self, caller: Caller) -> tuple[Header, ...]:
         """What the answer to a caller carries who was not let in."""
-        return guard.refusal_fields(fields.lines, self._policy)
+        return guard.refusal_fields(caller.fields.lines, self._policy, secure=caller.secure)
 
     def permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
         """The route of a target and what to ask its upstream for; `path` is the target without its query.
 
         Raises BadRequest, NotPermitted or NoRoute.
         """
+        if len(target) <= _REMEMBERED_TARGET:
+            return self._permitted(method, target, path)
+        return self._permit(method, target, path)
+
+    def _permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
         ways = guard.readings(path)
         self._permissions.check(method, ways)
         if len(ways) > 1:
             guard.check_route(ways, lambda way: self._routes.match(way)[0])
         return self._routes.match(target)
 
-    def crossing(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
+    def crossing(self, fields: Fields, authority: str, added: bytes | None, *, secure: bool = False) -> bytes:
         """The caller's field lines as they go to `authority` with a credential named `added`, but for that one."""
         cross = self._crossing if fields.lasting else self._cross
-        return cross(fields, authority, added)
+        return cross(fields, authority, added, secure)
 
     async def judge(self, caller: Caller, route: Route, target: str, body: HeldBody | None) -> None:
         """Let a request through that reads, in read-only mode; raises ReadOnly."""
@@ -117,13 +139,14 @@ class Gate:
         """How much of a content has to be held so that it can be sent again, and judged."""
         return max(replay_limit, JUDGED) if self._policy.read_only else replay_limit
 
-    def _issue(self, fields: Fields, policy: Policy | None = None) -> Passport:
-        host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy)
-        return Passport(host, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
+    def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Passport:
+        host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy, secure=secure)
+        origin = (b"https://" if secure else b"http://") + host
+        return Passport(secure, origin, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
 
-    def _cross(self, fields: Fields, authority: str, added: bytes | None) -> bytes:
+    def _cross(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
         lines = headers.to_upstream(
-            self.admit(fields).headers,
+            self.admit(fields, secure=secure).headers,
             authority=authority,
             added=None if added is None else (added, b""),
             upgrade=fields.upgrade,

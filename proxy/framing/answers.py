@@ -8,7 +8,8 @@ from proxy.framing.fields import SECTION, FramingError, lines_of, notable_of, va
 from proxy.model import Header
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_DIGITS = 18
+"""Of the longest Content-Length."""
 
 
 class Head(NamedTuple):
@@ -70,7 +71,7 @@ def content_of(method: str, head: Head) -> Content:
     # Judged before HEAD, 204 and 304, which have no content but whose fields are passed on.
     if codings and (lengths or head.minor == 0 or codings > 1 or coding != b"chunked"):
         raise FramingError("a Transfer-Encoding other than chunked, or a Content-Length beside it")
-    if lengths and (lengths > 1 or not _LENGTH.fullmatch(length)):
+    if lengths and (lengths > 1 or len(length) > _DIGITS or not length.isdigit()):
         raise FramingError("not exactly one Content-Length, or one that is no number")
     if method == "HEAD" or head.status in (204, 304):
         return Content(0, alive)
@@ -86,7 +87,7 @@ def _keeps_alive(head: Head, connection: bytes, count: int) -> bool:
         return head.minor == 1
     if count > 1:
         connection = b",".join(values_of(b"connection", head.notable))
-    if connection == b"keep-alive":
+    elif connection == b"keep-alive":
         return True
     options = [option.strip(b" \t") for option in connection.split(b",")]
     return b"close" not in options and (head.minor == 1 or b"keep-alive" in options)

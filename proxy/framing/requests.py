@@ -112,20 +112,27 @@ def parse_request(data: bytes, start: int, end: int) -> RequestHead:
 
     Raises a RequestError: BadRequest, or what says more exactly what is wrong.
     """
-    line = _LINE.match(data, start, end)
+    head = data[start:end]
+    return _whole_remembered(head) if _lasts(head) else _parse(head)
+
+
+def _parse(head: bytes) -> RequestHead:
+    line = _LINE.match(head)
     if line is None:
-        raise _malformed_line(data, start, end)
-    if end - start > MAX_LINE:
-        _check_size(line.end() - start, end - start)
+        raise _malformed_line(head, 0, len(head))
+    if len(head) > MAX_LINE:
+        _check_size(line.end(), len(head))
     method, target, version = line.groups()
     minor = int(version)
-    section = data[line.end() : end - 2]
+    section = head[line.end() : -2]
     fields = _remembered(section, minor) if _lasts(section) else Fields(section, minor)
     return RequestHead(method.decode(), target.decode(), minor, fields)
 
 
+# Callers send the same lines again and again, a thousand profiles each with a header of its own; and those who poll
+# ask for the same again and again.
 _remembered = lru_cache(maxsize=1280)(Fields)
-"""Callers send the same lines again and again, a thousand profiles each with a header of its own."""
+_whole_remembered = lru_cache(maxsize=1280)(_parse)
 
 
 def check_beginning(data: bytes, start: int) -> None:

@@ -26,13 +26,13 @@ class Admitted(NamedTuple):
         return f"Admitted({self.host!r})"
 
 
-def admit(headers: tuple[Header, ...], policy: Policy) -> Admitted:
-    """The verdict on a caller's field lines.
+def admit(headers: tuple[Header, ...], policy: Policy, *, secure: bool = False) -> Admitted:
+    """The verdict on a caller's field lines, which came by HTTPS where `secure`.
 
     Raises BadRequest, HostNotAllowed, OriginNotAllowed, ClientTokenRequired or NotPermitted. A `preflight` is answered
     before this: it carries no client token.
     """
-    host, origin = _whence(headers, policy)
+    host, origin = _whence(headers, policy, secure=secure)
     check_client_token(headers, policy.client_token)
     check_override(headers, policy)
     return Admitted(
@@ -43,17 +43,17 @@ def admit(headers: tuple[Header, ...], policy: Policy) -> Admitted:
     )
 
 
-def refusal_fields(headers: tuple[Header, ...], policy: Policy) -> tuple[Header, ...]:
+def refusal_fields(headers: tuple[Header, ...], policy: Policy, *, secure: bool = False) -> tuple[Header, ...]:
     """`Admitted.answer` for a caller who was not let in: a page that may call here is to read why it was refused."""
     try:
-        _, origin = _whence(headers, policy)
+        _, origin = _whence(headers, policy, secure=secure)
     except CallerError:
         origin = None
     return answer_fields(origin, policy)
 
 
-def _whence(headers: tuple[Header, ...], policy: Policy) -> tuple[bytes, bytes | None]:
+def _whence(headers: tuple[Header, ...], policy: Policy, *, secure: bool) -> tuple[bytes, bytes | None]:
     """Host, and the page's origin as `check_origin` returns it."""
     hosts = values_of(headers, b"host")
     check_host(hosts, policy.allowed_hosts)
-    return hosts[0], check_origin(headers, policy, hosts[0])
+    return hosts[0], check_origin(headers, policy, hosts[0], secure=secure)

@@ -38,11 +38,12 @@ def values_of(headers: Sequence[Header], name: bytes) -> list[bytes]:
     return [value for line, value in headers if line.lower() == name]
 
 
-def check_origin(headers: Sequence[Header], policy: Policy, host: bytes) -> bytes | None:
+def check_origin(headers: Sequence[Header], policy: Policy, host: bytes, *, secure: bool = False) -> bytes | None:
     """Let a request through that no web page sent, or a page that may; raises OriginNotAllowed.
 
-    `host` is what Host says. Returns the origin, one of `allowed_origins`, that is to be told that it may read the
-    answer; None where there is no such page: a tool, a person who typed the address, or the proxy's own page.
+    `host` is what Host says, `secure` whether the request came by HTTPS. Returns the origin, one of `allowed_origins`,
+    that is to be told that it may read the answer; None where there is no such page: a tool, a person who typed the
+    address, or the proxy's own page.
     """
     origins, sites = values_of(headers, b"origin"), values_of(headers, b"sec-fetch-site")
     if not origins and not sites:
@@ -51,7 +52,7 @@ def check_origin(headers: Sequence[Header], policy: Policy, host: bytes) -> byte
         raise OriginNotAllowed("the request names more than one origin")
     site = sites[0].lower() if sites else b""
     if origins:
-        return _check_named(origins[0], site, policy, host)
+        return _check_named(origins[0], site, policy, host, secure=secure)
     if site == b"same-origin" or (site == b"none" and values_of(headers, b"sec-fetch-mode") == [b"navigate"]):
         return None
     raise OriginNotAllowed(
@@ -60,20 +61,20 @@ def check_origin(headers: Sequence[Header], policy: Policy, host: bytes) -> byte
     )
 
 
-def _check_named(origin: bytes, site: bytes, policy: Policy, host: bytes) -> bytes | None:
+def _check_named(origin: bytes, site: bytes, policy: Policy, host: bytes, *, secure: bool) -> bytes | None:
     """As `check_origin`, for a request that names its origin."""
     if origin.decode("latin-1") in policy.allowed_origins:
         return origin
     here = host.lower()
-    if site in (b"", b"same-origin") and origin == b"http://" + here:
+    if site in (b"", b"same-origin") and origin == (b"https://" if secure else b"http://") + here:
         return None
-    # The proxy speaks plain HTTP; with TLS in front of it only the browser knows that this is one and the same.
+    # With TLS in front of a proxy that speaks plain HTTP only the browser knows that this is one and the same.
     if site == b"same-origin" and origin == b"https://" + here:
         return None
     raise OriginNotAllowed("the web page that sends this request has an origin that is not in allowed_origins")
 
 
-def preflight(headers: Sequence[Header], policy: Policy) -> tuple[Header, ...] | None:
+def preflight(headers: Sequence[Header], policy: Policy, *, secure: bool = False) -> tuple[Header, ...] | None:
     """The field lines of the 204 that answers an OPTIONS request if it is a preflight; None where it is none.
 
     A browser asks without credentials, so that no client token is wanted. Raises BadRequest, HostNotAllowed, or
@@ -84,7 +85,7 @@ def preflight(headers: Sequence[Header], policy: Policy) -> tuple[Header, ...] |
         return None
     hosts = values_of(headers, b"host")
     check_host(hosts, policy.allowed_hosts)
-    origin = check_origin(headers, policy, hosts[0])
+    origin = check_origin(headers, policy, hosts[0], secure=secure)
     if origin is None:
         # Nobody asks for leave to call the own origin.
         raise OriginNotAllowed("a preflight comes from the proxy's own origin")

@@ -4,9 +4,22 @@
 """
 
 from proxy.settings.environment import debugging
-from proxy.settings.files import shipped_defaults
-from proxy.settings.options import serve_options
+from proxy.settings.files import Mark, mark, shipped_defaults
+from proxy.settings.options import refuse_exposed, serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
 
-__all__ = ["PREFIX", "Leaf", "Loaded", "Settings", "debugging", "leaves", "load", "serve_options", "shipped_defaults"]
+__all__ = [
+    "PREFIX",
+    "Leaf",
+    "Loaded",
+    "Mark",
+    "Settings",
+    "debugging",
+    "leaves",
+    "load",
+    "mark",
+    "refuse_exposed",
+    "serve_options",
+    "shipped_defaults",
+]

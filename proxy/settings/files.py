@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
@@ -19,6 +19,9 @@ from proxy.settings.schema import FILE_SUFFIX, Leaf, RouteSettings, sections
 from proxy.settings.values import quoted
 
 _SUFFIX = FILE_SUFFIX.lower()
+
+Mark: TypeAlias = tuple[int, int, int, int] | None
+"""What changes when a file does: also where a link to it is turned, as containers' secrets are."""
 
 
 def shipped_defaults() -> dict[str, Any]:
@@ -106,11 +109,24 @@ def read_secret(leaf: Leaf, path: Path) -> SecretStr:
 
 def warn_if_readable(path: Path) -> list[str]:
     """A warning where everybody on the machine can read a file that holds a secret, and its owner can mend that."""
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+        mounted = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:  # whoever reads it complains
+        return []
     # What orchestrators mount may be a pipe, or readable by all, and nobody in the container can change that.
-    if stat.S_ISREG(mode) and mode & stat.S_IROTH and not os.statvfs(path).f_flag & os.ST_RDONLY:
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH and not mounted:
         return [f"{path} holds a secret and everybody on this machine can read it: chmod 600 {path}"]
     return []
+
+
+def mark(path: Path) -> Mark:
+    """How a file is now; None for what is missing, and for pipes, which can be read but once."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a ValueError is about a NUL in the path
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) if stat.S_ISREG(found.st_mode) else None
 
 
 def resolved(named: str, config: Path | None = None) -> Path:

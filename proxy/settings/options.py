@@ -1,5 +1,7 @@
 """The settings as the frozen values that the running proxy is built from."""
 
+import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from proxy.errors import SettingsError
@@ -7,6 +9,7 @@ from proxy.guard import is_loopback
 from proxy.model import (
     DEFAULT_PROFILE,
     Auth,
+    CertificateFiles,
     OutboundProxies,
     Policy,
     Pool,
@@ -23,7 +26,7 @@ from proxy.settings.values import parse_bind
 def serve_options(
     settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
 ) -> ServeOptions:
-    """The settings as the frozen values that the running proxy is built from."""
+    """The settings as the frozen values that the running proxy is built from; raises SettingsError."""
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
         profiles={
@@ -39,6 +42,9 @@ def serve_options(
         ),
         built_in_routes=built_in_routes(settings.upstreams),
         timeouts=Timeouts(**settings.timeouts.model_dump()),
+        port_file=settings.port_file,
+        tls=_certificate_files(settings),
+        drain_delay=settings.drain_delay,
         replay_limit=settings.replay_limit,
         policy=Policy(
             allowed_hosts=frozenset(settings.allowed_hosts),
@@ -55,6 +61,14 @@ def serve_options(
         token_store=settings.token_store,
         aws_credentials_token=settings.aws_credentials_token,
     )
+
+
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert is not None:
+        return CertificateFiles(settings.tls_cert, settings.tls_key or settings.tls_cert)
+    if settings.tls_key is not None:
+        raise SettingsError("tls_key is set, and tls_cert is not", hint="Set both, or neither.")
+    return None
 
 
 def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:
@@ -101,7 +115,20 @@ def refuse_contradictions(settings: Settings) -> None:
     for value in settings.listen:
         bind = parse_bind(value)
         if bind.path is None and not is_loopback(bind.host.lower()):
-            raise SettingsError(
-                f"listen: {value} is not loopback, and whoever reaches it could use your login",
-                hint="Set client_token, listen on 127.0.0.1, or set allow_anonymous_clients = true.",
-            )
+            raise _exposed(f"listen: {value}")
+
+
+def refuse_exposed(settings: Settings, passed: Iterable[socket.socket]) -> None:
+    """Raises SettingsError where a socket that was passed to the proxy reaches further than the settings allow."""
+    if settings.client_token is not None or settings.allow_anonymous_clients:
+        return
+    for sock in passed:
+        if sock.family != socket.AF_UNIX and not is_loopback(host := sock.getsockname()[0]):
+            raise _exposed(f"the socket at {host} that was passed to the proxy")
+
+
+def _exposed(what: str) -> SettingsError:
+    return SettingsError(
+        f"{what} is not loopback, and whoever reaches it could use your login",
+        hint="Set client_token, listen on 127.0.0.1, or set allow_anonymous_clients = true.",
+    )

@@ -16,6 +16,7 @@ from proxy.settings.values import (
     ClientId,
     ClientSecret,
     Count,
+    Delay,
     Form,
     HeaderSecret,
     Host,
@@ -84,7 +85,7 @@ class TimeoutSettings(_Section):
     headers: Seconds = Field(description="for an upstream to begin its answer")
     idle: Seconds = Field(description="without a byte moving in either direction")
     auth: Seconds = Field(description="how long a request waits for a sign-in")
-    drain: Seconds = Field(description="how long requests may go on after SIGTERM")
+    drain: Seconds = Field(description="how long requests may go on once the proxy has stopped listening")
 
 
 class ProfileSettings(_Section):
@@ -126,6 +127,13 @@ class PlainSettings(BaseSettings):
     listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
         description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
+    port_file: Annotated[Path, Form("FILE")] | None = Field(
+        None, description="a file to write the port of the first TCP listener into, for as long as it listens"
+    )
+    tls_cert: Annotated[Path, Form("FILE")] | None = Field(
+        None, description="certificate and chain, in PEM, for HTTPS on TCP; read again when it changes"
+    )
+    tls_key: Annotated[Path, Form("FILE")] | None = Field(None, description="its key, if not in the same file")
     username: str | None = Field(None, description="the Unleash Live login")
     password: SecretStr | None = Field(None, description="its password")
     totp_secret: TotpSecret | None = Field(
@@ -162,6 +170,9 @@ class PlainSettings(BaseSettings):
         description="what is not, such as `DELETE /v1/job/*`; wins over `allow`"
     )
     timeouts: TimeoutSettings
+    drain_delay: Delay = Field(
+        description="how long the proxy still listens after SIGTERM, while `/-/ready` answers 503 already"
+    )
     replay_limit: Bytes = Field(description="how much of a request body is kept so that it can be sent again")
     max_connections: Count = Field(description="how many callers' connections may be open at a time")
     log_format: Literal["auto", "text", "json"] = Field(description="`auto`: text on a terminal, else json")

@@ -38,6 +38,8 @@ class Loaded:
     """Where a config file was looked for; nowhere if it was named."""
     secret_files: tuple[Path, ...]
     """The files that hold one secret each."""
+    certificates: Mapping[Path, files.Mark]
+    """The files of HTTPS, and how they were just before anybody read them."""
 
     def value(self, leaf: Leaf) -> Any:
         value: Any = self.settings
@@ -46,7 +48,7 @@ class Loaded:
         return value
 
     def options(self) -> ServeOptions:
-        """What the running proxy is built from."""
+        """What the running proxy is built from; raises SettingsError."""
         return serve_options(self.settings, self.outbound, self.state_home)
 
 
@@ -85,16 +87,19 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
     except ValidationError as error:
         raise complaints.sentence(error, known, origins) from None
     refuse_contradictions(settings)
+    certificates = [path for path in (settings.tls_cert, settings.tls_key) if path is not None]
+    key_warnings = files.warn_if_readable(certificates[-1]) if certificates else []
     return Loaded(
         settings,
         tuple(known.values()),
         origins,
-        (*from_files.warnings, *environment.warnings(known, held)),
+        (*from_files.warnings, *key_warnings, *environment.warnings(known, held)),
         environment.outbound_proxies(),
         environment.state_home(),
         config=files.absolute(path) if path is not None else None,
         searched=tuple(map(files.absolute, searched)),
         secret_files=tuple(dict.fromkeys(from_files.secrets)),
+        certificates={path: files.mark(path) for path in certificates},
     )
 
 

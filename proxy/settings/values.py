@@ -59,6 +59,20 @@ def quoted(value: Any) -> str:
 
 
 def _duration(value: Any) -> float:
+    seconds = _seconds(value)
+    if seconds <= 0:
+        raise ValueError(f"{quoted(value)} must be more than 0")
+    return seconds
+
+
+def _delay(value: Any) -> float:
+    seconds = _seconds(value)
+    if seconds < 0:
+        raise ValueError(f"{quoted(value)} must not be less than 0")
+    return seconds
+
+
+def _seconds(value: Any) -> float:
     seconds: float | None = None
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * _SECONDS[match[2]]
@@ -66,8 +80,6 @@ def _duration(value: Any) -> float:
         seconds = float(value)
     if seconds is None:
         raise ValueError(f"{quoted(value)} is no duration: write a number of seconds, or 500ms, 10s, 5m, 1h")
-    if seconds <= 0:
-        raise ValueError(f"{quoted(value)} must be more than 0")
     return seconds
 
 
@@ -242,6 +254,8 @@ def checked_store(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(_duration), Form("DURATION")]
+Delay = Annotated[float, BeforeValidator(_delay), Form("DURATION")]
+"""Seconds, perhaps none."""
 Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
 Count = Annotated[int, BeforeValidator(_count), Form("COUNT")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]

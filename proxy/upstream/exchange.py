@@ -31,15 +31,29 @@ class Disconnected(Exception):
         self.answered = answered
 
 
+class Arrival(asyncio.Future[None]):
+    """The arrival of an answer's head. `resume`, where somebody has set it, is called as soon as it is known."""
+
+    resume: "Callable[[], None] | None" = None
+
+    def set_result(self, result: None, /) -> None:
+        super().set_result(result)
+        if self.resume is not None:
+            self.resume()
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        super().set_exception(exception)
+        if self.resume is not None:
+            # Whoever tells of a failure may be about to do more.
+            self.get_loop().call_soon(self.resume)
+
+
 class Link(Protocol):
     """What an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
 
     loop: asyncio.AbstractEventLoop
     deadline: float
     idle_timeout: float
-
-    @property
-    def congested(self) -> bool: ...
 
     def write(self, data: bytes) -> None: ...
 
@@ -79,7 +93,7 @@ class Exchange:
 
     def __init__(self, link: Link, method: str, inform: "Callable[[Head], None]", *, upgrade: bool) -> None:
         """`inform` is called with every 1xx answer but the 101 that `upgrade` asks for."""
-        self.answered: asyncio.Future[None] = link.loop.create_future()
+        self.answered = Arrival(loop=link.loop)
         self._link = link
         self._method = method
         self._inform = inform
@@ -124,11 +138,6 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Send more of the request, or into a tunnel."""
         self._link.write(data)
-
-    @property
-    def congested(self) -> bool:
-        """The upstream has yet to take some of what was written."""
-        return self._link.congested
 
     async def drain(self) -> None:
         """Wait until the upstream has taken what was written; it must take some within the idle timeout.

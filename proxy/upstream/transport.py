@@ -140,6 +140,7 @@ class PooledTransport:
                 upstream.origin, on_idle=self._pool.put, on_lost=self._forget, idle_timeout=self._timeouts.idle
             )
 
+        await asyncio.sleep(0)  # the timeout wants a task
         connection = await self._connector.connect(upstream, new)
         if connection.usable:
             self._connections.add(connection)
@@ -155,7 +156,7 @@ class PooledTransport:
         exchange = connection.begin(request.method, data, upgrade=request.upgrade, inform=request.inform)
         if body is not None and whole is None:
             exchange.upload = self._loop.create_task(self._upload(exchange, body, chunked=request.chunked))
-        elif exchange.congested:
+        elif connection.congested:
             exchange.upload = self._loop.create_task(self._settle(exchange))
         else:
             exchange.expect_head_by(self._loop.time() + self._timeouts.headers)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy, timeouts
-from support.wire import Message, Peer, Version, answer, answering, caller, request, upstream
+from support.wire import PATIENCE, Message, Peer, Version, answer, answering, caller, request, upstream
 
 from proxy.framing import MAX_HEAD
 
@@ -216,10 +216,12 @@ async def test_a_malformed_content_that_comes_with_its_head(name: str) -> None:
 async def test_a_reset_of_a_content_without_a_length(size: int, version: Version) -> None:
     """An answer that only the end of its connection delimits breaks where that is a reset."""
 
+    begun = asyncio.Event()
+
     async def script(peer: Peer) -> None:
         await peer.message()
         await peer.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * size)
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         peer.reset()
 
     async with (
@@ -228,11 +230,18 @@ async def test_a_reset_of_a_content_without_a_length(size: int, version: Version
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request(version=version))
+        head = await peer.head()
+        begun.set()
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await peer.message()
+            await peer.message(head)
 
 
 # Timeouts.
+
+SHORT = 0.8
+"""Seconds that stand for a limit, of which a busy machine may waste most."""
+STEP = SHORT / 8
+"""Ten of them are longer than SHORT."""
 
 
 async def test_no_connection_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +268,7 @@ async def test_no_head_in_time(data: bytes) -> None:
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(headers=0.2))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(headers=SHORT))) as app,
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request("POST", body=b"abc"))
@@ -275,17 +284,17 @@ async def test_a_slow_upload_is_no_slow_answer() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.message()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(STEP)
         await peer.send(answer())
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(headers=0.3, idle=0.3))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(headers=SHORT))) as app,
         caller(app.urls[0]) as peer,
     ):
-        await peer.send(request("POST", "/v1/x", "Content-Length: 8"))
-        for byte in b"12345678":
-            await asyncio.sleep(0.1)
+        await peer.send(request("POST", "/v1/x", "Content-Length: 10"))
+        for byte in b"1234567890":
+            await asyncio.sleep(STEP)
             await peer.send(bytes([byte]))
         assert (await peer.message()).body == b"ok"
 
@@ -295,7 +304,7 @@ async def test_an_upstream_that_takes_no_upload() -> None:
 
     async def script(peer: Peer) -> None:
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(5)
+        await asyncio.sleep(2 * PATIENCE)
 
     async def upload(peer: Peer) -> None:
         with contextlib.suppress(ConnectionError):
@@ -305,7 +314,7 @@ async def test_an_upstream_that_takes_no_upload() -> None:
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=0.3))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=SHORT))) as app,
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request("POST", "/v1/x", f"Content-Length: {1 << 30}"))
@@ -326,7 +335,7 @@ async def test_a_content_that_stops(framing: bytes) -> None:
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=0.3))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=SHORT))) as app,
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request())
@@ -339,16 +348,16 @@ async def test_a_content_that_drips() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.message()
-        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
-        for byte in b"12345678":
-            await asyncio.sleep(0.1)
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        for byte in b"1234567890":
+            await asyncio.sleep(STEP)
             await peer.send(bytes([byte]))
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=0.3))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=SHORT))) as app,
     ):
-        assert (await ask(app.urls[0], request())).body == b"12345678"
+        assert (await ask(app.urls[0], request())).body == b"1234567890"
 
 
 async def test_an_upload_that_was_held_up_leaves_the_answers_timeout_alone() -> None:
@@ -363,7 +372,7 @@ async def test_an_upload_that_was_held_up_leaves_the_answers_timeout_alone() -> 
 
     async with (
         upstream(script) as origin,
-        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=0.5))) as app,
+        running_proxy(direct_options(origin.url, timeouts=timeouts(idle=SHORT))) as app,
         caller(app.urls[0]) as peer,
     ):
         await peer.send(request("PUT", "/v1/x", f"Content-Length: {8 << 20}"))
@@ -375,21 +384,24 @@ async def test_an_upload_that_was_held_up_leaves_the_answers_timeout_alone() -> 
 
 async def test_a_caller_who_breaks_off_an_upload() -> None:
     """A body that the caller does not finish never looks whole upstream."""
-    broken = asyncio.Event()
+    begun, broken = asyncio.Event(), asyncio.Event()
 
     async def script(peer: Peer) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await peer.message()
+            head = await peer.head()
+            begun.set()
+            await peer.message(head)
             raise AssertionError("a whole request")
         broken.set()
 
     for framing, piece in (("Content-Length: 100", b"hello"), ("Transfer-Encoding: chunked", b"5\r\nhello\r\n")):
+        begun.clear()
         broken.clear()
         async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
             async with caller(app.urls[0]) as peer:
                 await peer.send(request("PUT", "/v1/x", framing), piece)
-                await asyncio.sleep(0.05)
-            await asyncio.wait_for(broken.wait(), 5)
+                await asyncio.wait_for(begun.wait(), PATIENCE)
+            await asyncio.wait_for(broken.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one packet", "one by one"])
@@ -417,6 +429,6 @@ async def test_malformed_chunks_of_a_caller(garbage: bytes, together: bool, capl
         assert message.status == 400
         assert json.loads(message.body)["code"] == "bad_request"
         if origin.connections:
-            await asyncio.wait_for(broken.wait(), 5)
+            await asyncio.wait_for(broken.wait(), PATIENCE)
     assert heads == []
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

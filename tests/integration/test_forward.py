@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 from support.origin import OK, Origin, Recorded
 from support.stack import closing, options_for, running_proxy, talk
+from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
@@ -256,11 +257,11 @@ async def test_events_leave_at_once(proxy: App, origin: Origin) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for event in (b"data: 1\n\n", b"data: 2\n\n"):
             await writer.drain()
-            await asyncio.wait_for(go_on.wait(), 5)
+            await asyncio.wait_for(go_on.wait(), PATIENCE)
             go_on.clear()
             writer.write(b"%x\r\n%b\r\n" % (len(event), event))
         await writer.drain()
-        await asyncio.wait_for(go_on.wait(), 5)
+        await asyncio.wait_for(go_on.wait(), PATIENCE)
         writer.write(b"0\r\n\r\n")
 
     origin.responder = stream
@@ -268,7 +269,7 @@ async def test_events_leave_at_once(proxy: App, origin: Origin) -> None:
         assert response.status == 200
         for expected in (b"data: 1\n\n", b"data: 2\n\n"):
             go_on.set()
-            assert await asyncio.wait_for(response.content.readany(), 5) == expected
+            assert await asyncio.wait_for(response.content.readany(), PATIENCE) == expected
         go_on.set()
         assert await response.content.read() == b""
 
@@ -278,9 +279,9 @@ async def test_100_continue_comes_when_the_content_is_wanted(proxy: App, origin:
     host, _, port = proxy.urls[0].removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /v1/job HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 100 Continue\r\n")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)).startswith(b"HTTP/1.1 100 Continue\r\n")
     writer.write(b"abc")
-    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)).startswith(b"HTTP/1.1 200")
     assert origin.requests[0].body == b"abc"
     writer.close()
 
@@ -297,9 +298,9 @@ async def test_a_caller_who_leaves_ends_the_upstream_request(proxy: App, origin:
     host, _, port = proxy.urls[0].removeprefix("http://").rpartition(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(closing("GET", "/v1/job"))
-    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(asked.wait(), PATIENCE)
     writer.close()
-    await asyncio.wait_for(origin.hung_up.wait(), 5)
+    await asyncio.wait_for(origin.hung_up.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize(

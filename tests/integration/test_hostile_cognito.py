@@ -8,6 +8,7 @@ import pytest
 from support.clock import FakeClock
 from support.origin import Origin, Recorded
 from support.stack import PASSWORD, SIGNER, closing, new_cognito, options_for, pool_of, running_proxy, talk
+from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.cognito.endpoints import user_pool
@@ -152,6 +153,6 @@ async def test_a_token_refused_without_a_replay_is_replaced_at_once() -> None:
         origin.answers = [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"]
         async with running_proxy(options_for(url, origin.url, replay_limit=4)) as app:
             assert b" 401 " in await talk(app.urls[0], closing("POST", "/v1/job", body=b"12345"))
-            await asyncio.wait_for(app.keeper.get("default"), 5)
+            await asyncio.wait_for(app.keeper.get("default"), PATIENCE)
             assert b" 200 OK" in await talk(app.urls[0], closing("GET", "/-/ready"))
     assert cognito.counts["GetTokensFromRefreshToken"] == 1

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from support.loops import EVERY_LOOP
 from support.origin import OK, Origin, Recorded
 from support.stack import PASSWORD, SIGNER, closing, options_for, running_proxy, talk
+from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.demo.accounts import User
@@ -275,7 +276,7 @@ async def test_who_reads_the_files_is_told_at_once(cognito: EmbeddedCognito, opt
     def read_again(name: str) -> None:
         app.reload(replace(options, profiles={name: replace(options.profile, password=SecretStr("another"))}))
 
-    async with App(options, on_login_required=read_again) as app, asyncio.timeout(10):
+    async with App(options, on_login_required=read_again) as app, asyncio.timeout(PATIENCE):
         while app.keeper.snapshot("default").state != "fresh":  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert cognito.refusals == {"NotAuthorizedException": 1}

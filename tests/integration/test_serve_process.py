@@ -9,58 +9,20 @@ import signal
 import socket
 import stat
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from support.environment import guarded_environment
+from support.served import PATIENCE, Served, isolated_settings, serving, url_of
 
 from proxy import __version__
 
 CANARY = "c4n4ry"
-PATIENCE = 30.0
-
-
-@dataclass(slots=True)
-class Served:
-    """A running `ul-proxy serve` and what it printed so far."""
-
-    process: Process
-    printed: list[str] = field(default_factory=list)
-
-    async def line(self, pattern: str) -> str:
-        """The next line that matches; fails when the process ends without one."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            while text := (await self.process.stdout.readline()).decode():
-                self.printed.append(text)
-                if re.search(pattern, text):
-                    return text
-        errors = await self._errors()
-        pytest.fail(f"no line with {pattern!r} before the end: {self.printed} {errors}")
-
-    async def message(self, pattern: str) -> dict[str, Any]:
-        """The next JSON line whose text matches."""
-        parsed: dict[str, Any] = json.loads(await self.line(pattern))
-        return parsed
-
-    async def ended(self) -> tuple[int, str]:
-        """The exit status and stderr, once the process has ended."""
-        async with asyncio.timeout(PATIENCE):
-            assert self.process.stdout is not None
-            self.printed += (await self.process.stdout.read()).decode().splitlines(keepends=True)
-            errors = await self._errors()
-            return await self.process.wait(), errors
-
-    async def _errors(self) -> str:
-        assert self.process.stderr is not None
-        return (await self.process.stderr.read()).decode()
 
 
 @dataclass(slots=True)
@@ -121,37 +83,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def settings(closed_url: str, tmp_path: Path) -> dict[str, str]:
-    """An environment in which neither Cognito nor any upstream can be reached, and nothing of the machine's is read."""
-    places = {f"UL_PROXY_UPSTREAMS__{name}": closed_url for name in ("REST", "GRAPHQL", "FLIGHTS_CDN", "LIBRARY_CDN")}
-    return guarded_environment(
-        HOME=str(tmp_path),
-        XDG_CONFIG_HOME=str(tmp_path / "config"),
-        XDG_STATE_HOME=str(tmp_path / "state"),
-        UL_PROXY_LISTEN="127.0.0.1:0",
-        UL_PROXY_COGNITO__ENDPOINT_URL=closed_url,
-        PYTHONDONTWRITEBYTECODE="1",
-        **places,
-    )
-
-
-@asynccontextmanager
-async def serving(settings: dict[str, str], *flags: str) -> AsyncIterator[Served]:
-    """A process that is killed at the end of the test, if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", "serve", *flags, env=settings, cwd=settings["HOME"], stdout=PIPE, stderr=PIPE
-    )
-    served = Served(process)
-    try:
-        yield served
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def url_of(served: Served) -> str:
-    (url,) = (await served.message('"listening"'))["urls"]
-    return str(url)
+    return isolated_settings(tmp_path, closed_url)
 
 
 # ---- what it prints, and what it answers

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import json
 import socket
 import ssl
@@ -83,8 +84,10 @@ async def test_certificates_that_are_refused(case: str, ca: Authority, tmp_path:
     if case == "no TLS":
         context = None
     async with upstream(answering(OK, requests=received), tls=context) as origin:
-        url = f"https://127.0.0.1:{origin.port}"
-        async with running_proxy(direct_options(url, ca_file=trusted, timeouts=timeouts(connect=1.0))) as app:
+        options = direct_options(f"https://127.0.0.1:{origin.port}", ca_file=trusted)
+        if case == "no TLS":
+            options = dataclasses.replace(options, timeouts=timeouts(connect=0.5))
+        async with running_proxy(options) as app:
             message = await ask(app.urls[0], request())
     document = problem(message)
     if case == "no TLS":

@@ -11,7 +11,7 @@ from aiohttp import web
 from support.certificates import authority
 from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy, timeouts
-from support.wire import Message, Peer, Script, answer, answering, caller, request, upstream
+from support.wire import PATIENCE, Message, Peer, Script, answer, answering, caller, request, upstream
 
 from proxy.app import App
 from proxy.demo.server import running
@@ -84,15 +84,15 @@ async def test_a_websocket() -> None:
     ):
         assert socket.protocol == "chat"
         await socket.send_str("grüße")
-        assert await socket.receive_str(timeout=5) == "grüße"
+        assert await socket.receive_str(timeout=PATIENCE) == "grüße"
         for size in (0, 1, 125, 126, 65_535, 65_536, 1 << 20):
             await socket.send_bytes(BULK[:size])
-            assert await socket.receive_bytes(timeout=5) == BULK[:size]
+            assert await socket.receive_bytes(timeout=PATIENCE) == BULK[:size]
         await socket.ping(b"ping")
         await socket.send_str("still there")
-        assert await socket.receive_str(timeout=5) == "still there"
+        assert await socket.receive_str(timeout=PATIENCE) == "still there"
         await socket.send_str("close 4321")
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=PATIENCE)
         assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, 4321, "as you wish")
 
 
@@ -299,7 +299,7 @@ async def test_an_upstream_may_end_its_direction_first() -> None:
         assert await peer.rest() == b"bye"
         await peer.send(BULK)
         peer.end()
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), PATIENCE)
     assert said == [BULK]
 
 
@@ -331,40 +331,45 @@ async def test_a_caller_who_leaves(end: object) -> None:
 
     async with tunnel(script) as (peer, _):
         end(peer)
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
 
 
 async def keep_talking(peer: Peer) -> None:
-    for _ in range(200):
-        await peer.send(b"hello?")
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await peer.send(b"hello?")
+            await asyncio.sleep(0.01)
 
 
 async def test_an_upstream_that_is_gone_after_its_half_close() -> None:
     """A caller who goes on speaking to an upstream that is gone is cut off rather than left to talk to nobody."""
 
+    heard = asyncio.Event()
+
     async def script(peer: Peer) -> None:
         peer.end()
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
         peer.reset()
 
     async with tunnel(script) as (peer, _):
         assert await peer.some() == b""
+        heard.set()
         with pytest.raises(ConnectionError):
             await keep_talking(peer)
 
 
 async def test_a_silent_tunnel_stays_open() -> None:
     """No timeout ends a tunnel, also not after it was held up by a slow end."""
+    limit = 0.6
 
     async def script(peer: Peer) -> None:
         await peer.send(BULK * 4)
         await echo(peer)
 
-    async with tunnel(script, timeouts=timeouts(idle=0.2, headers=0.2)) as (peer, _):
-        await asyncio.sleep(0.5)
+    async with tunnel(script, timeouts=timeouts(idle=limit, headers=limit)) as (peer, _):
+        await asyncio.sleep(1.5 * limit)
         assert await peer.exactly(len(BULK) * 4) == BULK * 4
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(1.5 * limit)
         await peer.send(b"still there?")
         assert await peer.exactly(12) == b"still there?"
 
@@ -374,6 +379,7 @@ async def test_a_slow_end_makes_the_other_wait(slow: str) -> None:
     """Of 64 MB that one end does not read, the other can send but a small part."""
     sent = 0
     size = 64 << 20
+    go_on = asyncio.Event()
 
     async def pour(peer: Peer) -> None:
         nonlocal sent
@@ -383,7 +389,7 @@ async def test_a_slow_end_makes_the_other_wait(slow: str) -> None:
             sent += 1 << 16
 
     async def drink(peer: Peer) -> None:
-        await asyncio.sleep(1)
+        await asyncio.wait_for(go_on.wait(), PATIENCE)
         left = size
         while left:
             left -= len(await peer.some())
@@ -392,15 +398,14 @@ async def test_a_slow_end_makes_the_other_wait(slow: str) -> None:
         await (pour if slow == "caller" else drink)(peer)
 
     async with tunnel(script) as (peer, _):
-        if slow == "caller":
-            await asyncio.sleep(0.8)
-            assert sent < size // 2
-            await drink(peer)
-        else:
-            pouring = asyncio.create_task(pour(peer))
-            await asyncio.sleep(0.8)
-            assert sent < size // 2
-            await pouring
+        work = asyncio.create_task((drink if slow == "caller" else pour)(peer))
+        stalled = -1
+        while sent != stalled:
+            stalled = sent
+            await asyncio.sleep(0.3)
+        assert stalled < size // 2
+        go_on.set()
+        await work
 
 
 async def test_a_proxy_that_ends_waits_for_its_tunnels() -> None:
@@ -418,7 +423,7 @@ async def test_a_proxy_that_ends_waits_for_its_tunnels() -> None:
             assert not ending.done()
             peer.end()
             assert await peer.rest() == b""
-            await asyncio.wait_for(ending, 5)
+            await asyncio.wait_for(ending, PATIENCE)
 
 
 async def test_a_tunnel_that_outlasts_the_drain_is_cut() -> None:
@@ -429,7 +434,7 @@ async def test_a_tunnel_that_outlasts_the_drain_is_cut() -> None:
         async with caller(app.urls[0]) as peer:
             await peer.send(ASK)
             assert (await peer.head()).status == 101
-            await asyncio.wait_for(app.__aexit__(None, None, None), 5)
+            await asyncio.wait_for(app.__aexit__(None, None, None), PATIENCE)
             await peer.ends()
 
 

@@ -19,6 +19,7 @@ from proxy.model import Clock, OutboundProxies, Pool, Profile, RenewalPolicy
 from support.clock import FakeClock
 from support.people import shown
 from support.stack import PASSWORD, SIGNER, pool_of
+from support.wire import PATIENCE
 
 ALIAS = "pilot@example.com"
 REAL_NAME = "7f3c0a52-real-name"
@@ -34,7 +35,7 @@ def new_client(clock: Clock, *, ca_file: Path | None = None) -> Cognito:
         random=secrets.token_bytes,
         draw=lambda: 0.5,
         policy=RenewalPolicy(),
-        timeout=5.0,
+        timeout=2 * PATIENCE,
         outbound=OutboundProxies(),
         ca_file=ca_file,
     )
@@ -83,7 +84,7 @@ class Account:
             await asyncio.sleep(0.002)
             if self.clock.sleeping:
                 await self.clock.advance(0.5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await task
 
 

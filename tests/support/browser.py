@@ -14,7 +14,7 @@ from aiohttp import web
 
 from support.environment import guarded_environment
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for a browser to start and to do what a page says."""
 _END_SECONDS = 10.0
 _ELSEWHERE = "evil.test"

@@ -22,8 +22,8 @@ class Authority:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
-    def server(self, *names: str, ends_in_days: int = 1, chosen: list[str | None] | None = None) -> ssl.SSLContext:
-        """What a server with a certificate for `names` needs; `chosen` hears the names that clients ask for."""
+    def issue(self, file: Path, *names: str, ends_in_days: int = 1) -> Path:
+        """Write a new certificate for `names`, and its key, into `file`; returns it."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([_name(name) for name in names])
         now = datetime.datetime.now(datetime.UTC)
@@ -35,8 +35,17 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
-        file = self.file.with_name(f"{'-'.join(names).replace(':', '_')}{ends_in_days}.pem")
         file.write_bytes(_pem(certificate) + _key_pem(key))
+        file.chmod(0o600)
+        return file
+
+    def server(self, *names: str, ends_in_days: int = 1, chosen: list[str | None] | None = None) -> ssl.SSLContext:
+        """What a server with a certificate for `names` needs; `chosen` hears the names that clients ask for."""
+        file = self.issue(
+            self.file.with_name(f"{'-'.join(names).replace(':', '_')}{ends_in_days}.pem"),
+            *names,
+            ends_in_days=ends_in_days,
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         context.set_alpn_protocols(["h2", "http/1.1"])

@@ -61,7 +61,7 @@ async def live(url: str, path: Path, last: int) -> None:
         random=secrets.token_bytes,
         draw=lambda: 0.5,
         policy=RenewalPolicy(),
-        timeout=5.0,
+        timeout=60.0,
         outbound=OutboundProxies(),
     )
     keeper = TokenKeeper(
@@ -71,7 +71,7 @@ async def live(url: str, path: Path, last: int) -> None:
         clock=clock,
         draw=lambda: 0.5,
         policy=RenewalPolicy(),
-        patience=5.0,
+        patience=60.0,
     )
     try:
         await keeper.get("default")

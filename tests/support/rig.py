@@ -11,9 +11,8 @@ from proxy.app import App
 from proxy.logs import AccessLog
 from support.oracle import ANSWERED, Read, StrictOrigin, ambiguity, head_fault, readings
 from support.stack import direct_options, timeouts
+from support.wire import PATIENCE
 
-PATIENCE = 3.0
-"""Seconds after which a caller gives up waiting for the end of a connection."""
 CREDENTIAL = b"Bearer pat-1"
 """What `direct_options` adds on every route that adds a credential."""
 GOOD = b"GET /v1/good HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

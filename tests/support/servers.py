@@ -1,11 +1,12 @@
 """Foreign Cognito servers as subprocesses: started on a free port of loopback, ended by their own process id."""
 
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from support.environment import guarded_environment
 REGION = "ap-southeast-2"
 _STARTUP_SECONDS = 60.0
 _END_SECONDS = 10.0
+_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,16 @@ def admin_client(endpoint_url: str, service: str = "cognito-idp") -> Any:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port for who cannot say which one it was given.
+
+    None of those that systems hand out: whoever asked for any port, or connected, could be given it in the meantime.
+    """
+    # The tests' own seed is the same in every process of theirs.
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 @contextmanager

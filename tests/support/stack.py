@@ -18,7 +18,8 @@ from proxy.model import Auth, Bind, Clock, Policy, Pool, Profile, Route, ServeOp
 USERNAME = "pilot@example.com"
 PASSWORD = "correct horse battery staple"
 SIGNER = Signer()
-TIMEOUTS = Timeouts(connect=2.0, headers=5.0, idle=5.0, auth=5.0, drain=5.0)
+TIMEOUTS = Timeouts(connect=60.0, headers=60.0, idle=60.0, auth=60.0, drain=60.0, head=60.0)
+"""Longer than any test waits: a test that ends is no work of theirs."""
 
 
 def new_cognito(**config: Any) -> EmbeddedCognito:

@@ -109,11 +109,14 @@ METAVARS = {
     "cognito.endpoint_url": "URL",
     "upstreams.rest": "URL",
     "upstreams.ca_file": "FILE",
+    "tls_cert": "FILE",
+    "port_file": "FILE",
     "allowed_hosts": "HOST[,HOST]",
     "allowed_origins": "ORIGIN[,ORIGIN]",
     "deny": "PATTERN[,PATTERN]",
     "max_connections": "COUNT",
     "timeouts.idle": "DURATION",
+    "drain_delay": "DURATION",
     "replay_limit": "SIZE",
     "log_level": "{debug,info,warning,error}",
 }
@@ -121,6 +124,7 @@ DEFAULTS = {
     "listen": "127.0.0.1:8080",
     "cognito.region": "ap-southeast-2",
     "timeouts.idle": "300 s",
+    "drain_delay": "0 s",
     "replay_limit": "1 MiB",
     "access_log": "true",
 }
@@ -274,6 +278,9 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
         "max_connections": "9",
         "log_level": "error",
         "upstreams.ca_file": "/ca.pem",
+        "port_file": "/port",
+        "tls_cert": "/cert.pem",
+        "tls_key": "/key.pem",
         "cognito.identity_pool_id": "ap-southeast-2:0-1",
         "token_store": "memory",
     }

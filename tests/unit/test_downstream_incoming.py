@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.wire import PATIENCE
 
 from proxy.downstream.incoming import HIGH_WATER, NOTHING, Incoming, Tunnel
 from proxy.errors import BadRequest
@@ -30,7 +31,7 @@ def incoming(gate: Gate) -> Incoming:
 
 
 async def soon(awaitable: Awaitable[bytes]) -> bytes:
-    return await asyncio.wait_for(awaitable, 5)
+    return await asyncio.wait_for(awaitable, PATIENCE)
 
 
 async def waiting(incoming: Incoming) -> asyncio.Task[bytes]:

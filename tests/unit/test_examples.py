@@ -240,8 +240,8 @@ def test_one_version(name: str) -> None:
 
 
 def drain() -> float:
-    timeouts = load({}).settings.timeouts
-    return timeouts.drain + getattr(timeouts, "drain_delay", 0)
+    settings = load({}).settings
+    return settings.drain_delay + settings.timeouts.drain
 
 
 def seconds(text: str) -> float:

@@ -37,6 +37,8 @@ FLOORS = {
         "settings",
         "replay",
         "listen",
+        "tls",
+        "systemd",
         "logs",
         "banner",
     },

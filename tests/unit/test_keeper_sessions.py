@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from support.authority import LIFE, PROFILE, ScriptedAuthority, new_keeper
 from support.clock import FakeClock, settle
 from support.sessions import refresh_token, session
+from support.wire import PATIENCE
 
 from proxy.errors import CredentialMissing, LoginRequired, ProxyError, RefreshRejected, SignInFailed, StoreFailed
 from proxy.model import Profile, Session
@@ -326,7 +327,7 @@ class TestKeeping:
         authority.gate.clear()
         caller = asyncio.create_task(keeper.get("default"))
         await settle()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await keeper.close()
         caller.cancel()
 
@@ -512,7 +513,7 @@ class TestProfiles:
         await settle()
         authority.gate = asyncio.Event()
         authority.gate.set()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await several.get("b")
         assert not slow.done()
         slow.cancel()

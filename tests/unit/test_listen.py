@@ -9,9 +9,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from support.wire import PATIENCE
 
 from proxy.errors import StartError
-from proxy.listen import open_sockets, url_of
+from proxy.listen import PortFile, open_sockets, url_of
 from proxy.model import Bind
 
 
@@ -45,7 +46,7 @@ def test_tcp(host: str, opened: ExitStack) -> None:
     port = sock.getsockname()[1]
     assert port > 0
     assert url_of(sock) == (f"http://[::1]:{port}" if host == "::1" else f"http://127.0.0.1:{port}")
-    with closing(socket.create_connection((host, port), timeout=5)):
+    with closing(socket.create_connection((host, port), timeout=PATIENCE)):
         accepted, _ = sock.accept()
         accepted.close()
 
@@ -227,3 +228,53 @@ def test_file_in_the_way(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="exists and is no socket"):
         open_sockets(Bind(path=str(path)))
     assert path.read_text() == "precious"
+
+
+# ---- the port file
+
+
+def test_port_file(opened: ExitStack, tmp_path: Path) -> None:
+    """It holds the port of the first TCP listener and nothing else, replaces what was there, and goes away."""
+    path = tmp_path / "port"
+    path.write_text("old")
+    unix, (first,), (second,) = (
+        listen(bind, opened) for bind in (Bind(path=str(tmp_path / "s")), Bind("127.0.0.1", 0), Bind("127.0.0.1", 0))
+    )
+    port_file = PortFile(path, [*unix, first, second])
+    assert path.read_text() == f"{first.getsockname()[1]}\n"
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["port", "s"]
+    port_file.remove()
+    assert not path.exists()
+    port_file.remove()
+
+
+def test_port_file_of_a_successor_stays(opened: ExitStack, tmp_path: Path) -> None:
+    """What another program has written meanwhile is not removed."""
+    path = tmp_path / "port"
+    port_file = PortFile(path, listen(Bind("127.0.0.1", 0), opened))
+    path.write_text("1\n")
+    port_file.remove()
+    assert path.read_text() == "1\n"
+
+
+def test_port_file_without_a_port(opened: ExitStack, tmp_path: Path) -> None:
+    """Where nobody listens on TCP there is nothing to write."""
+    with pytest.raises(StartError, match="^port_file is set, and no listener has a port$"):
+        PortFile(tmp_path / "port", listen(Bind(path=str(tmp_path / "s")), opened))
+
+
+def test_port_file_out_of_reach(opened: ExitStack, tmp_path: Path) -> None:
+    """A place that cannot be written to is named, and nothing is left beside it."""
+    sockets = listen(Bind("127.0.0.1", 0), opened)
+    with pytest.raises(StartError, match=r"port_file: .+/missing/port cannot be written: No such file or directory"):
+        PortFile(tmp_path / "missing" / "port", sockets)
+    with pytest.raises(StartError, match="cannot be written: Is a directory"):
+        PortFile(tmp_path, sockets)
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}.*"))
+
+
+def test_name_of_an_abstract_socket() -> None:
+    """A Unix socket without a place on disk is written as everybody writes it."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind("\0ul-proxy-test")
+        assert url_of(sock) == "unix:@ul-proxy-test"

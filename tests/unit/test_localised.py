@@ -19,7 +19,7 @@ HERE = b"http://" + HOST
 
 
 def localised(location: bytes, route: Route, table: RouteTable = TABLE) -> bytes:
-    ((_, value),) = table.localised([(b"Location", location)], route, host=HOST)
+    ((_, value),) = table.localised([(b"Location", location)], route, here=HERE)
     return value
 
 
@@ -107,7 +107,7 @@ def test_no_path_turns_into_a_host() -> None:
 def test_only_locations_change() -> None:
     """Other fields keep their place and bytes, and every Location is seen to, in any case."""
     lines: list[Header] = [(b"A", b"/x"), (b"LOCATION", b"/a"), (b"Content-Location", b"/a"), (b"location", b"/b")]
-    assert TABLE.localised(lines, FLIGHTS, host=HOST) == [
+    assert TABLE.localised(lines, FLIGHTS, here=HERE) == [
         (b"A", b"/x"),
         (b"LOCATION", b"/cdn/flights/a"),
         (b"Content-Location", b"/a"),

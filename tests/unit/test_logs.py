@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE
 
 from proxy import logs
 from proxy.logs import AccessEntry, AccessLog, JsonFormatter, TextFormatter, printable
@@ -254,7 +255,7 @@ class TestAccessLog:
         log(ENTRY)
         log(ENTRY)
         assert stream.getvalue() == ""
-        await asyncio.wait_for(written.wait(), 5)
+        await asyncio.wait_for(written.wait(), PATIENCE)
         assert stream.getvalue().count("\n") == 2
 
     @pytest.mark.parametrize(

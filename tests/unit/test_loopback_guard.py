@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.sitecustomize import LeftLoopback
+from support.wire import PATIENCE
 
 # TEST-NET-1 (RFC 5737) and the documentation prefix (RFC 3849): if the guard failed, nobody would answer.
 FOREIGN_V4 = "192.0.2.1"
@@ -80,7 +81,7 @@ def test_allows_loopback_names(stay: Callable[[], object]) -> None:
 def test_allows_loopback_connections() -> None:
     """A connection to a server on 127.0.0.1 is made."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        socket.create_connection(server.getsockname(), timeout=5).close()
+        socket.create_connection(server.getsockname(), timeout=PATIENCE).close()
 
 
 def test_allows_unix_sockets(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_subprocess_reaches_loopback(guarded_env: Callable[..., dict[str, str]])
     """A guarded process connects to loopback and finds the package under test."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        code = f"import proxy, socket; socket.create_connection(('127.0.0.1', {port}), timeout=5).close()"
+        code = f"import proxy, socket; socket.create_connection(('127.0.0.1', {port}), timeout=30).close()"
         ended = run_python(code, guarded_env())
     assert (ended.returncode, ended.stderr) == (0, "")
 

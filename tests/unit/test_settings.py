@@ -16,7 +16,7 @@ from support.environment import ROOT, is_ambient
 
 from proxy.cli import main
 from proxy.errors import SettingsError
-from proxy.model import Auth, AuthFlow, Bind, Policy, Upstream
+from proxy.model import Auth, AuthFlow, Bind, CertificateFiles, Policy, Upstream
 from proxy.settings import Leaf, Loaded, leaves, load, serve_options
 
 CANARY = "c4n4ry"
@@ -54,6 +54,7 @@ CONTRACT: dict[str, Any] = {
     "timeouts.auth": 15.0,
     "timeouts.drain": 20.0,
     "replay_limit": 1 << 20,
+    "drain_delay": 0.0,
     "max_connections": 1000,
     "enable_stop": False,
     "token_store": "auto",
@@ -69,6 +70,9 @@ CONTRACT_UNSET = {
     "api_key",
     "personal_access_token",
     "cognito.client_secret",
+    "port_file",
+    "tls_cert",
+    "tls_key",
     "upstreams.ca_file",
     "cognito.endpoint_url",
     "cognito.identity_endpoint_url",
@@ -235,6 +239,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "[::1]:2": ["[::1]:2"],
         "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
     },
+    "port_file": {text: Path(text) for text in ("/a", "/b", "/c")},
+    "tls_cert": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
+    "tls_key": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "upstreams.ca_file": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "username": same("ada", "bob@example.com", "élodie"),
     "password": same("one", "two words", "drei ♥"),
@@ -272,6 +279,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "timeouts.auth": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "timeouts.drain": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
     "replay_limit": {"1": 1, "2 B": 2, "3 KiB": 3072},
+    "drain_delay": {"0": 0.0, "0 ms": 0.0, "5s": 5.0},
     "max_connections": {"1": 1, " 20 ": 20, "300": 300},
     "log_format": same("text", "json", "auto"),
     "log_level": same("debug", "warning", "error"),
@@ -641,6 +649,28 @@ def test_secret_file_beside_the_config_file(tmp_path: Path, monkeypatch: pytest.
     assert serve_options(loaded.settings).ca_file == Path.cwd() / "ca.pem"
 
 
+def test_certificate_files() -> None:
+    """The key is looked for in the certificate's file where it has none of its own, and a key alone is refused."""
+    folder = Path.cwd()
+    assert load({}).options().tls is None
+    assert load({"tls_cert": "c.pem"}).options().tls == CertificateFiles(folder / "c.pem", folder / "c.pem")
+    both = load({"tls_cert": "c.pem", "tls_key": "k.pem"})
+    assert both.options().tls == CertificateFiles(folder / "c.pem", folder / "k.pem")
+    assert both.certificates == {folder / "c.pem": None, folder / "k.pem": None}
+    with pytest.raises(SettingsError, match="^tls_key is set, and tls_cert is not$"):
+        load({"tls_key": "k.pem"}).options()
+
+
+def test_readable_key() -> None:
+    """A private key that everybody can read is warned of, as secrets are; a certificate alone may be read."""
+    key = Path("k.pem").absolute()
+    key.write_text("")
+    key.chmod(0o644)
+    (warning,) = load({"tls_cert": "c.pem", "tls_key": "k.pem"}).warnings
+    assert warning.endswith(f": chmod 600 {key}")
+    assert load({"tls_cert": "k.pem", "tls_key": "c.pem"}).warnings == ()
+
+
 def test_ca_file_at_home(tmp_path: Path) -> None:
     """`~` in the name of a file of certificates is the home directory, wherever the config file is."""
     write_config('[upstreams]\nca_file = "~/ca.pem"')
@@ -915,6 +945,8 @@ UNUSABLE = [
     by_variable("timeouts.idle", "1 day", "is no duration"),
     by_variable("timeouts.idle", "0", "'0' must be more than 0"),
     by_variable("timeouts.idle", "0 ms", "'0 ms' must be more than 0"),
+    by_variable("drain_delay", "-1s", "is no duration"),
+    by_file("drain_delay", "-1", "-1 must not be less than 0"),
     by_variable("replay_limit", "lots", "is no size"),
     by_variable("replay_limit", "1 MB", "is no size"),
     by_variable("replay_limit", "-1", "is no size"),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from support.clock import FakeClock, settle
 from support.sessions import POOL, PROFILE, refresh_token, session
+from support.wire import PATIENCE
 
 from proxy.app import SystemClock
 from proxy.errors import SettingsError, SignInFailed, StoreFailed
@@ -30,7 +31,7 @@ import fcntl, sys, time
 file = open(sys.argv[1], "w")
 fcntl.flock(file, fcntl.LOCK_EX)
 print(flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 SAVE_SESSIONS = """
@@ -177,7 +178,7 @@ class TestEveryStore:
         waiter.cancel()
         holder.cancel()
         await asyncio.gather(holder, waiter, return_exceptions=True)
-        async with asyncio.timeout(5), store.exclusive(PROFILE):
+        async with asyncio.timeout(PATIENCE), store.exclusive(PROFILE):
             pass
 
     @every_store
@@ -331,21 +332,21 @@ class TestFile:
             began = time.monotonic()
             for _ in range(20):
                 await asyncio.sleep(0.005)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < PATIENCE
             assert not waiter.done()
             async with file_store.exclusive(OTHER):
                 await file_store.save(PROFILE, session())
         finally:
             holder.kill()
             holder.communicate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await waiter
 
     async def test_two_processes_lose_nothing(self, file_store: FileStore, path: Path) -> None:
         """Writers in several processes at once, each for profiles of its own: every session is there in the end."""
         writers = [start(SAVE_SESSIONS, str(path), who) for who in "abc"]
         for writer in writers:
-            await asyncio.to_thread(writer.communicate, timeout=30)
+            await asyncio.to_thread(writer.communicate, timeout=PATIENCE)
             assert writer.returncode == 0
         for who in "abc":
             for number in range(10):

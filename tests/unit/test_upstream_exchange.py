@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from support.pieces import byte_by_byte, every_cut
+from support.wire import PATIENCE
 
 from proxy.errors import BadRequest, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.framing import MAX_HEAD, Head
@@ -100,7 +101,7 @@ class Result:
 
 async def content_of(exchange: Exchange) -> bytes:
     content = b""
-    while data := await asyncio.wait_for(exchange.read(), 5):
+    while data := await asyncio.wait_for(exchange.read(), PATIENCE):
         content += data
     return content
 
