@@ -1,7 +1,8 @@
 """What the README and the pages in docs/ tell people to type is typed, as it is written there.
 
-The commands of a page run one after the other, in a home of their own. There a sandbox listens, and ~/.curlrc leads
-`curl` to its port where the page says 8080; a Cognito is at hand for the commands that sign in themselves.
+The commands of a page run one after the other, in a home of their own. A sandbox listens, to which ~/.curlrc leads
+`curl` where the page says port 8080, and `curl` ends badly where the answer is an error. A Cognito is at hand for the
+commands that sign in themselves.
 """
 
 import asyncio
@@ -45,9 +46,17 @@ SERVES = frozenset(
 )
 """What runs until it is ended: it listens, goes on during the next commands of its page, and SIGTERM ends it with 0."""
 
+_PROFILES = "the sandbox has one login; test_profiles.py asks for others in both ways"
+_AWS = "AWS is not on this machine; AWS's tools fetch credentials in both ways in test_aws_tools.py"
 LOGIN = "docker run --rm -it -v ul-proxy:/var/lib/ul-proxy ul-proxy:0.1.0 login"
 ELSEWHERE: Mapping[str, str] = {
     "make test": "this test is a part of it",
+    "curl http://127.0.0.1:8080/@survey/v1/job": _PROFILES,
+    "curl http://127.0.0.1:8080/v1/job -H 'X-UL-Proxy-Profile: survey'": _PROFILES,
+    "ID=$(ul-proxy status --json | jq -r .profiles.default.identityId)": _AWS,
+    "aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/$ID/$(uuidgen)/flight.mp4 \\\n"
+    "       --metadata name=flight.mp4,location=FOLDER": _AWS,
+    "aws sts get-caller-identity": _AWS,
     BUILD: "the fixture `image` runs it",
     LOGIN: "it asks a person; test_containers has the settings answer",
     "docker run --rm -p 127.0.0.1:8080:8080 -e UL_PROXY_USERNAME -e UL_PROXY_PASSWORD \\\n"
@@ -186,7 +195,9 @@ async def test_page(page: str, shell: Shell) -> None:
     needed("bash", "curl", "make", "openssl")
     port = free_port()
     curlrc = Path(shell.environment["HOME"]) / ".curlrc"
-    curlrc.write_text("".join(f'connect-to = "{host}:8080:127.0.0.1:{port}"\n' for host in ("127.0.0.1", "localhost")))
+    curlrc.write_text(
+        "fail\n" + "".join(f'connect-to = "{host}:8080:127.0.0.1:{port}"\n' for host in ("127.0.0.1", "localhost"))
+    )
     sandbox = Command(page, "exec .venv/bin/ul-proxy demo", (), ())
     signed_in = {"UL_PROXY_USERNAME": USERNAME, "UL_PROXY_PASSWORD": PASSWORD}
     at_the_sandbox = {"UL_PROXY_LISTEN": f"127.0.0.1:{port}"}
