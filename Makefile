@@ -57,7 +57,7 @@ clean:
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
-	@echo 'Installing into $(VENV), which takes half a minute, once.'
+	@echo 'Installing into $(VENV), which takes a minute, once.'
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@

@@ -41,6 +41,7 @@ SERVES = frozenset(
         "make demo",
         "ul-proxy serve",
         "UL_PROXY_USERNAME=me@example.com UL_PROXY_PASSWORD_FILE=~/.unleash-live-password ul-proxy serve",
+        "ul-proxy serve --listen 127.0.0.1:0 --port-file ul-proxy.port",
         "ul-proxy serve --listen unix:$XDG_RUNTIME_DIR/ul-proxy.sock",
     )
 )

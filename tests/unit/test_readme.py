@@ -92,11 +92,17 @@ def test_settings_table() -> None:
 PAGES = {**pages(ROOT), "SECURITY.md": (ROOT / "SECURITY.md").read_text("utf-8")}
 
 
+def fenced(markdown: str) -> list[tuple[str, str]]:
+    """The fenced blocks: the language of each, and what is in it."""
+    return re.findall(r"^```(\S*)\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
+
+
 def blocks(language: str) -> Iterator[tuple[str, str]]:
     """The fenced blocks of a language, each with its page."""
     for page, text in PAGES.items():
-        for block in re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            yield page, block
+        for found, block in fenced(text):
+            if found == language:
+                yield page, block
 
 
 def anchors(markdown: str) -> set[str]:
@@ -151,6 +157,14 @@ def test_config_loads(page: str, block: str, tmp_path: Path) -> None:
         (tmp_path / name).chmod(0o600)
     (tmp_path / "ul-proxy.toml").write_text(block)
     assert load({}, str(tmp_path / "ul-proxy.toml")).warnings == ()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_shells(page: str) -> None:
+    """Commands are in blocks of one kind, which the tests type; a block without a name has none."""
+    found = fenced(PAGES[page])
+    assert {language for language, _ in found} <= {"console", "json", "toml", "ini", ""}
+    assert not [block for language, block in found if "$ " in block and language != "console"]
 
 
 @pytest.mark.parametrize(("page", "block"), list(blocks("json")))
