@@ -202,8 +202,10 @@ async def test_page(page: str, shell: Shell) -> None:
     sandbox = Command(page, "exec .venv/bin/ul-proxy demo", (), ())
     signed_in = {"UL_PROXY_USERNAME": USERNAME, "UL_PROXY_PASSWORD": PASSWORD}
     at_the_sandbox = {"UL_PROXY_LISTEN": f"127.0.0.1:{port}"}
+    login = {}
     if page != "README.md":
-        # Whoever reads on has entered the environment, as the README says.
+        # Whoever reads on has entered the environment and signed in, as the README says.
+        login = signed_in
         shell.environment["PATH"] = f"{Path(sys.prefix) / 'bin'}:{shell.environment['PATH']}"
     async with shell.left_running(sandbox, **at_the_sandbox), AsyncExitStack() as stack:
         for command in COMMANDS[page]:
@@ -211,7 +213,8 @@ async def test_page(page: str, shell: Shell) -> None:
                 continue
             if command.text in SERVES:
                 await stack.aclose()
-                running = await stack.enter_async_context(shell.left_running(command, UL_PROXY_LISTEN="127.0.0.1:0"))
+                left_running = shell.left_running(command, UL_PROXY_LISTEN="127.0.0.1:0", **login)
+                running = await stack.enter_async_context(left_running)
                 if running.url.startswith("http:"):
                     answer = await talk(running.url, closing("GET", "/v1/job"))
                     assert b" 200 OK" in answer, f"{command}: {answer.decode()}"
