@@ -4,13 +4,12 @@
 """
 
 import importlib
-import io
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
+from proxy.cli import streams
 from proxy.cli.arguments import flags_of, options_of, parse
 from proxy.errors import ProxyError, SettingsError
 from proxy.logs import printable
@@ -21,9 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     # Before the event loop has its own handlers, a signal ends the program just as cleanly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Terminals that lack a letter get its number, not the end of the program.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    streams.settle()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     flags = flags_of(arguments)
     try:
@@ -34,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # Whoever read stdout has gone, as `head` does. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read stdout has gone, as `head` does.
+        streams.give_up_stdout()
         return 1
     except ProxyError as error:
         if debugging(flags):
