@@ -8,30 +8,13 @@ from hypothesis import settings
 from support import sitecustomize
 from support.environment import guarded_environment, is_ambient
 
-pytest_plugins = ["support.fixtures", "integration.foreign", "support.loops"]
+pytest_plugins = ["support.fixtures", "integration.foreign", "support.loops", "support.containers"]
 
 # The same examples on every machine and on every run: a failure in CI is one that anybody can repeat.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
 settings.load_profile("repeatable")
 
 sitecustomize.install()
-
-
-SHARED = {
-    "foreign servers": {"moto_cognito", "ministack_cognito", "foreign_cognito"},
-    "the wheel": {"wheel"},
-}
-"""Fixtures that are made once for many tests, and take long; by a name for what they make."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that share what is made once run in one process, where several share the work."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        for name, fixtures in SHARED.items():
-            if not fixtures.isdisjoint(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session", autouse=True)

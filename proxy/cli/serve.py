@@ -34,7 +34,7 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
 
     def reread() -> Loaded:
         """The settings as they are now, where the sockets may be served by them."""
-        found = load(flags, config)
+        found = load(flags, config, loaded.pipes)
         refuse_exposed(found.settings, sockets)
         return found
 
@@ -79,8 +79,10 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
     options, watch, notifier = loaded.options(), Watch(loaded, reread), Notifier(os.environ, os.getpid())
 
     def look_again() -> None:
+        log.info("SIGHUP: reading the settings again")
         notifier.reloading()
-        watch.look()
+        # Then, so that nobody shows a password once more that has just been replaced.
+        watch.look(then=app.try_again)
 
     beating = asyncio.create_task(notifier.keep_alive(), name="telling the watchdog")
     async with App(
@@ -94,8 +96,7 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
         if told.format == "text":
-            listeners = app.urls, options.profiles, app.routes.routes, options.policy, sessions
-            told.say(banner(*listeners, tls=options.tls))
+            told.say(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions, tls=options.tls))
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)

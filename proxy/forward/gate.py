@@ -146,8 +146,8 @@ class Gate:
     def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Passport:
         host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy, secure=secure)
         origin = (b"https://" if secure else b"http://") + host
-        profile = profiles.named_in(fields.lines)
         request_id, numbered = request_ids.given(lines)
+        profile = profiles.named_in(fields.lines)
         return Passport(secure, origin, lines, own, field_lines(own + foreign), profile, request_id, numbered)
 
     def _cross(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
