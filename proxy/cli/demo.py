@@ -49,9 +49,7 @@ async def _demo(options: ServeOptions, told: Logs) -> None:
         async with App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped) as app:
             stop = catch_signals(app)
             told.say(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy, tls=sandboxed.tls))
-            told.say(
-                "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
-            )
+            told.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
             trusting = trust(app.urls[0], sandboxed.tls)
             lines = commands(app.urls[0], job, trusting, with_token=sandboxed.policy.client_token is not None)
@@ -93,15 +91,20 @@ def sandboxed_options(
 
 
 def commands(url: str, job: str, trusting: str = "", *, with_token: bool = False) -> list[str]:
-    """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id."""
+    """A `curl` line for each surface of Unleash Live and of the proxy, under headings; `job` is a job's id."""
     json_type = "-H 'content-type: application/json'"
     asked = [
-        ("/v1/job", ""),
-        (f"/v1/job/{job}", ""),
-        ("/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
-        ("/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
-        ("/v1/analytics/version", ""),
-        ("/v1/flights/company?dateFrom=2025-01-01", ""),
-        ("/-/status", ""),
+        ("jobs, one of them, and a new one", "/v1/job", ""),
+        ("", f"/v1/job/{job}", ""),
+        ("", "/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
+        ("files of the Media Drive, in GraphQL", "/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
+        ("analytics, with an API key", "/v1/analytics/version", ""),
+        ("flights", "/v1/flights/company?dateFrom=2025-01-01", ""),
+        ("the proxy itself", "/-/status", ""),
     ]
-    return [curl(url, path, f"{trusting} {options}".strip(), with_token=with_token) for path, options in asked]
+    lines = []
+    for heading, path, options in asked:
+        # Not behind a #, which not every shell takes for a comment when it is typed.
+        lines += [f"  {heading}"] if heading else []
+        lines.append("    " + curl(url, path, f"{trusting} {options}".strip(), with_token=with_token))
+    return lines
