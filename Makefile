@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
-# A process for each core. PYTEST_ARGS="-n 0 --pdb" debugs in one.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadgroup
+# A process for each core. Each takes tests that stand together, which mostly share what is made once for them.
+# PYTEST_ARGS="-n 0 --pdb" debugs in one process.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
 .PHONY: demo test coverage fuzz lint format bench bench-peers clean

@@ -48,11 +48,16 @@ class Admin:
         in_flight: Callable[[], int],
         now: Callable[[], Instant],
         aws: AwsCredentialsKeeper,
+        metrics: Callable[[Headers], Awaitable[Answer]],
         aws_token: SecretStr | None = None,
         started: Instant | None = None,
     ) -> None:
-        """`aws_token` is what callers of `/-/aws-credentials` must send; None where there is no such endpoint."""
+        """`metrics` answers `/-/metrics`.
+
+        `aws_token` is what callers of `/-/aws-credentials` must send; None where there is no such endpoint.
+        """
         self._keeper = keeper
+        self._metrics = metrics
         self._profiles = profiles
         self._routes = routes
         self._draining = draining
@@ -72,6 +77,7 @@ class Admin:
             "/-/live": self._live,
             "/-/ready": self._ready,
             "/-/status": self._status,
+            "/-/metrics": lambda _profile, headers: self._metrics(headers),
         }
         if self._aws_token is not None:
             endpoints[_AWS] = self._aws_credentials

@@ -15,9 +15,11 @@ from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
 from proxy.downstream import Limits, Server
-from proxy.forward import Forwarder
+from proxy.exposition import Exposition, Report
+from proxy.forward import Forwarder, request_ids
+from proxy.journal import Journal, Reader
 from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
-from proxy.logs import AccessLog
+from proxy.metrics import RequestMetrics
 from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
@@ -80,14 +82,19 @@ class App:
         clock: Clock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         draw: Callable[[], float] = random.random,
-        access: AccessLog | None = None,
+        access: Reader | None = None,
+        lines_dropped: Callable[[], int] = lambda: 0,
         on_login_required: Callable[[str], None] | None = None,
     ) -> None:
         """`sockets` listen already, and take the place of `options.listen`.
 
+        `access` reads of every request that has ended; `lines_dropped` says how many log lines nobody took.
         `on_login_required` is told the name of a profile whose login failed in a way that a person must mend.
         """
-        self._access = access
+        self._requests = RequestMetrics()
+        self.journal = Journal(self._requests, *([access] if access is not None else []))
+        self._ids = request_ids.made(random_bytes(6).hex())
+        self._lines_dropped = lines_dropped
         self.urls: list[str] = []
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         self._options = options
@@ -143,8 +150,7 @@ class App:
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()
-        if self._access is not None:
-            self._access.flush()
+        self.journal.flush()
 
     async def _drain(self) -> None:
         if self._options.drain_delay:
@@ -249,6 +255,7 @@ class App:
             keeper=self.keeper,
             profiles=options.profiles,
             aws=self._aws,
+            metrics=Exposition(self._report),
             aws_token=options.aws_credentials_token,
             routes=self.routes.routes,
             draining=lambda: self._draining,
@@ -264,7 +271,21 @@ class App:
             own=admin,
             policy=options.policy,
             replay_limit=options.replay_limit,
-            access=self._access,
+            note=self.journal,
+            ids=self._ids,
+        )
+
+    def _report(self) -> Report:
+        """How things stand, for the metrics."""
+        self.journal.flush()
+        return Report(
+            requests=self._requests,
+            snapshots=tuple(map(self.keeper.snapshot, self._options.profiles)),
+            outcomes=self.keeper.outcomes,
+            connections=len(self._server.connections),
+            in_flight=self._server.in_flight,
+            draining=self._draining,
+            lines_dropped=self._lines_dropped(),
         )
 
     async def _aws_credentials(self, name: str) -> AwsCredentials:

@@ -28,8 +28,11 @@ def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"a
     return Answer(status, headers, body)
 
 
-def error_answer(error: ProxyError, *, graphql: bool) -> Answer:
-    """The answer to a request that `error` ended; shaped for GraphQL clients where `graphql` is set."""
+def error_answer(error: ProxyError, *, graphql: bool, request_id: str = "") -> Answer:
+    """The answer to a request that `error` ended; shaped for GraphQL clients where `graphql` is set.
+
+    By `request_id` a person finds the request in the log.
+    """
     extra: list[Header] = [(b"Proxy-Status", f"ul-proxy; error={error.error_type}".encode())]
     if error.retry_after is not None:
         extra.append((b"Retry-After", str(max(1, math.ceil(error.retry_after))).encode()))
@@ -41,6 +44,9 @@ def error_answer(error: ProxyError, *, graphql: bool) -> Answer:
         "source": str(error.source),
         "hint": error.hint,
     }
+    if request_id:
+        facts["request_id"] = request_id
+        extra.append((b"X-Request-Id", request_id.encode()))
     if graphql:
         entry = {
             "message": error.detail,

@@ -37,6 +37,11 @@ class HeldBody:
         """Whether `stream` can still begin at the first byte."""
         return self._size <= self._limit
 
+    @property
+    def known(self) -> bytes | None:
+        """The whole body, where it had arrived before anybody asked for it, and somebody has."""
+        return self._whole
+
     def at_hand(self) -> bytes | None:
         """The whole body, where it had arrived before anybody asked for it."""
         if self._whole is None and not self._size:

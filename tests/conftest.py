@@ -17,24 +17,6 @@ settings.load_profile("repeatable")
 sitecustomize.install()
 
 
-SHARED = {
-    "foreign servers": {"moto_cognito", "ministack_cognito", "foreign_cognito"},
-    "the wheel": {"wheel"},
-    "the image": {"engine", "base", "image"},
-}
-"""Fixtures that are made once for many tests, and take long; by a name for what they make."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that share what is made once run in one process, where several share the work."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        for name, fixtures in SHARED.items():
-            if not fixtures.isdisjoint(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _no_ambient_settings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

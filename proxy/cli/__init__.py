@@ -19,6 +19,7 @@ from proxy.settings import debugging
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
+    _hold_standard_streams()
     # Before the event loop has its own handlers, a signal ends the program just as cleanly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Terminals that lack a letter get its number, not the end of the program.
@@ -44,3 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(printable(f"ul-proxy: {error.detail.rstrip('.')}.{hint}"), file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
     return status
+
+
+def _hold_standard_streams() -> None:
+    """Give standard streams that are closed somewhere to lead: else a socket takes their place, and what they get."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

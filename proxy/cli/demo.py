@@ -15,7 +15,7 @@ from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.logs import AccessLog
+from proxy.logs import Logs
 from proxy.model import OutboundProxies, Pool, Profile, ServeOptions
 from proxy.settings import load
 from proxy.settings.options import built_in_routes
@@ -31,26 +31,29 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     # A sandbox is for people: it speaks to them even where its output is not a terminal.
     loaded = load({"log_format": "text", **flags}, config)
-    _, access = start_logging(loaded)
-    run_in_loop(_demo(loaded.options(), access))
+    told = start_logging(loaded)
+    try:
+        run_in_loop(_demo(loaded.options(), told))
+    finally:
+        told.close()
     return 0
 
 
-async def _demo(options: ServeOptions, access: AccessLog | None) -> None:
+async def _demo(options: ServeOptions, told: Logs) -> None:
     password = secrets.token_urlsafe(12)
     pool = PoolConfig()
     cognito = EmbeddedCognito(pool, [data.sample_user(password)])
     embedded_api = EmbeddedApi(cognito.verify)
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
-        async with App(sandboxed, access=access) as app:
+        async with App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped) as app:
             stop = catch_signals(app)
-            print(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy, tls=sandboxed.tls))
-            print("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
+            told.say(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy, tls=sandboxed.tls))
+            told.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
             trusting = trust(app.urls[0], sandboxed.tls)
             lines = commands(app.urls[0], job, trusting, with_token=sandboxed.policy.client_token is not None)
-            print("\n".join(lines) + "\n", flush=True)
+            told.say("\n".join(lines) + "\n")
             warn(app, sandboxed)
             await stop.wait()
     log.info("stopped")

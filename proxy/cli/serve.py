@@ -16,9 +16,9 @@ from proxy import __version__, logs
 from proxy.app import App
 from proxy.banner import banner, start_warnings
 from proxy.cli.watch import Watch
-from proxy.logs import AccessLog
+from proxy.logs import Logs
 from proxy.model import ServeOptions
-from proxy.settings import Loaded, load, refuse_exposed
+from proxy.settings import Loaded, bears_colours, load, refuse_exposed
 from proxy.systemd import Notifier, passed_sockets
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ _LOOKED_FOR = 50
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
-    log_format, access = start_logging(loaded)
     sockets = [passed.sock for passed in passed_sockets(os.environ, os.getpid())]
 
     def reread() -> Loaded:
@@ -39,7 +38,11 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
         return found
 
     refuse_exposed(loaded.settings, sockets)
-    run_in_loop(_serve(loaded, reread, log_format, access, sockets))
+    told = start_logging(loaded)
+    try:
+        run_in_loop(_serve(loaded, reread, told, sockets))
+    finally:
+        told.close()
     return 0
 
 
@@ -48,13 +51,13 @@ def leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def start_logging(loaded: Loaded) -> tuple[str, AccessLog | None]:
-    """Configure logging as the settings say; the format that was chosen, and the access log where there is one."""
+def start_logging(loaded: Loaded) -> Logs:
+    """Begin to log as the settings say."""
     settings = loaded.settings
-    log_format = logs.configure(settings.log_format, settings.log_level)
+    told = logs.configure(settings.log_format, settings.log_level, access=settings.access_log, colour=bears_colours())
     for warning in loaded.warnings:
         log.warning(warning)
-    return log_format, logs.access_log(log_format, settings.log_level, enabled=settings.access_log)
+    return told
 
 
 def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -72,13 +75,7 @@ def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def _serve(
-    loaded: Loaded,
-    reread: Callable[[], Loaded],
-    log_format: str,
-    access: AccessLog | None,
-    sockets: Sequence[socket.socket],
-) -> None:
+async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, sockets: Sequence[socket.socket]) -> None:
     options, watch, notifier = loaded.options(), Watch(loaded, reread), Notifier(os.environ, os.getpid())
 
     def look_again() -> None:
@@ -86,13 +83,18 @@ async def _serve(
         watch.look()
 
     beating = asyncio.create_task(notifier.keep_alive(), name="telling the watchdog")
-    async with App(options, sockets=sockets, access=access, on_login_required=lambda _: watch.look()) as app:
+    async with App(
+        options,
+        sockets=sockets,
+        access=told.access,
+        lines_dropped=lambda: told.dropped,
+        on_login_required=lambda _: watch.look(),
+    ) as app:
         stop = catch_signals(app)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
-        if log_format == "text":
-            told = banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions, tls=options.tls)
-            print(told, flush=True)
+        if told.format == "text":
+            told.say(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions, tls=options.tls))
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)

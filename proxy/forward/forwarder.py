@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from time import perf_counter
 
 from proxy import guard, headers
+from proxy.access import OWN, AccessEntry
 from proxy.downstream import Caller
 from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
+from proxy.forward import request_ids
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.gate import Gate, Passport
 from proxy.forward.profiles import PREFIX, Choice, chosen
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
 from proxy.framing import field_lines, lines_of
-from proxy.logs import AccessEntry
 from proxy.model import DEFAULT_PROFILE, Auth, Headers, Policy, Profile, Route
+from proxy.operation import operation_name
 from proxy.problem import Answer, error_answer
 from proxy.replay import HeldBody
 from proxy.routing import RouteTable
@@ -24,7 +26,8 @@ from proxy.upstream import Transport, UpstreamAnswer, UpstreamRequest
 log = logging.getLogger(__name__)
 
 # Enumerations are too slow to look into for every request.
-_UPSTREAM = Source.UPSTREAM
+_UPSTREAM = Source.UPSTREAM.value
+_GRAPHQL = Auth.GRAPHQL
 _SWITCHING_PROTOCOLS, _CREATED, _REDIRECTION = 101, 201, 3
 
 CLIENT_LEFT = 499
@@ -47,13 +50,15 @@ class Forwarder:
         own: Callable[[str, str, str, Headers], Awaitable[Answer]],
         policy: Policy,
         replay_limit: int,
-        access: Callable[[AccessEntry], None] | None,
+        note: Callable[[AccessEntry], None],
+        ids: Iterator[tuple[str, bytes]],
     ) -> None:
-        """`own(method, path, profile, headers)` answers the proxy's own endpoints; `access` notes every request.
+        """`own(method, path, profile, headers)` answers the proxy's own endpoints; `note` hears of every request.
 
-        The `profile` is a name that a request chose: there may be none such.
+        The `profile` is a name that a request chose: there may be none such. `ids` are as `request_ids.made` has them.
         """
-        self._access = access
+        self._note = note
+        self._ids = ids
         self._gate = Gate(policy, routes)
         self._routes = routes
         self._profiles = profiles
@@ -65,26 +70,27 @@ class Forwarder:
 
     async def handle(self, caller: Caller) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
-        began = time.perf_counter()
-        entry = AccessEntry(caller.method)
+        entry = AccessEntry(caller.method, perf_counter())
         try:
             target, entry.path = self._gate.target(caller)
             if (preflight := self._gate.preflight(caller)) is not None:
                 caller.answer(preflight)
                 return
             passport = self._gate.admit(caller.fields, target, secure=caller.secure)
+            entry.request_id, line = (passport.request_id, b"") if passport.request_id else next(self._ids)
             choice = _DEFAULT
             if passport.profile is not None or target.startswith(PREFIX):
                 choice = chosen(target, passport.profile)
                 target = choice.target
             if target.startswith(guard.OWN_PREFIX):
+                entry.route = OWN
                 path = target.partition("?")[0]
                 answer = await self._own(caller.method, path, choice.name, caller.fields.lines)
                 caller.answer(answer._replace(headers=answer.headers + passport.own))
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, target, entry, passport, choice)
+                await self._forward(caller, target, entry, passport, choice, line=b"" if passport.numbered else line)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -93,20 +99,23 @@ class Forwarder:
             log.exception("answering %s met a defect", caller.method)
             self._refuse(caller, InternalError("the proxy met a defect"), entry)
         finally:
-            self._note(caller, entry, time.perf_counter() - began)
+            entry.ended = perf_counter()
+            self._conclude(caller, entry)
 
     def refuse(self, caller: Caller, error: ProxyError) -> None:
         """Answer what could not be read as a request."""
-        entry = AccessEntry(caller.method)
+        entry = AccessEntry(caller.method, perf_counter())
         self._refuse(caller, error, entry)
-        self._note(caller, entry, 0.0)
+        self._conclude(caller, entry)
 
     async def _forward(
-        self, caller: Caller, target: str, entry: AccessEntry, passport: Passport, choice: Choice
+        self, caller: Caller, target: str, entry: AccessEntry, passport: Passport, choice: Choice, *, line: bytes
     ) -> None:
+        """Have an upstream answer; `line` is a field that it is to get besides."""
         path = target.partition("?")[0] if choice.prefix else entry.path
         route, upstream_target = self._gate.permit(caller.method, target, path)
-        entry.route = route
+        entry.route = route.path or "/"
+        entry.graphql = route.auth is _GRAPHQL
         fields = caller.fields
         body = None
         if caller.has_content:
@@ -119,19 +128,27 @@ class Forwarder:
         if self._gate.read_only:
             await self._gate.judge(caller, route, target, body)
         credentials = self._credentials.get(choice.name) or self._credentials_of(choice.name)
+        entry.profile = choice.name
         credential = credentials.at_hand(route) or await credentials.get(route)
         request = UpstreamRequest(
             method=caller.method,
             upstream=route.upstream,
             target=upstream_target,
             fields=self._gate.crossing(fields, route.upstream.authority, credential.name, secure=passport.secure)
-            + credential.line,
+            + credential.line
+            + line,
             inform=caller.inform,
             body=body,
             chunked=fields.chunked,
             upgrade=fields.upgrade,
         )
-        answer = await self._transport.send(request)
+        entry.asked = perf_counter()
+        try:
+            answer = await self._transport.send(request)
+        finally:
+            entry.answered = perf_counter()
+            if entry.graphql:
+                entry.operation = operation_name(target.partition("?")[2], None if body is None else body.known)
         try:
             prefix = b""
             if credential.token is not None and answer.head.status in REFUSALS:
@@ -142,15 +159,17 @@ class Forwarder:
                     crossing = self._gate.crossing(
                         fields, route.upstream.authority, credential.name, secure=passport.secure
                     )
-                    request.fields = crossing + credential.line
-                    answer, prefix = await self._transport.send(request), b""
+                    request.fields = crossing + credential.line + line
+                    answer, prefix = await self._ask_again(request, entry), b""
             entry.source = _UPSTREAM
             if answer.head.status == _SWITCHING_PROTOCOLS:
+                entry.relaying = perf_counter()
                 await _tunnel(answer, caller)
             else:
                 self._begin(answer, caller, route, passport, below=choice.prefix)
                 data = prefix + answer.take() if prefix else answer.take()
                 if not answer.ended:
+                    entry.relaying = perf_counter()
                     data = await _stream(answer, data, caller)
                 caller.finish(data, headers.trailers(answer.trailers))
         finally:
@@ -163,6 +182,14 @@ class Forwarder:
             raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
         made = self._credentials[name] = Credentials(profile, self._keeper)
         return made
+
+    async def _ask_again(self, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:
+        """Send a request for the second time; what went between the two is the proxy's own share."""
+        entry.asked += perf_counter() - entry.answered
+        try:
+            return await self._transport.send(request)
+        finally:
+            entry.answered = perf_counter()
 
     def _begin(self, answer: UpstreamAnswer, caller: Caller, route: Route, passport: Passport, *, below: str) -> None:
         """Pass on the head of an answer."""
@@ -180,8 +207,9 @@ class Forwarder:
         caller.begin(status, reason, section + passport.foreign, sized=sized)
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
-        entry.source = error.source
+        entry.source = error.source.value
         entry.code = error.code
+        entry.request_id = entry.request_id or request_ids.given(caller.fields.lines)[0] or next(self._ids)[0]
         if isinstance(error, RequestError):
             # What cannot be judged may be read in another way: nothing that follows it is believed.
             caller.close()
@@ -189,18 +217,15 @@ class Forwarder:
             # The head is out: only a broken connection can tell the caller now.
             caller.abort()
             return
-        graphql = entry.route is not None and entry.route.auth is Auth.GRAPHQL
-        answer = error_answer(error, graphql=graphql)
+        answer = error_answer(error, graphql=entry.graphql, request_id=entry.request_id)
         caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller)))
 
-    def _note(self, caller: Caller, entry: AccessEntry, seconds: float) -> None:
-        if self._access is None:
-            return
+    def _conclude(self, caller: Caller, entry: AccessEntry) -> None:
+        """Note a request that has ended."""
         entry.status = caller.status or CLIENT_LEFT
-        entry.seconds = seconds
         entry.received = caller.received
         entry.sent = caller.sent
-        self._access(entry)
+        self._note(entry)
 
 
 def _renewable(credentials: Credentials, credential: Credential, request: UpstreamRequest) -> bool:

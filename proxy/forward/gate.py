@@ -8,7 +8,7 @@ from typing import NamedTuple
 from proxy import graphql, guard, headers
 from proxy.downstream import Caller
 from proxy.errors import ClientTokenRequired
-from proxy.forward import profiles
+from proxy.forward import profiles, request_ids
 from proxy.framing import Fields, Head, field_lines
 from proxy.model import Auth, Header, Policy, Route
 from proxy.problem import Answer
@@ -51,6 +51,10 @@ class Passport(NamedTuple):
     """What an upstream's answers carry besides, on the wire."""
     profile: str | None
     """The name of the profile that the field lines choose, if they choose any."""
+    request_id: str
+    """What the field lines call the request, empty where they have no good name for it."""
+    numbered: bool
+    """Whether the field lines carry a name of it upstream."""
 
     def __repr__(self) -> str:
         return f"Passport({self.origin!r})"
@@ -142,7 +146,9 @@ class Gate:
     def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Passport:
         host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy, secure=secure)
         origin = (b"https://" if secure else b"http://") + host
-        return Passport(secure, origin, lines, own, field_lines(own + foreign), profiles.named_in(fields.lines))
+        request_id, numbered = request_ids.given(lines)
+        profile = profiles.named_in(fields.lines)
+        return Passport(secure, origin, lines, own, field_lines(own + foreign), profile, request_id, numbered)
 
     def _cross(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
         lines = headers.to_upstream(

@@ -3,7 +3,7 @@
 `environment` and `files` are the only readers of the environment and of settings' files.
 """
 
-from proxy.settings.environment import debugging
+from proxy.settings.environment import bears_colours, debugging
 from proxy.settings.files import Mark, mark, shipped_defaults
 from proxy.settings.options import refuse_exposed, serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
@@ -15,6 +15,7 @@ __all__ = [
     "Loaded",
     "Mark",
     "Settings",
+    "bears_colours",
     "debugging",
     "leaves",
     "load",

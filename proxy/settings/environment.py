@@ -44,6 +44,11 @@ def state_home() -> Path | None:
         return None
 
 
+def bears_colours() -> bool:
+    """Whether the user's terminal may be sent colours (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def debugging(flags: Mapping[str, Any]) -> bool:
     """Whether `log_level` asks for debug output, as far as it can be told before the settings are read."""
     level = flags.get("log_level")

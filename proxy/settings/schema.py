@@ -177,7 +177,7 @@ class PlainSettings(BaseSettings):
     max_connections: Count = Field(description="how many callers' connections may be open at a time")
     log_format: Literal["auto", "text", "json"] = Field(description="`auto`: text on a terminal, else json")
     log_level: Literal["debug", "info", "warning", "error"] = Field(description="the least that is logged")
-    access_log: bool = Field(description="a log line for every request")
+    access_log: bool = Field(description="a log line for every request; without it, for those that the proxy failed")
 
 
 class Settings(PlainSettings):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -58,6 +59,8 @@ class TokenKeeper:
         self._background: dict[str, asyncio.Task[None]] = {}
         self._always: frozenset[str] | None = None
         """Whose tokens are kept fresh whether or not they are used; None before `start`."""
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """How often flights ended well (`signed_in`, `renewed`) or not (`failed`), by profile."""
 
     def start(self, always: Iterable[str]) -> None:
         """From now on keep tokens fresh in the background: of `always`, and of others while they are in use."""
@@ -72,6 +75,7 @@ class TokenKeeper:
         another user's; one that is as it was keeps its token.
         """
         self._profiles = profiles
+        self.outcomes = Counter({key: count for key, count in self.outcomes.items() if key[0] in profiles})
         for name in tuple(self._slots):
             slot, profile = self._slots.peek(name), profiles.get(name)
             if slot is None or profile == slot.profile:
@@ -257,6 +261,7 @@ class TokenKeeper:
             return self._failed(slot, SignInFailed("the sign-in met a defect", hint=InternalError.default_hint))
         slot.token = token
         slot.failures, slot.error = 0, None
+        self.outcomes[slot.profile.name, slot.outcome.replace(" ", "_")] += 1
         log.info("%s: profile %s has a token good for %d s", slot.outcome, slot.profile.name, token.lifetime)
         return token
 
@@ -265,6 +270,7 @@ class TokenKeeper:
         if error is slot.error:  # nothing has been mended, and everybody has been told
             return error.again()
         slot.failures += 1
+        self.outcomes[slot.profile.name, "failed"] += 1
         slot.pause = max(lifetime.backoff(slot.failures, self._draw(), self._policy), error.retry_after or 0.0)
         slot.error = error
         slot.outcome = f"failed: {error.detail}"

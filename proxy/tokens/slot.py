@@ -34,6 +34,8 @@ class Snapshot:
     clock_skew: float | None
     """How far the local wall clock runs ahead of Cognito's."""
     error: ProxyError | None
+    age: float | None = None
+    """Of the token."""
 
 
 @dataclass(slots=True)
@@ -139,4 +141,5 @@ class Slot:
             failures_in_a_row=self.failures,
             clock_skew=token.arrived.wall - float(token.claims["iat"]) if token else None,
             error=self.error,
+            age=age if token else None,
         )

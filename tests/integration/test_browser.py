@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -14,8 +14,8 @@ from support.servers import free_port
 from support.stack import direct_options, timeouts
 from support.wire import answer
 
+from proxy.access import AccessEntry
 from proxy.app import App
-from proxy.logs import AccessEntry, AccessLog
 from proxy.model import Bind
 
 PREAMBLE = """<!doctype html><meta charset="utf-8"><title>page</title><body><script>
@@ -160,19 +160,16 @@ FAVICON = {"/favicon.ico": 204}
 """What a browser itself asks for, in no page's name, once it shows something of the proxy's in a window."""
 
 
-class Arrivals(AccessLog):
+class Arrivals:
     """The requests that the proxy has answered, in the place of its access log."""
 
     def __init__(self) -> None:
         self.entries: list[AccessEntry] = []
         self._news = asyncio.Event()
 
-    def __call__(self, entry: AccessEntry) -> None:
-        self.entries.append(entry)
+    def __call__(self, entries: Sequence[AccessEntry], _offset: float) -> None:
+        self.entries.extend(entries)
         self._news.set()
-
-    def flush(self) -> None:
-        """There is nothing to write."""
 
     async def of(self, paths: set[str]) -> None:
         """Wait until each of `paths` has been asked for."""

@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from support.origin import OK, Origin, Recorded
 from support.rig import converse
 from support.stack import SIGNER, USERNAME, options_for, timeouts
 
+from proxy.access import AccessEntry
 from proxy.app import App
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
@@ -69,6 +70,10 @@ REQUESTS = (
     ask("/v1/job", method="POST", body=CONTENT).replace(b"Content-Length: ", b"Content-Length: +"),
     ask("/v1/job", "Transfer-Encoding: gzip"),
     ask(f"/v1/{canary('path')}#"),
+    # No name that could be logged.
+    ask("/v1/job", f"X-Request-Id: {canary('id')}, {canary('id')}"),
+    ask("/v1/job", f"traceparent: 00-{canary('trace')}-00f067aa0ba902b7-01"),
+    ask("/v1/job", f"X-Request-Id: {canary('id') * 9}"),
     ask("/v1/job", f"X : {canary('malformed')}"),
     f"{canary('nonsense')}\r\n\r\n".encode(),
     ask("/v1/job", "Transfer-Encoding: chunked", method="POST") + b"5\r\nhello\n" + CONTENT,
@@ -82,35 +87,28 @@ class Recording:
     def __init__(self, watcher: Birdwatcher) -> None:
         self.watcher = watcher
         self._streams = {name: io.StringIO() for name in ("text", "json", "text access", "json access")}
-        self.access = _Both(*(AccessLog(self._streams[f"{form} access"], form) for form in ("text", "json")))
+        self._logs = [
+            AccessLog(self._streams[f"{form} access"].write, form, least="debug", colour=True)
+            for form in ("text", "json")
+        ]
         self.handlers = []
         for form, formatter in (("text", TextFormatter()), ("json", JsonFormatter())):
             handler = logging.StreamHandler(self._streams[form])
             handler.setFormatter(formatter)
             self.handlers.append(handler)
 
-    def check(self) -> str:
+    def access(self, entries: Sequence[AccessEntry], offset: float) -> None:
+        """Log requests in both forms."""
+        for log in self._logs:
+            log(entries, offset)
+
+    def check(self, app: App) -> str:
         """Nothing shows a secret. Returns what was logged as text."""
-        self.access.flush()
+        app.journal.flush()
         for name, stream in self._streams.items():
             assert self.watcher.found_in(stream.getvalue()) is None, name
         assert self._streams["text access"].getvalue()
         return self._streams["text"].getvalue()
-
-
-class _Both(AccessLog):
-    """Two access logs in one."""
-
-    def __init__(self, *logs: AccessLog) -> None:
-        self._logs = logs
-
-    def __call__(self, entry: Any) -> None:
-        for log in self._logs:
-            log(entry)
-
-    def flush(self) -> None:
-        for log in self._logs:
-            log.flush()
 
 
 @contextmanager
@@ -178,8 +176,15 @@ async def test_requests_of_every_kind(watcher: Birdwatcher) -> None:
             assert heard.statuses, data
             assert watcher.found_in(heard.data) is None
             await learn_tokens(app, watcher)
+        for accept in ("", "Accept: application/openmetrics-text"):
+            heard = await converse(app.urls[0], ask("/-/metrics", accept) if accept else ask("/-/metrics"))
+            # All that was asked before has been counted, and could have left something there.
+            assert b'method="other"' in heard.data
+            assert b'source="client"' in heard.data
+            assert b'ul_proxy_renewals_total{outcome="renewed"' in heard.data
+            assert watcher.found_in(heard.data) is None
         assert list(watcher.found_in_objects()) == []
-        log = record.check()
+        log = record.check(app)
     assert "renew" in log
     assert any(watcher.found_in(request.head) for request in origin.requests), "the watcher is blind"
 
@@ -204,7 +209,7 @@ async def test_while_a_request_is_under_way(watcher: Birdwatcher) -> None:
         assert list(watcher.found_in_objects()) == []
         go_on.set()
         assert (await caller).statuses == [200]
-        record.check()
+        record.check(app)
 
 
 async def test_upstreams_out_of_reach(watcher: Birdwatcher) -> None:
@@ -216,7 +221,7 @@ async def test_upstreams_out_of_reach(watcher: Birdwatcher) -> None:
             assert heard.statuses == [502]
             assert watcher.found_in(heard.data) is None
         assert list(watcher.found_in_objects()) == []
-        record.check()
+        record.check(app)
 
 
 @pytest.mark.parametrize("flow", ["srp", "password"])
@@ -239,7 +244,7 @@ async def test_a_cognito_that_tells(flow: str, watcher: Birdwatcher) -> None:
                 assert watcher.found_in((await converse(app.urls[0], data)).data) is None
             assert cognito.requests
             assert list(watcher.found_in_objects()) == []
-            record.check()
+            record.check(app)
 
 
 async def test_a_defect(watcher: Birdwatcher, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +263,7 @@ async def test_a_defect(watcher: Birdwatcher, monkeypatch: pytest.MonkeyPatch) -
         heard = await converse(app.urls[0], ask("/v1/job", method="POST", body=CONTENT))
         assert heard.statuses == [500]
         assert watcher.found_in(heard.data) is None
-        log = record.check()
+        log = record.check(app)
     assert "ZeroDivisionError: out of order" in log
 
 
@@ -274,6 +279,7 @@ sys.exit(main())
 """
 CRASHING = """
 import sys
+from proxy.access import AccessEntry
 from proxy.app import App
 from proxy.cli import main
 enter = App.__aenter__

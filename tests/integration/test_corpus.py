@@ -52,7 +52,7 @@ async def test_case(case: Case, rig: Rig, caplog: pytest.LogCaptureFixture) -> N
     for pieces in case.ways:
         check(case, await rig.send(*pieces), rig)
         assert await rig.good_request_passes()
-    check_log(case, caplog.text + rig.access.getvalue())
+    check_log(case, caplog.text + rig.logged())
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.refused], ids=lambda case: case.name)

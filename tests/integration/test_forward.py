@@ -136,14 +136,15 @@ async def test_targets_pass_byte_for_byte(target: str, proxy: App, origin: Origi
 
 
 async def test_requests_gain_no_header_but_those_promised(proxy: App, origin: Origin) -> None:
-    """Host is the upstream's, Via and the credential are added, hop-by-hop fields go, and nothing else changes."""
+    """Host is the upstream's, Via, the credential and an id are added, hop-by-hop fields go, all else is as it was."""
     await talk(
         proxy.urls[0],
         closing(
             "GET", "/v1/job", "X-B: 2", "x-a: 1", "X-B: 3", "Keep-Alive: 5", "Connection: X-Hop", "X-Hop: 1", "TE: x"
         ),
     )
-    lines = [(name.lower(), value) for name, value in origin.requests[0].lines]
+    *lines, request_id = [(name.lower(), value) for name, value in origin.requests[0].lines]
+    assert request_id[0] == b"x-request-id"
     assert lines == [
         (b"host", origin.url.removeprefix("http://").encode()),
         (b"x-b", b"2"),

@@ -19,7 +19,7 @@ BUILDING = guarded_environment(PYTHONPATH=str(SUPPORT))
 
 
 def run(argv: list[str], environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, f"{argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
 

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.served import PATIENCE, Served, isolated_settings, serving, url_of
+from yarl import URL
 
 from proxy import __version__
 
@@ -172,7 +173,14 @@ async def test_listening_text(settings: dict[str, str], client: aiohttp.ClientSe
         assert await served.line("^  try ") == f"  try     curl -sS {match[1]}/v1/job\n"
         async with client.get(match[1] + "/-/live") as answer:
             assert answer.status == 200
-        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /-/live 200 proxy [\d.]+ ms \d+ B\n", await served.line("/-/live"))
+        async with client.get(match[1] + "/cdn/library/x") as answer:
+            assert answer.status == 502
+        line = await served.line("GET")
+        assert re.fullmatch(
+            r"\d\d:\d\d:\d\d GET /cdn/library/x 502 upstream \(upstream_unreachable\) [\d.]+ ms"
+            r" \([\d.]+ overhead\) \d+ B [0-9a-f-]+\n",
+            line,
+        )
 
 
 async def test_listening_twice(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
@@ -255,13 +263,32 @@ async def test_upstream_out_of_reach(settings: dict[str, str], client: aiohttp.C
 
 
 async def test_no_access_log(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
-    """The log of requests can be turned off by itself."""
+    """The log of requests can be turned off by itself, but for those that the proxy failed."""
     async with serving(settings, "--no-access-log") as served:
-        async with client.get(await url_of(served) + "/-/live") as answer:
-            assert answer.status == 200
+        url = await url_of(served)
+        async with client.post(url + "/-/live") as answer:
+            assert answer.status == 400
+        async with client.get(url + "/cdn/library/x") as answer:
+            assert answer.status == 502
         served.process.terminate()
         assert await served.ended() == (0, "")
-    assert "/-/live" not in "".join(served.printed)
+    lines = [json.loads(line) for line in served.printed if "proxy.access" in line]
+    assert [(line["path"], line["level"]) for line in lines] == [("/cdn/library/x", "error")]
+
+
+async def test_errors_alone(settings: dict[str, str], client: aiohttp.ClientSession) -> None:
+    """`log_level = error` still shows the requests that the proxy failed, and no others."""
+    async with serving(settings, "--log-level", "error", "--log-format", "text") as served:
+        match = re.search(r"listens on (\S+)$", await served.line("listens on"))
+        assert match is not None
+        for path, status in {"/v1/../x": 400, "/-/live": 200, "/cdn/library/x": 502}.items():
+            async with client.get(URL(match[1] + path, encoded=True)) as answer:
+                assert answer.status == status
+        served.process.terminate()
+        assert await served.ended() == (0, "")
+    lines = [line for line in served.printed if re.match(r"\d\d:", line)]
+    assert len(lines) == 1
+    assert "GET /cdn/library/x 502 upstream (upstream_unreachable)" in lines[0]
 
 
 async def test_tells_no_secret(settings: dict[str, str], client: aiohttp.ClientSession) -> None:

@@ -267,6 +267,7 @@ async def mortal(cognito_url: str, path: Path, guarded_env: Callable[..., dict[s
     await process.wait()
 
 
+@pytest.mark.one_loop
 @pytest.mark.parametrize("grace", [60, 0])
 async def test_kill_at_any_moment_of_a_renewal(
     grace: int, cognito: EmbeddedCognito, cognito_url: str, mortal: Mortal, path: Path
@@ -302,6 +303,7 @@ async def test_kill_at_any_moment_of_a_renewal(
     assert not list(path.parent.glob("*damaged*"))
 
 
+@pytest.mark.one_loop
 async def test_kill_while_the_answer_is_on_its_way(
     cognito: EmbeddedCognito, cognito_url: str, mortal: Mortal, path: Path
 ) -> None:

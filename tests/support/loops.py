@@ -14,7 +14,12 @@ _DEFAULT: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """A module of tests asks for the loops of its choice by a global of the name `loop_factories`."""
+    """A module of tests asks for the loops of its choice by a global of the name `loop_factories`.
+
+    Its tests whose subject runs in another process, on a loop of its own, are marked `one_loop`.
+    """
+    if item.get_closest_marker("one_loop") is not None:
+        return _DEFAULT
     module = item.getparent(pytest.Module)
     factories: Mapping[str, LoopFactory] = getattr(module and module.obj, "loop_factories", _DEFAULT)
     return factories

@@ -105,7 +105,12 @@ class Rig:
     def __init__(self, app: App, origin: StrictOrigin, access: io.StringIO) -> None:
         self._app = app
         self.origin = origin
-        self.access = access
+        self._access = access
+
+    def logged(self) -> str:
+        """The log lines of all requests so far."""
+        self._app.journal.flush()
+        return self._access.getvalue()
 
     @property
     def forwarded(self) -> list[Forwarded]:
@@ -141,7 +146,7 @@ async def running_rig() -> AsyncIterator[Rig]:
     access = io.StringIO()
     async with StrictOrigin().running() as origin:
         options = direct_options(origin.url, timeouts=timeouts(drain=0.2))
-        async with App(options, access=AccessLog(access, "text")) as app:
+        async with App(options, access=AccessLog(access.write, "text", least="debug")) as app:
             rig = Rig(app, origin, access)
             # The first request pays for much that is made on the way.
             assert await rig.good_request_passes()

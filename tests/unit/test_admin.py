@@ -21,7 +21,7 @@ from proxy.errors import (
     SignInFailed,
     UnknownProfile,
 )
-from proxy.model import Auth, AwsCredentials, Header, Instant, Pool, Profile, Route, Upstream
+from proxy.model import Auth, AwsCredentials, Header, Headers, Instant, Pool, Profile, Route, Upstream
 from proxy.problem import Answer
 from proxy.tokens import Snapshot, TokenKeeper
 
@@ -93,10 +93,15 @@ def admin(
     times: Sequence[float] = (100.0, 100.0),
 ) -> Admin:
     readings = iter(times)
+
+    async def metrics(headers: Headers) -> Answer:
+        return Answer(200, tuple(headers), b"metrics")
+
     return Admin(
         keeper=cast("TokenKeeper", Keeper(snapshot)),
         profiles={one.name: one for one in (profile, *others)},
         aws=cast("AwsCredentialsKeeper", aws or Aws()),
+        metrics=metrics,
         aws_token=SecretStr(aws_token) if aws_token else None,
         routes=tuple(routes),
         draining=lambda: draining,

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "proxy"
 
 # A module is on the floor of its first name: `proxy.cognito.keys` is a part of `cognito`.
 FLOORS = {
-    0: {"model", "errors", ""},
+    0: {"model", "errors", "access", ""},
     1: {
         "srp",
         "claims",
@@ -25,6 +25,8 @@ FLOORS = {
         "problem",
         "outbound",
         "framing",
+        "operation",
+        "metrics",
         "totp",
     },
     2: {
@@ -40,9 +42,10 @@ FLOORS = {
         "tls",
         "systemd",
         "logs",
+        "journal",
         "banner",
     },
-    3: {"forward", "admin"},
+    3: {"forward", "admin", "exposition"},
     4: {"app"},
     5: {"cli", "__main__"},
 }
@@ -60,7 +63,7 @@ PURE_FLOORS = {0, 1}
 IMPURE = {"asyncio", "aiohttp", "aiobotocore", "time", "os", "random", "secrets"}
 CLOCK_CALLS = {"now", "utcnow", "today"}
 
-SOLE_IMPORTERS = {"aiobotocore": "cognito", "botocore": "cognito", "jose": "claims"}
+SOLE_IMPORTERS = {"aiobotocore": "cognito", "botocore": "cognito", "jose": "claims", "prometheus_client": "exposition"}
 
 
 def module_name(path: Path) -> str:

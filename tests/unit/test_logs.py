@@ -1,21 +1,15 @@
-"""Log lines: one record is one line, for people and for machines, whatever a stranger put into it."""
+"""Log lines: one record, or one request, is one line, for people and for machines, whatever strangers put into it."""
 
-import asyncio
-import io
 import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE
 
-from proxy import logs
-from proxy.logs import AccessEntry, AccessLog, JsonFormatter, TextFormatter, printable
-from proxy.model import Auth, Route, Upstream
+from proxy.access import OWN, AccessEntry
+from proxy.logs import AccessLog, JsonFormatter, TextFormatter, printable
 
 # What ends a line somewhere, moves a terminal's cursor, hides text, or cannot be written as UTF-8.
 HOSTILE = {
@@ -51,20 +45,6 @@ def failed(error: Exception) -> logging.LogRecord:
     return made
 
 
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    """`configure` is for a whole process: its traces go away with the test."""
-    names = ("proxy", "proxy.access", "botocore", "aiobotocore", "aiohttp", "asyncio")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in names}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
-
-
 class TestText:
     @pytest.mark.parametrize(
         ("level", "shown"), [(logging.INFO, ""), (logging.WARNING, "WARNING "), (logging.ERROR, "ERROR ")]
@@ -72,6 +52,20 @@ class TestText:
     def test_level(self, level: int, shown: str) -> None:
         """Every level but the usual one is named."""
         assert TextFormatter().format(record("hello", level=level))[9:] == f"{shown}hello"
+
+    @pytest.mark.parametrize(
+        ("level", "shown"),
+        [
+            (logging.DEBUG, "\x1b[2mDEBUG\x1b[0m hello"),
+            (logging.INFO, "hello"),
+            (logging.WARNING, "\x1b[33mWARNING\x1b[0m hello"),
+            (logging.ERROR, "\x1b[31mERROR\x1b[0m hello"),
+        ],
+    )
+    def test_colours(self, level: int, shown: str) -> None:
+        """Where colours are wanted, the time is dim, and a level's name has the colour of its urgency."""
+        line = TextFormatter(colour=True).format(record("hello", level=level))
+        assert re.fullmatch(r"\x1b\[2m\d\d:\d\d:\d\d\x1b\[0m " + re.escape(shown), line)
 
     def test_other_fields(self) -> None:
         """Fields of another kind of line are for machines alone."""
@@ -140,134 +134,211 @@ def test_printable_spells_out(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
-@pytest.mark.usefixtures("_restored")
-class TestConfigure:
-    @pytest.mark.parametrize(("terminal", "chosen"), [(True, "text"), (False, "json")])
-    def test_auto(self, terminal: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`auto` is text for a person at a terminal and JSON for whatever collects the lines otherwise."""
-        monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-        assert logs.configure("auto", "info") == chosen
+# ---- requests
 
-    def test_goes_to_stdout(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The log goes to stdout, one line a record."""
-        logs.configure("json", "info")
-        logging.getLogger("proxy.test").info("one\ntwo")
-        logging.getLogger("proxy.test").debug("not this")
-        out, err = capsys.readouterr()
-        assert [json.loads(line)["message"] for line in out.splitlines()] == ["one\ntwo"]
-        assert err == ""
+WALL = 1_700_000_000.0
 
-    @pytest.mark.parametrize(
-        ("level", "logged"),
-        [
-            ("debug", ["debug", "info", "warning"]),
-            ("info", ["info", "warning"]),
-            ("warning", ["warning"]),
-            ("error", []),
-        ],
+
+def entry(**facts: Any) -> AccessEntry:
+    """A request that took 20 ms, 12 of which the upstream needed for the head of its answer."""
+    made = AccessEntry(facts.pop("method", "GET"), 100.0)
+    usual = {
+        "path": "/v1/job",
+        "status": 200,
+        "route": "/v1",
+        "source": "upstream",
+        "profile": "default",
+        "request_id": "abc-01",
+        "asked": 100.001,
+        "answered": 100.013,
+        "ended": 100.0205,
+        "received": 0,
+        "sent": 42,
+    }
+    for name, value in (usual | facts).items():
+        setattr(made, name, value)
+    return made
+
+
+OWN_ANSWER: dict[str, Any] = {"source": "proxy", "profile": "", "asked": 0.0, "answered": 0.0, "ended": 100.0005}
+REFUSED: dict[str, Any] = OWN_ANSWER | {
+    "status": 403,
+    "route": "",
+    "source": "client",
+    "code": "host_not_allowed",
+}
+FAILED: dict[str, Any] = {"status": 502, "code": "upstream_unreachable", "sent": 300}
+PROBE: dict[str, Any] = OWN_ANSWER | {"route": OWN, "path": "/-/live"}
+
+
+def lines_of(log_format: str, *entries: AccessEntry, **options: Any) -> str:
+    written: list[str] = []
+    AccessLog(written.append, log_format, **options)(entries, WALL - 100.0)
+    return "".join(written)
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({}, "GET /v1/job 200 upstream 20.5 ms (8.50 overhead) 42 B abc-01"),
+        ({"relaying": 100.0135}, "GET /v1/job 200 upstream 20.5 ms (1.50 overhead) 42 B abc-01"),
+        ({"received": 7}, "GET /v1/job 200 upstream 20.5 ms (8.50 overhead) 7 B in, 42 B abc-01"),
+        ({"profile": "north"}, "GET /v1/job 200 upstream @north 20.5 ms (8.50 overhead) 42 B abc-01"),
+        (
+            {"method": "POST", "path": "/graphql", "operation": "List"},
+            "POST /graphql List 200 upstream 20.5 ms (8.50 overhead) 42 B abc-01",
+        ),
+        (FAILED, "GET /v1/job 502 upstream (upstream_unreachable) 20.5 ms (8.50 overhead) 300 B abc-01"),
+        (REFUSED, "GET /v1/job 403 client (host_not_allowed) 0.5 ms 42 B abc-01"),
+        (
+            OWN_ANSWER | {"method": "POST", "route": OWN, "path": "/-/refresh"},
+            "POST /-/refresh 200 proxy 0.5 ms 42 B abc-01",
+        ),
+    ],
+    ids=["usual", "streamed", "upload", "profile", "operation", "failed", "refused", "own"],
+)
+def test_text_of_a_request(facts: dict[str, Any], line: str) -> None:
+    """A line for people says what was asked, what came of it, whose doing that was, and how long it took."""
+    found = re.fullmatch(r"(\d\d:\d\d:\d\d) (.*)\n", lines_of("text", entry(**facts)))
+    assert found is not None
+    assert found[2] == line
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "shown"),
+    [
+        (101, "", "\x1b[36m101"),
+        (200, "", "\x1b[32m200"),
+        (302, "", "\x1b[36m302"),
+        (404, "", "\x1b[33m404"),
+        (500, "", "\x1b[31m500"),
+        (502, "upstream_broken", "\x1b[31m502"),
+        (999, "", "\x1b[31m999"),
+    ],
+)
+def test_colours_of_a_request(status: int, code: str, shown: str) -> None:
+    """On a terminal a status has the colour of its class, and what is only looked up is dim."""
+    line = lines_of("text", entry(status=status, code=code), colour=True)
+    assert f" {shown}\x1b[0m upstream" in line
+    assert line.endswith("\x1b[2mabc-01\x1b[0m\n")
+    assert line.startswith("\x1b[2m")
+
+
+COMMON = {
+    "time": "2023-11-14T22:13:20.020+00:00",
+    "level": "info",
+    "logger": "proxy.access",
+    "message": "GET /v1/job 200",
+    "method": "GET",
+    "path": "/v1/job",
+    "status": 200,
+    "route": "/v1",
+    "source": "upstream",
+    "profile": "default",
+    "ms": 20.5,
+    "overhead_ms": 8.5,
+    "upstream_ms": 12.0,
+    "received": 0,
+    "sent": 42,
+    "request_id": "abc-01",
+}
+NOTHING_ASKED = {
+    "upstream_ms": None,
+    "profile": None,
+    "ms": 0.5,
+    "overhead_ms": 0.5,
+    "time": "2023-11-14T22:13:20.000+00:00",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "changes"),
+    [
+        ({}, {}),
+        ({"relaying": 100.0135}, {"overhead_ms": 1.5}),
+        ({"operation": "List"}, {"operation": "List"}),
+        ({"received": 7, "profile": "north"}, {"received": 7, "profile": "north"}),
+        (
+            FAILED,
+            {
+                "level": "error",
+                "message": "GET /v1/job 502",
+                "status": 502,
+                "code": "upstream_unreachable",
+                "sent": 300,
+            },
+        ),
+        (
+            REFUSED,
+            NOTHING_ASKED
+            | {
+                "level": "warning",
+                "message": "GET /v1/job 403",
+                "status": 403,
+                "code": "host_not_allowed",
+                "source": "client",
+                "route": None,
+            },
+        ),
+        (
+            PROBE,
+            NOTHING_ASKED
+            | {"level": "debug", "message": "GET /-/live 200", "path": "/-/live", "route": OWN, "source": "proxy"},
+        ),
+    ],
+    ids=["usual", "streamed", "operation", "upload", "failed", "refused", "own"],
+)
+def test_json_of_a_request(facts: dict[str, Any], changes: dict[str, Any]) -> None:
+    """For machines every fact is a field; what does not apply is left out."""
+    document = json.loads(lines_of("json", entry(**facts), least="debug"))
+    expected = {name: value for name, value in (COMMON | changes).items() if value is not None}
+    assert {name: pytest.approx(value, abs=0.011) if "ms" in name else value for name, value in document.items()} == (
+        expected
     )
-    def test_levels(self, level: str, logged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """`log_level` is the least that is logged."""
-        logs.configure("json", level)
-        log = logging.getLogger("proxy.test")
-        log.debug("debug")
-        log.info("info")
-        log.warning("warning")
-        assert [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()] == logged
-
-    @pytest.mark.parametrize("library", ["botocore.endpoint", "aiobotocore", "aiohttp.client", "asyncio", "urllib3"])
-    def test_libraries_stay_quiet(self, library: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """At debug level, too, libraries that would log whole requests with their secrets do not."""
-        logs.configure("text", "debug")
-        logging.getLogger(library).debug("AuthParameters: …")
-        logging.getLogger(library).info("AuthParameters: …")
-        assert capsys.readouterr().out == ""
 
 
-ROUTE = Route("", Upstream.parse("http://localhost"), Auth.REST)
-ENTRY = AccessEntry("GET", "/v1/job", 200, ROUTE, "upstream", "", 0.01234, 7, 42)
+@hostile
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_injection_by_path(log_format: str, text: str) -> None:
+    """Nothing in a path ends its line or reaches the terminal as a control sequence."""
+    line = lines_of(log_format, entry(path=f"/a{text}12:00:00 forged"))
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
 
 
-def access_line(log_format: str, entry: AccessEntry) -> str:
-    async def logged() -> str:
-        stream = io.StringIO()
-        log = AccessLog(stream, log_format)
-        log(entry)
-        log.flush()
-        return stream.getvalue()
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(
+    ("least", "logged"),
+    [
+        ("debug", ["/probe", "/fine", "/refused", "/failed"]),
+        ("info", ["/fine", "/refused", "/failed"]),
+        ("warning", ["/refused", "/failed"]),
+        ("error", ["/failed"]),
+    ],
+)
+def test_levels_of_requests(log_format: str, least: str, logged: list[str]) -> None:
+    """`log_level` is the least that is logged of requests as well; no level silences those that the proxy failed."""
+    entries = [
+        entry(**PROBE | {"path": "/probe"}),
+        entry(path="/fine"),
+        entry(**REFUSED | {"path": "/refused"}),
+        entry(**FAILED | {"path": "/failed"}),
+    ]
+    assert re.findall(r"GET (/\w+) ", lines_of(log_format, *entries, least=least)) == logged
 
-    return asyncio.run(logged())
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_nothing_to_say(log_format: str) -> None:
+    """A batch of which nobody wants to hear is not written at all."""
+    written: list[str] = []
+    AccessLog(written.append, log_format)([entry(**PROBE)], 0.0)
+    assert written == []
 
 
-class TestAccessLog:
-    def test_text(self) -> None:
-        """An access line shows time, request, status, who answered, how long it took and how much was sent."""
-        line = access_line("text", ENTRY)
-        assert re.fullmatch(r"\d\d:\d\d:\d\d GET /v1/job 200 upstream 12\.3 ms 42 B\n", line)
-
-    def test_text_of_an_error(self) -> None:
-        """An answer that the proxy made itself shows the error's code."""
-        line = access_line("text", replace(ENTRY, status=503, source="cognito", code="login_required"))
-        assert line.endswith(" GET /v1/job 503 cognito (login_required) 12.3 ms 42 B\n")
-
-    def test_json(self) -> None:
-        """For machines every fact is a field; what does not apply is left out."""
-        document = json.loads(access_line("json", ENTRY))
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", document.pop("time"))
-        assert document == {
-            "level": "info",
-            "logger": "proxy.access",
-            "message": "GET /v1/job 200",
-            "method": "GET",
-            "path": "/v1/job",
-            "status": 200,
-            "route": "/",
-            "source": "upstream",
-            "ms": 12.3,
-            "received": 7,
-            "sent": 42,
-        }
-
-    def test_json_of_an_error(self) -> None:
-        """The code of an error, and the lack of a route, show."""
-        document = json.loads(access_line("json", replace(ENTRY, route=None, code="no_route")))
-        assert document["code"] == "no_route"
-        assert "route" not in document
-
-    @hostile
-    @pytest.mark.parametrize("log_format", ["text", "json"])
-    def test_injection(self, log_format: str, text: str) -> None:
-        """Nothing in a path ends its line or reaches the terminal as a control sequence."""
-        line = access_line(log_format, replace(ENTRY, path=f"/a{text}12:00:00 forged"))
-        assert line.endswith("\n")
-        assert line[:-1].isprintable()
-
-    async def test_lines_go_out_by_themselves(self) -> None:
-        """Lines are written in batches, without anybody asking."""
-        written = asyncio.Event()
-
-        class Stream(io.StringIO):
-            def flush(self) -> None:
-                written.set()
-
-        stream = Stream()
-        log = AccessLog(stream, "text")
-        log(ENTRY)
-        log(ENTRY)
-        assert stream.getvalue() == ""
-        await asyncio.wait_for(written.wait(), PATIENCE)
-        assert stream.getvalue().count("\n") == 2
-
-    @pytest.mark.parametrize(
-        ("level", "enabled", "logs_access"),
-        [
-            ("debug", True, True),
-            ("info", True, True),
-            ("warning", True, True),
-            ("error", True, False),
-            ("info", False, False),
-        ],
-    )
-    def test_switches(self, level: str, enabled: bool, logs_access: bool) -> None:
-        """`access_log` is a switch of its own, and `log_level = error` means errors alone."""
-        assert (logs.access_log("text", level, enabled=enabled) is not None) is logs_access
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_many_kinds_of_requests(log_format: str) -> None:
+    """Whatever strangers think of as methods, and however long, each request has its own line."""
+    entries = [entry(method=f"M{n}", ended=100.0 + n) for n in range(5000)]
+    lines = lines_of(log_format, *entries).splitlines()
+    assert len(lines) == 5000
+    assert all(f"M{n} /v1/job" in line for n, line in enumerate(lines))

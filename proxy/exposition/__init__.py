@@ -1,0 +1,38 @@
+"""What `/-/metrics` answers. `report` is what is told, `families` tells it in Prometheus's words.
+
+`families` stands on prometheus-client, which nobody has to wait for who never asks for metrics.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from proxy.exposition.report import Report
+from proxy.model import Headers
+from proxy.problem import Answer
+
+__all__ = ["Exposition", "Report"]
+
+
+class Exposition:
+    """Makes the answer. What takes long is done in a thread, so that requests need not wait for it."""
+
+    def __init__(self, report: Callable[[], Report]) -> None:
+        """`report` says how things stand now."""
+        self._report = report
+        self._families: Any = None
+
+    async def __call__(self, headers: Headers) -> Answer:
+        """The metrics in the form that `Accept` among `headers` asks for: text for Prometheus, or OpenMetrics."""
+        accept = b",".join(value for name, value in headers if name.lower() == b"accept").decode("latin-1")
+        if self._families is None:
+            self._families = await asyncio.to_thread(importlib.import_module, "proxy.exposition.families")
+        told = self._families.families(self._report())
+        body, media_type = await asyncio.to_thread(self._families.encoded, told, accept)
+        lines = (
+            (b"Content-Type", media_type.encode()),
+            (b"Content-Length", str(len(body)).encode()),
+            (b"Cache-Control", b"no-store"),
+        )
+        return Answer(200, lines, body)

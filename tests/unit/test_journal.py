@@ -1,0 +1,62 @@
+"""The journal: requests reach its readers in batches, by themselves or when somebody asks."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from proxy.access import AccessEntry
+from proxy.journal import Journal
+
+
+class Reader:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.offsets: list[float] = []
+        self.told = asyncio.Event()
+
+    def __call__(self, entries: Sequence[AccessEntry], offset: float) -> None:
+        self.batches.append([entry.method for entry in entries])
+        self.offsets.append(offset)
+        self.told.set()
+
+
+def entry(method: str) -> AccessEntry:
+    return AccessEntry(method, 0.0)
+
+
+async def test_by_itself() -> None:
+    """Entries go out together a moment later, to every reader and in their order; the next ones go out again."""
+    one, other = Reader(), Reader()
+    journal = Journal(one, other)
+    for batch in (["A", "B"], ["C"]):
+        one.told.clear()
+        for method in batch:
+            journal(entry(method))
+        assert batch not in one.batches
+        await asyncio.wait_for(one.told.wait(), 5)
+    assert one.batches == other.batches == [["A", "B"], ["C"]]
+
+
+async def test_when_asked() -> None:
+    """Who needs the numbers now does not wait, and nobody is told twice or of nothing."""
+    reader = Reader()
+    journal = Journal(reader)
+    journal.flush()
+    journal(entry("A"))
+    journal.flush()
+    journal.flush()
+    journal(entry("B"))
+    journal.flush()
+    assert reader.batches == [["A"], ["B"]]
+
+
+async def test_wall_time() -> None:
+    """Readers learn what makes wall time of the performance counter's."""
+    reader = Reader()
+    journal = Journal(reader)
+    before, counter, after = time.time(), time.perf_counter(), time.time()
+    journal(entry("A"))
+    journal.flush()
+    assert before - 1 < reader.offsets[0] + counter < after + 1

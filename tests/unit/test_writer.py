@@ -1,0 +1,162 @@
+"""Log lines on their way out, on real pipes and files: nobody who logs ever waits, and nothing is lost unremarked."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from proxy.logs import Writer
+
+PATIENCE = 30.0
+LINE = "x" * 99 + "\n"
+
+
+def notice(dropped: int) -> str:
+    return f"dropped: {dropped}\n"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """The reading and the writing end."""
+    ends = os.pipe()
+    yield ends
+    for fd in ends:
+        with suppress(OSError):
+            os.close(fd)
+
+
+def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:
+    data = b""
+    while not enough(data):
+        piece = os.read(fd, 1 << 16)
+        assert piece, data[-200:]
+        data += piece
+    return data
+
+
+def fill(writer: Writer) -> int:
+    """Write until lines are dropped, which nobody waits for; how many lines there were."""
+    lines = 0
+    while not writer.dropped:
+        writer.write(LINE)
+        lines += 1
+    return lines
+
+
+def test_order(pipe: tuple[int, int]) -> None:
+    """Lines of several threads come out whole, and those of one thread in their order."""
+    writer = Writer(pipe[1], notice)
+
+    def write(name: str) -> None:
+        for n in range(200):
+            writer.write(f"{name} {n}\n")
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    lines = read_until(pipe[0], lambda data: data.count(b"\n") == 600).decode().splitlines()
+    for thread in threads:
+        thread.join()
+    writer.close()
+    for name in "abc":
+        assert [line for line in lines if line[0] == name] == [f"{name} {n}" for n in range(200)]
+    assert writer.dropped == 0
+
+
+def test_nobody_reads(pipe: tuple[int, int]) -> None:
+    """Into a pipe that nobody reads lines go until the buffer is full; the rest is dropped, counted and owned up to."""
+    writer = Writer(pipe[1], notice, limit=1 << 17)
+    written = fill(writer)
+    for _ in range(50):
+        writer.write(LINE)
+    assert writer.dropped == 51
+    assert not writer.flush(0.01)
+    data = read_until(pipe[0], lambda data: b"dropped: 51\n" in data)
+    assert data == LINE.encode() * (written - 1) + b"dropped: 51\n"
+    writer.write("and on\n")
+    assert os.read(pipe[0], 100) == b"and on\n"
+    writer.close()
+    assert writer.dropped == 51
+
+
+def test_the_end_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
+    """Where nobody reads, the end gives up on the lines that are left."""
+    writer = Writer(pipe[1], notice, limit=1 << 17)
+    fill(writer)
+    writer.close(0.01)
+    before = writer.dropped
+    writer.write(LINE)
+    assert writer.dropped == before + 1
+
+
+def test_the_end_writes_what_is_left(tmp_path: Path) -> None:
+    """Into a file all lines go before the end."""
+    path = tmp_path / "log"
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+    writer = Writer(fd, notice)
+    for _ in range(1000):
+        writer.write(LINE)
+    writer.close(PATIENCE)
+    os.close(fd)
+    assert path.read_text() == LINE * 1000
+
+
+def test_a_writer_that_nobody_used(pipe: tuple[int, int]) -> None:
+    """What nothing was written to needs no thread, and ends at once."""
+    before = threading.active_count()
+    writer = Writer(pipe[1], notice)
+    assert writer.flush()
+    writer.close()
+    assert threading.active_count() == before
+
+
+def test_the_reader_has_gone(pipe: tuple[int, int]) -> None:
+    """A broken pipe costs the lines, and nothing else."""
+    writer = Writer(pipe[1], notice)
+    os.close(pipe[0])
+    for n in range(3):
+        writer.write(LINE)
+        assert writer.flush(PATIENCE)
+        assert writer.dropped == n + 1
+    writer.close()
+
+
+def test_a_reader_who_comes_back(tmp_path: Path) -> None:
+    """A named pipe may lose its reader and get another, who is told what there would have been."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    first = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(path, os.O_WRONLY)
+    writer = Writer(fd, notice)
+    os.close(first)
+    writer.write(LINE * 2)
+    assert writer.flush(PATIENCE)
+    second = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(second, True)
+    writer.write("back\n")
+    assert read_until(second, lambda data: data.count(b"\n") == 2) == b"back\ndropped: 2\n"
+    writer.close()
+    os.close(fd)
+    os.close(second)
+
+
+def test_a_pipe_that_does_not_block(pipe: tuple[int, int]) -> None:
+    """Where another program has made the open file non-blocking, lines wait all the same."""
+    os.set_blocking(pipe[1], False)
+    writer = Writer(pipe[1], notice)
+    writer.write(LINE * 5000)
+    data = read_until(pipe[0], lambda data: data.count(b"\n") == 5000)
+    assert data == LINE.encode() * 5000
+    writer.close()
+    assert writer.dropped == 0
+
+
+def test_letters_that_the_terminal_lacks(pipe: tuple[int, int]) -> None:
+    """What the encoding of stdout does not have is spelt out."""
+    writer = Writer(pipe[1], notice, encoding="ascii")
+    writer.write("ü → \ud800\n")
+    assert os.read(pipe[0], 100) == b"\\xfc \\u2192 \\ud800\n"
+    writer.close()
