@@ -192,6 +192,11 @@ class App:
         """Do not wait for requests any longer."""
         self._hurry.set()
 
+    def try_again(self) -> None:
+        """Sign in once more where that had failed for good: a person says that it may work now."""
+        self.keeper.try_again()
+        self._aws.forget()
+
     def reload(self, options: ServeOptions) -> None:
         """Go on as `options` say. No connection is dropped, and a profile whose login is as it was keeps its token.
 

@@ -101,7 +101,7 @@ class AwsCredentialsKeeper:
         except TimeoutError:
             raise SignInTimeout("the identity pool did not answer in time", retry_after=self._patience) from None
         if isinstance(outcome, CredentialError):
-            raise outcome.again(outcome.retry_after)
+            raise _told(outcome, outcome.retry_after)
         return outcome
 
     def _refusal(self, slot: _Slot, now: Instant) -> CredentialError | None:
@@ -109,7 +109,7 @@ class AwsCredentialsKeeper:
         rest = slot.pause - lifetime.elapsed(slot.failed_at, now)
         if slot.error is None or rest <= 0:
             return None
-        return type(slot.error)(slot.error.detail, hint=slot.error.hint, retry_after=rest)
+        return _told(slot.error, rest)
 
     def _take_off(self, name: str, slot: _Slot) -> "asyncio.Task[AwsCredentials | CredentialError]":
         slot.flight = asyncio.create_task(self._fly(name, slot), name=f"AWS credentials of profile {name}")
@@ -138,7 +138,12 @@ class AwsCredentialsKeeper:
         slot.pause = max(lifetime.backoff(slot.failures, self._draw(), self._policy), error.retry_after or 0.0)
         slot.error = error
         log.warning("no new AWS credentials for profile %s: %s. %s", name, error.detail, error.hint)
-        return error
+        return _told(error, slot.pause)
+
+
+def _told(error: CredentialError, retry_after: float | None) -> CredentialError:
+    """The same failure for whoever meets it next, with when to try again, if that can help."""
+    return type(error)(error.detail, hint=error.hint, retry_after=retry_after if error.transient else None)
 
 
 def process_document(credentials: AwsCredentials) -> Document:

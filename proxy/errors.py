@@ -31,6 +31,7 @@ Each class knows its HTTP status, `code`, `source`, RFC 9209 error type and whet
 instance says what happened (`detail`) and what mends it (`hint`). Neither may hold a secret.
 """
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
@@ -45,6 +46,14 @@ def variables(settings: Iterable[str], profile: str = "default") -> str:
 def login_command(profile: str = "default") -> str:
     """The command, for a hint, that signs a profile in."""
     return "`ul-proxy login`" if profile == "default" else f"`ul-proxy login --profile {profile}`"
+
+
+def addressed(hint: str, profile: str) -> str:
+    """A hint that speaks of the default profile, as one that speaks of `profile`."""
+    if profile == "default":
+        return hint
+    of_profile = re.sub(r"\bUL_PROXY_(?!PROFILES__)", variables([""], profile), hint)
+    return of_profile.replace(login_command(), login_command(profile))
 
 
 class Source(StrEnum):

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from proxy import totp
 from proxy.app import SystemClock
 from proxy.cognito import Cognito
-from proxy.errors import LoginRequired, SettingsError, login_command, variables
+from proxy.errors import LoginRequired, SettingsError, SignInTimeout, login_command, variables
 from proxy.logs import TextFormatter
 from proxy.model import Profile, ServeOptions, Token
 from proxy.settings import Loaded, load
@@ -27,8 +28,13 @@ _KEEPER = "proxy.tokens.keeper"
 def prepare(flags: Mapping[str, Any], config: str | None, name: str) -> tuple[ServeOptions, Profile]:
     """The settings and the profile of that name, with logging to stderr; raises SettingsError."""
     loaded = load(flags, config)
-    _log_to_stderr(loaded)
+    log_to_stderr(loaded)
     options = loaded.options()
+    return options, chosen_profile(options, flags, name)
+
+
+def chosen_profile(options: ServeOptions, flags: Mapping[str, Any], name: str) -> Profile:
+    """The profile of that name, as the flags have it; raises SettingsError."""
     profile = options.profiles.get(name)
     if profile is None:
         raise SettingsError(
@@ -37,7 +43,7 @@ def prepare(flags: Mapping[str, Any], config: str | None, name: str) -> tuple[Se
         )
     if "username" in flags:
         profile = replace(profile, username=flags["username"])
-    return options, profile
+    return profile
 
 
 def run_to_end(main: Coroutine[Any, Any, int], interrupted: str) -> int:
@@ -74,9 +80,12 @@ async def open_cognito(options: ServeOptions) -> AsyncIterator[Cognito]:
         await cognito.close()
 
 
-async def current_token(options: ServeOptions, profile: Profile, cognito: Cognito) -> Token:
-    """A good token: of the session that is kept, which then is renewed, else of a sign-in. Raises a CredentialError."""
+@asynccontextmanager
+async def open_keeper(options: ServeOptions, profile: Profile, cognito: Cognito) -> AsyncIterator[TokenKeeper]:
+    """A keeper of the profile's token, on the session that is kept."""
     clock = SystemClock()
+    # Where another process has just used a one-time code, the next one has to be waited for.
+    patience = options.timeouts.auth + (0.0 if profile.totp_secret is None else totp.PERIOD)
     keeper = TokenKeeper(
         cognito,
         {profile.name: profile},
@@ -84,20 +93,34 @@ async def current_token(options: ServeOptions, profile: Profile, cognito: Cognit
         clock=clock,
         draw=random.random,
         policy=options.renewal,
-        patience=options.timeouts.auth,
+        patience=patience,
     )
     try:
-        if profile.login_lacks and not await keeper.has_session(profile.name):
-            raise LoginRequired(
-                f"nobody is signed in as profile {profile.name}",
-                hint=f"Run {login_command(profile.name)}, or set {variables(profile.login_lacks, profile.name)}.",
-            )
-        return await keeper.get(profile.name)
+        yield keeper
+    except SignInTimeout as error:
+        # Nothing goes on once this process has ended.
+        raise SignInTimeout(error.detail, hint="Try again, or raise timeouts.auth.") from None
     finally:
         await keeper.close()
 
 
-def _log_to_stderr(loaded: Loaded) -> None:
+async def current_token(options: ServeOptions, profile: Profile, cognito: Cognito) -> Token:
+    """A good token: of the session that is kept, which then is renewed, else of a sign-in. Raises a CredentialError."""
+    async with open_keeper(options, profile, cognito) as keeper:
+        if profile.login_lacks and not await keeper.has_session(profile.name):
+            raise nobody(profile)
+        return await keeper.get(profile.name)
+
+
+def nobody(profile: Profile) -> LoginRequired:
+    """There is neither a login nor a session."""
+    return LoginRequired(
+        f"nobody is signed in as profile {profile.name}",
+        hint=f"Run {login_command(profile.name)}, or set {variables(profile.login_lacks, profile.name)}.",
+    )
+
+
+def log_to_stderr(loaded: Loaded) -> None:
     """stdout is for what the command was asked for."""
     debug = loaded.settings.log_level == "debug"
     handler = logging.StreamHandler(sys.stderr)

@@ -2,7 +2,7 @@
 
 import argparse
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,10 +14,17 @@ from proxy.settings.nested import dig
 _DESCRIPTION = """\
 A local reverse proxy that signs in to Unleash Live and adds a fresh token to every request.
 
-  ul-proxy demo                  try it offline
+  ul-proxy demo                  try it offline, without an account
   ul-proxy login                 sign in once, whatever that takes
   ul-proxy serve                 then this needs no password
   curl http://127.0.0.1:8080/v1/job
+  ul-proxy check                 where something is wrong: what it is, and what mends it
+"""
+_MORE = """\
+Every command explains itself, with examples: ul-proxy COMMAND --help. Flags without a command are those of serve.
+
+Exit status: 0 a clean end, 1 a failure, 2 unusable arguments or settings. What went wrong, and what mends it, is one
+sentence on stderr.
 """
 _SOURCES = """\
 DURATION is a number of seconds, or 500ms, 10s, 5m, 1h; SIZE a number of bytes, or 64 KiB, 1 MiB, 1 GiB.
@@ -32,6 +39,27 @@ bearer or none) and, where it is not the usual one, the header for the credentia
 [profiles.NAME], or in variables such as UL_PROXY_PROFILES__NAME__USERNAME.
 """
 _CONFIG = "--config"
+_GROUPS = {
+    "where it listens, and who may call": (
+        "listen",
+        "admin_listen",
+        "port_file",
+        "tls_cert",
+        "tls_key",
+        "allowed_hosts",
+        "allowed_origins",
+        "allow_anonymous_clients",
+        "max_connections",
+        "read_only",
+        "allow",
+        "deny",
+    ),
+    "who is signed in": ("username", "cognito", "token_store"),
+    "where requests go": ("upstreams", "timeouts", "drain_delay", "replay_limit"),
+    "what is logged": ("log_format", "log_level", "access_log"),
+}
+"""Settings and sections of settings under the headings of the help; others have a heading of their own."""
+_OTHERS = "other settings"
 _TABLES = ("routes", "profiles")
 """Settings that do not fit into a flag."""
 
@@ -41,6 +69,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
+
+
+class _Overview(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command: argparse forgets that commands are indented."""
+
+    def add_arguments(self, actions: Iterable[argparse.Action]) -> None:
+        super().add_arguments(actions)
+        self._action_max_length += self._indent_increment
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -60,20 +96,26 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` set; without one it is `serve`."""
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
-    parser = argparse.ArgumentParser(
-        prog="ul-proxy",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
-    parsers = {name: _add(commands, name) for name in COMMANDS}
+    parser, parsers = parsers_of_all()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         command: str = arguments.command
         parsers[command].error(_complaint(command, unknown[0].partition("=")[0]))
     return arguments
+
+
+def parsers_of_all() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the program, and that of each command."""
+    parser = argparse.ArgumentParser(
+        prog="ul-proxy",
+        description=_DESCRIPTION,
+        epilog=_MORE,
+        formatter_class=_Overview,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ul-proxy {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
+    return parser, {name: _add(commands, name) for name in COMMANDS}
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -129,28 +171,39 @@ def _default_of(leaf: Leaf, defaults: Mapping[str, Any]) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value or "")
 
 
+def _heading_of(leaf: Leaf) -> str:
+    return next((heading for heading, names in _GROUPS.items() if leaf.path[0] in names), _OTHERS)
+
+
 def _add(commands: Any, name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     summary = f"{command.summary[0].upper()}{command.summary[1:]}."
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=command.summary,
-        usage="%(prog)s [--config FILE] [FLAGS]",
+        usage="%(prog)s [--config FILE] [FLAGS]" if command.settings != () else None,
         description=f"{summary}\n\n{command.text}".rstrip(),
-        epilog=_SOURCES,
+        epilog=_SOURCES if command.settings != () else None,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.set_defaults(command=name)
     for option in command.options:
-        parser.add_argument(option.flag, dest=option.name, help=option.help, **option.form)
+        # What has no dashes is named by what it is.
+        named: dict[str, Any] = {"dest": option.name} if option.flag.startswith("-") else {}
+        parser.add_argument(option.flag, help=option.help, **named, **option.form)
+    if command.settings == ():
+        parser.set_defaults(config=None)
+        return parser
     parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
+    groups = {heading: parser.add_argument_group(heading) for heading in (*_GROUPS, _OTHERS)}
     for leaf in _settings_of(name):
+        group = groups[_heading_of(leaf)]
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")
         if leaf.boolean:
-            parser.add_argument(leaf.flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
+            group.add_argument(leaf.flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
         else:
-            parser.add_argument(
+            group.add_argument(
                 leaf.flag,
                 dest=leaf.name,
                 metavar=f"{leaf.metavar}[,{leaf.metavar}]" if leaf.listed else leaf.metavar,

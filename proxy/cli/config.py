@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from proxy.cli.streams import put_out
 from proxy.settings import Leaf, Loaded, leaves, load
 from proxy.settings.values import shown_duration, shown_size
 
@@ -15,17 +16,18 @@ _UNITS: dict[str, Callable[[Any], str]] = {"DURATION": shown_duration, "SIZE": s
 
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     loaded = load(flags, config)
-    print(_whence(loaded))
     rows = [
         (leaf.name, _shown(leaf, loaded.value(leaf)), loaded.origins.get(leaf.name, "not set"))
         for leaf in _rows(loaded)
     ]
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(60, max(len(value) for _, value, _ in rows))
-    for name, value, origin in rows:
-        print(f"{name:<{name_width}}  {value:<{value_width}}  {origin}")
-    for warning in loaded.warnings:
-        print(f"warning: {warning}")
+    lines = [
+        _whence(loaded),
+        *(f"{name:<{name_width}}  {value:<{value_width}}  {origin}" for name, value, origin in rows),
+        *(f"warning: {warning}" for warning in loaded.warnings),
+    ]
+    put_out("\n".join(lines))
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from proxy import aws
 from proxy.cli.account import current_token, open_cognito, prepare, run_to_end
 from proxy.cli.serve import leave_no_core
+from proxy.cli.streams import put_out
 from proxy.model import Profile, ServeOptions
 
 
@@ -20,5 +21,5 @@ async def _print_credentials(options: ServeOptions, profile: Profile) -> int:
     async with open_cognito(options) as cognito:
         token = await current_token(options, profile, cognito)
         credentials = await cognito.aws_credentials(profile, token.id_token)
-    print(json.dumps(aws.process_document(credentials)))
+    put_out(json.dumps(aws.process_document(credentials)))
     return 0

@@ -41,7 +41,8 @@ class Place:
     @property
     def named(self) -> str:
         """What to call it in Host: a proxy knows its own machine by loopback names."""
-        return str(self).partition("//")[2] if self._by_name or is_loopback(self.host) else "localhost"
+        known = self.path is None and (self._by_name or is_loopback(self.host))
+        return str(self).partition("//")[2] if known else "localhost"
 
     @property
     def _by_name(self) -> bool:

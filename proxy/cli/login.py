@@ -12,6 +12,7 @@ from proxy.app import SystemClock
 from proxy.cli.account import open_cognito, prepare, run_to_end
 from proxy.cli.lines import Lines
 from proxy.cli.serve import leave_no_core
+from proxy.cli.streams import put_out
 from proxy.cli.terminal import Terminal, missing
 from proxy.cognito import Cognito
 from proxy.errors import CredentialError, SettingsError, SignInFailed, StoreFailed
@@ -48,7 +49,7 @@ async def _login(options: ServeOptions, profile: Profile, *, ask: bool) -> int:
         token = await cognito.sign_in(profile, person, device=before.device if before else None)
         given = person.given if person is not None and person.given else profile.username
         await _keep(store, replace(profile, username=given), token, cognito)
-    print(_summary(token, store, profile))
+    put_out(_summary(token, store, profile))
     return 0
 
 

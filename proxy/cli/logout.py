@@ -8,6 +8,7 @@ from typing import Any
 from proxy.app import SystemClock
 from proxy.cli.account import open_cognito, prepare, run_to_end
 from proxy.cli.serve import leave_no_core
+from proxy.cli.streams import put_out
 from proxy.errors import CredentialError
 from proxy.model import Profile, ServeOptions
 from proxy.store import open_store
@@ -34,9 +35,9 @@ async def _logout(options: ServeOptions, profile: Profile) -> int:
                 failure = error
         await store.forget(anybody)
     if session is None:
-        print(f"Nothing was kept for profile {profile.name}.")
+        put_out(f"Nothing was kept for profile {profile.name}.")
     elif failure is None:
-        print(f"Signed out: the session of profile {profile.name} has ended, and nothing of it is kept.")
+        put_out(f"Signed out: the session of profile {profile.name} has ended, and nothing of it is kept.")
     else:
         print(
             f"ul-proxy: the session of profile {profile.name} is forgotten here, but Cognito could not be told that it"

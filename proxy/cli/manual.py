@@ -9,7 +9,7 @@ from proxy.model import DEFAULT_PROFILE
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A flag of one command, which is no setting. `form` is what argparse is told of it."""
+    """A flag of one command, which is no setting, or a word without dashes. `form` is what argparse is told of it."""
 
     flag: str
     help: str
@@ -39,9 +39,38 @@ _PROFILE = Option("--profile", "the profile to act as", {"metavar": "NAME", "def
 _SIGNING_IN = ("username", "cognito", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
 
 COMMANDS: Mapping[str, Command] = {
-    "serve": Command("run the proxy (also what a bare ul-proxy does)"),
+    "serve": Command(
+        "run the proxy (also what a bare ul-proxy does)",
+        """\
+Signs in, listens, and sends on to Unleash Live whatever it is sent, with the right credential added, until Ctrl-C or
+SIGTERM. Point a tool at http://127.0.0.1:8080 instead of https://api.unleashlive.com.
+
+  ul-proxy serve                                        # with the session that ul-proxy login has kept
+  UL_PROXY_USERNAME=me@example.com UL_PROXY_PASSWORD_FILE=pw ul-proxy serve
+  ul-proxy serve --listen 127.0.0.1:9000
+  ul-proxy serve --listen unix:/tmp/ul-proxy.sock       # which only you can open
+  ul-proxy serve --read-only --deny '* /v1/analytics/**'
+
+In another shell:
+
+  curl http://127.0.0.1:8080/v1/job
+  curl http://127.0.0.1:8080/graphql -H 'content-type: application/json' -d '{"query":"{ __typename }"}'
+  curl http://127.0.0.1:8080/-/ready
+
+Exit status: 0 ended by a signal, 1 it could not start, 2 unusable arguments or settings.
+""",
+    ),
     "demo": Command(
         "an offline sandbox: an embedded Cognito and API with the proxy in front",
+        """\
+Needs no account, no password and no network: whatever the settings say, nothing real is asked. It prints lines to paste
+into another shell, one for each surface of Unleash Live.
+
+  ul-proxy demo
+  ul-proxy demo --listen 127.0.0.1:8123                 # where port 8080 is taken
+
+Ctrl-C ends it, and nothing is kept. Exit status: 0 ended by a signal, 1 it could not start, 2 unusable arguments.
+""",
         ignored=("username", "cognito", "upstreams", "token_store"),
     ),
     "login": Command(
@@ -111,7 +140,10 @@ AWS's own tools run it by themselves. In ~/.aws/config:
 
 Then:
 
-  aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/IDENTITY_ID/flight/flight.mp4
+  aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/IDENTITY_ID/UUID/flight.mp4 \\
+      --metadata name=flight.mp4,location=FOLDER
+
+IDENTITY_ID is identityId in `ul-proxy status --json`, and UUID any new one.
 
 Exit status: 0 and the JSON on stdout, or 1, nothing on stdout and the reason on stderr.
 """,
@@ -134,6 +166,51 @@ Exit status: 0 where a proxy answers, 1 where none does.
             Option("--url", "where the proxy is, http://HOST:PORT or unix:/path, if not at listen", {"metavar": "URL"}),
         ),
         ("listen", "log_level"),
+    ),
+    "check": Command(
+        "walk the whole way, and say what is wrong with it and how to mend it",
+        """\
+Goes from the settings over names, connections, the outbound proxy, TLS, the clock and the sign-in to every upstream,
+where it asks for something harmless. Each hop has a line with its time, what was found and, where it failed, the fix.
+What depends on a hop that failed is not tried; everything else is. It says as well where the proxy would listen, and
+whether that address is free. It needs no running proxy, and does not disturb one.
+
+  ul-proxy check
+  ul-proxy check --profile survey
+  ul-proxy check --json | jq -r '.hops[] | select(.state == "fail") | .fix'
+  HTTPS_PROXY=http://proxy.example.com:3128 ul-proxy check
+
+At most one sign-in is made, so that a wrong password locks nobody out; a session that `ul-proxy login` has kept is
+renewed instead. No token, password or key is shown: the output can be sent to whoever helps.
+
+Exit status: 0 all is well, 1 a hop failed, 2 unusable arguments or settings.
+""",
+        (
+            Option("--profile", "the profile to check", {"metavar": "NAME", "default": DEFAULT_PROFILE}),
+            Option("--json", "print one JSON document, for scripts", {"action": "store_true"}),
+        ),
+        ("listen", "username", "cognito", "upstreams", "token_store", "timeouts", "log_level"),
+    ),
+    "completion": Command(
+        "print a script that completes commands and flags when TAB is pressed",
+        """\
+For the shell that is open:
+
+  eval "$(ul-proxy completion bash)"
+  source <(ul-proxy completion zsh)
+  ul-proxy completion fish | source
+
+For all of them from now on:
+
+  ul-proxy completion bash > ~/.local/share/bash-completion/completions/ul-proxy
+  ul-proxy completion zsh > ~/.zfunc/_ul-proxy      # with fpath=(~/.zfunc $fpath) in ~/.zshrc, before compinit
+  ul-proxy completion fish > ~/.config/fish/completions/ul-proxy.fish
+
+Commands, flags, their choices, files and the names of profiles in the config file are completed. The script is whole:
+it starts no program but sed. After an update of ul-proxy, make it again.
+""",
+        (Option("shell", "the shell that is to learn it", {"choices": ("bash", "zsh", "fish")}),),
+        settings=(),
     ),
     "config": Command("print the effective settings, secrets masked, and where each came from"),
 }

@@ -29,17 +29,17 @@ _LOOKED_FOR = 50
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
+    told = start_logging(loaded)
     sockets = [passed.sock for passed in passed_sockets(os.environ, os.getpid())]
 
     def reread() -> Loaded:
         """The settings as they are now, where the sockets may be served by them."""
-        found = load(flags, config)
+        found = load(flags, config, loaded.pipes)
         refuse_exposed(found.settings, sockets)
         return found
 
-    refuse_exposed(loaded.settings, sockets)
-    told = start_logging(loaded)
     try:
+        refuse_exposed(loaded.settings, sockets)
         run_in_loop(_serve(loaded, reread, told, sockets))
     finally:
         told.close()
@@ -79,8 +79,10 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
     options, watch, notifier = loaded.options(), Watch(loaded, reread), Notifier(os.environ, os.getpid())
 
     def look_again() -> None:
+        log.info("SIGHUP: reading the settings again")
         notifier.reloading()
-        watch.look()
+        # Then, so that nobody shows a password once more that has just been replaced.
+        watch.look(then=app.try_again)
 
     beating = asyncio.create_task(notifier.keep_alive(), name="telling the watchdog")
     async with App(

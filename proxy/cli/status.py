@@ -1,14 +1,18 @@
 """`ul-proxy status`: what the running proxy says of itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from proxy.cli.inquiry import ask, parse_place, place_of
+from proxy.cli.streams import put_out
+from proxy.errors import StartError
 from proxy.logs import printable
 from proxy.settings import load
 
 _HEADINGS = ("profile", "state", "signed in as", "good for", "renewed in", "last outcome")
+_SKEW = 30.0
+"""Seconds from which on a clock that is off is told of."""
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -16,7 +20,10 @@ def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | 
     options = load(flags, config).options()
     place = parse_place(url) if url is not None else place_of(options.listen[0], options.tls)
     told = ask(place, "/-/status", options.policy.client_token)
-    print(_as_json(told) if json else table(told, str(place)))
+    try:
+        put_out(_as_json(told) if json else table(told, str(place)))
+    except (AttributeError, TypeError, ValueError):
+        raise StartError(f"what answers at {place} is of another version", hint="Try --json.") from None
     return 0
 
 
@@ -52,9 +59,17 @@ def _row(name: str, profile: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _troubles(profiles: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    found = [(name, error) for name, profile in profiles.items() if (error := profile.get("error"))]
-    lines = [f"{name}: {error.get('detail')}. {error.get('hint')}".rstrip() for name, error in found]
+    lines = [f"{name}: {text}" for name, profile in profiles.items() for text in _troubles_of(profile)]
     return ["", *lines] if lines else []
+
+
+def _troubles_of(profile: Mapping[str, Any]) -> Iterator[str]:
+    if error := profile.get("error"):
+        yield f"{error.get('detail')}. {error.get('hint')}".rstrip()
+    skew = profile.get("clock_skew") or 0.0
+    if abs(skew) >= _SKEW:
+        off = f"{duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"
+        yield f"this machine's clock is {off} Cognito's. Tokens are renewed in time all the same."
 
 
 def duration(seconds: float | None) -> str:

@@ -90,6 +90,13 @@ class Terminal:
         groups = " ".join(text[at : at + _GROUP] for at in range(0, len(text), _GROUP))
         self._say(f"Or type this secret into it: {groups}")
 
+    async def remember_device(self) -> bool:
+        try:
+            answer = await self._ask("Remember this machine, so that it needs no code next time? [y/N]", "")
+        except CredentialMissing:
+            return False
+        return answer.strip().lower() in ("y", "yes")
+
     async def _insist(self, prompt: str, needed: str, settings: Sequence[str] = (), *, hidden: bool = False) -> str:
         """An answer that is not empty."""
         while not (answer := await self._ask(prompt, needed, settings, hidden=hidden)).strip():

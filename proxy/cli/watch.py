@@ -31,32 +31,46 @@ class Watch:
         self._reread = reread
         self._interval = interval
         self._wanted = asyncio.Event()
+        self._then: list[Callable[[], None]] = []
         self._complaint = ""
 
-    def look(self) -> None:
-        """Read everything again now, whether or not a file has changed."""
+    def look(self, then: Callable[[], None] | None = None) -> None:
+        """Read everything again now, whether or not a file has changed, and call `then` once that is done."""
+        if then is not None:
+            self._then.append(then)
         self._wanted.set()
 
-    async def run(self, apply: Callable[[ServeOptions], None], done: Callable[[], None]) -> None:
+    async def run(self, apply: Callable[[ServeOptions], None], done: Callable[[], None] = lambda: None) -> None:
         """Until cancelled, hand what has changed to `apply`, which may raise SettingsError.
 
         `done` is called whenever everything has been read.
         """
-        seen = self._seen
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._wanted.wait()
-            wanted = self._wanted.is_set()
-            self._wanted.clear()
-            now = marks(seen)
-            # After a complaint always: what mends it may be a file that nobody knows of.
-            if wanted or now != seen or self._complaint:
+            try:
+                await self._look(apply, done)
+            except Exception:  # a defect must not end the watching for good
+                log.exception("reading the settings again met a defect")
+
+    async def _look(self, apply: Callable[[ServeOptions], None], done: Callable[[], None]) -> None:
+        wanted, then = self._wanted.is_set(), self._then
+        self._wanted.clear()
+        self._then = []
+        now = marks(self._seen)
+        # After a complaint always: what mends it may be a file that nobody knows of.
+        if wanted or now != self._seen or self._complaint:
+            # As they were before the reading, during which they may change again.
+            self._seen = now
+            try:
                 await self._read(apply)
+            finally:
                 done()
-                files = _files(self._loaded)
-                # As they were before the reading, during which they may have changed again.
-                seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
+            files = _files(self._loaded)
+            self._seen = marks(files) | {path: mark for path, mark in now.items() if path in files}
+            for call in then:
+                call()
 
     async def _read(self, apply: Callable[[ServeOptions], None]) -> None:
         try:

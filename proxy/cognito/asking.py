@@ -76,3 +76,7 @@ class Answerer(Protocol):
     async def show_totp_secret(self, secret: SecretStr, otpauth_uri: SecretStr) -> None:
         """Show what the person's authenticator app needs; the code that it shows then is asked for next."""
         ...
+
+    async def remember_device(self) -> bool:
+        """Whether the user pool is to remember this machine, and to ask it for no second factor any more."""
+        ...

@@ -88,7 +88,9 @@ async def give_code(conversation: Conversation, posed: Challenge) -> Answer:
         return await conversation.respond(posed, {f"{posed.name}_CODE": code})
 
     destination = posed.text("CODE_DELIVERY_DESTINATION")
-    return await conversation.with_code(posed.name, _MEDIA[posed.name], send, destination=destination, posed=posed)
+    answer = await conversation.with_code(posed.name, _MEDIA[posed.name], send, destination=destination, posed=posed)
+    conversation.second_factor = True
+    return answer
 
 
 async def select_mfa(conversation: Conversation, posed: Challenge) -> Answer:
@@ -119,7 +121,9 @@ async def set_up_mfa(conversation: Conversation, posed: Challenge) -> Answer:
             raise Refused("VerifySoftwareToken", 400, "CodeMismatchException", "")
         return await conversation.respond(posed, {}, session=answers.session(verified))
 
-    return await conversation.with_code(posed.name, Medium.AUTHENTICATOR, send, posed=posed)
+    answer = await conversation.with_code(posed.name, Medium.AUTHENTICATOR, send, posed=posed)
+    conversation.second_factor = True
+    return answer
 
 
 async def renew_password(conversation: Conversation, posed: Challenge) -> Answer:

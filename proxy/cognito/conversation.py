@@ -53,6 +53,8 @@ class Conversation:
         self.answerer = answerer
         self.device = device
         self.exchange: srp.Exchange | None = None
+        self.second_factor = False
+        """Whether one was shown."""
         self._calls = calls
         self._clock = clock
         self._random = random

@@ -1,7 +1,7 @@
 """What an error of Cognito means: whether it is transient, whose doing it is and what mends it.
 
 AWS: "Common error types" and the Errors sections of the operations (Amazon Cognito user pools and identity pools API
-references). Cognito's own texts are never handed on.
+references). Cognito's own texts are never handed on. Hints speak of the default profile, until `flows` addresses them.
 """
 
 import re
@@ -12,7 +12,7 @@ from proxy.errors import CredentialError, CredentialMissing, LoginRequired, Refr
 LOCKOUT_PAUSE = 60.0
 """Seconds; Cognito locks a user out for up to 15 minutes after wrong passwords, and every try prolongs it."""
 
-_CHECK_LOGIN = "Correct UL_PROXY_USERNAME and UL_PROXY_PASSWORD, then restart the proxy."
+_CHECK_LOGIN = "Correct UL_PROXY_USERNAME and UL_PROXY_PASSWORD, or run `ul-proxy login`."
 _CHECK_POOL = "Check cognito.region, cognito.user_pool_id and cognito.client_id with `ul-proxy config`."
 _CHECK_SECRET = "Set UL_PROXY_COGNITO__CLIENT_SECRET to the app client's secret, or unset it where the client has none."
 _CHECK_IDENTITY_POOL = "Check cognito.identity_pool_id with `ul-proxy config`."

@@ -1,7 +1,8 @@
 """Sign-in, renewal, revocation and AWS credentials, as sequences of Cognito's operations."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from proxy.cognito.endpoints import user_pool
 from proxy.cognito.failures import Refused
 from proxy.cognito.keys import KeySets
 from proxy.cognito.unattended import OneTimeCodes, SettingsFirst
-from proxy.errors import LoginRequired, RefreshRejected, SignInFailed
+from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed, addressed
 from proxy.model import AwsCredentials, Clock, Device, OutboundProxies, Pool, Profile, RenewalPolicy, Session, Token
 
 log = logging.getLogger(__name__)
@@ -57,25 +58,33 @@ class Cognito:
         `person` is asked for what the settings do not say; without one, whatever they do not say is an error.
         `device` is the one of an earlier session, which may spare a second factor.
         """
-        answerer = SettingsFirst(profile, person, self._codes)
-        username = await answerer.username()
-        conversation = Conversation(
-            profile.pool,
-            username,
-            await answerer.password(username, again=False),
-            calls=self._calls,
-            answerer=answerer,
-            device=device,
-            clock=self._clock,
-            random=self._random,
-        )
-        answer = await dialogue.sign_in(conversation)
-        token = await self._token(profile.pool, answer, Session(None, conversation.name, conversation.device))
-        new = answers.new_device(answer)
-        if new is None:
-            return token
-        access_token = token.access_token.get_secret_value()
-        return replace(token, device=await devices.confirm(conversation, new, access_token, self._random))
+        with _addressing(profile):
+            answerer = SettingsFirst(profile, person, self._codes)
+            username = await answerer.username()
+            conversation = Conversation(
+                profile.pool,
+                username,
+                await answerer.password(username, again=False),
+                calls=self._calls,
+                answerer=answerer,
+                device=device,
+                clock=self._clock,
+                random=self._random,
+            )
+            answer = await dialogue.sign_in(conversation)
+            token = await self._token(profile.pool, answer, Session(None, conversation.name, conversation.device))
+            new = answers.new_device(answer)
+            if new is None:
+                return token
+            try:
+                device = await devices.confirm(conversation, new, token.access_token, self._random)
+            except BaseException:
+                # Whoever left now will never have this session: it is not to outlive them.
+                if token.refresh_token is not None:
+                    with suppress(CredentialError):
+                        await self.revoke(profile, token.refresh_token)
+                raise
+            return replace(token, device=device)
 
     async def renew(self, profile: Profile, session: Session | Token) -> Token:
         """New tokens from a refresh token; RefreshRejected where only a sign-in helps.
@@ -86,17 +95,19 @@ class Cognito:
             session = session.session
         if session.refresh_token is None:
             raise RefreshRejected("Cognito issued no refresh token")
-        try:
-            answer = await self._renewed(profile.pool, session, session.refresh_token)
-        except LoginRequired as error:
-            # Whatever is wrong with this way of renewing, a sign-in may still work, and will tell if not.
-            raise RefreshRejected(error.detail) from None
-        return await self._token(profile.pool, answer, session)
+        with _addressing(profile):
+            try:
+                answer = await self._renewed(profile.pool, session, session.refresh_token)
+            except LoginRequired as error:
+                # Whatever is wrong with this way of renewing, a sign-in may still work, and will tell if not.
+                raise RefreshRejected(error.detail) from None
+            return await self._token(profile.pool, answer, session)
 
     async def revoke(self, profile: Profile, refresh_token: SecretStr) -> None:
         """End the session that `refresh_token` belongs to. One that is unknown or has ended is no error."""
         parameters = requests.revoke_token(profile.pool, refresh_token)
-        await self._expect_result(profile.pool, "RevokeToken", parameters)
+        with _addressing(profile):
+            await self._expect_result(profile.pool, "RevokeToken", parameters)
 
     async def aws_credentials(self, profile: Profile, id_token: SecretStr) -> AwsCredentials:
         """Temporary AWS credentials of the profile's identity pool, for the user whom `id_token` names."""
@@ -165,3 +176,13 @@ class Cognito:
             username=username if isinstance(username, str) else session.username,
             device=session.device,
         )
+
+
+@contextmanager
+def _addressing(profile: Profile) -> Iterator[None]:
+    """Let errors from inside say what mends them for `profile`."""
+    try:
+        yield
+    except CredentialError as error:
+        error.hint = addressed(error.hint, profile.name)
+        raise

@@ -98,14 +98,23 @@ def revoke_token(pool: Pool, refresh_token: SecretStr) -> Parameters:
     return {"ClientId": pool.client_id, "Token": refresh_token.get_secret_value(), **_secret(pool)}
 
 
-def confirm_device(access_token: str, device: Device, random: bytes) -> Parameters:
+def confirm_device(access_token: SecretStr, device: Device, random: bytes) -> Parameters:
     """ConfirmDevice; `random` are `srp.DEVICE_SALT_BYTES`."""
     told = srp.device_verifier(device.group_key, device.key, device.password, random)
     return {
-        "AccessToken": access_token,
+        "AccessToken": access_token.get_secret_value(),
         "DeviceKey": device.key,
         "DeviceName": "ul-proxy",
         "DeviceSecretVerifierConfig": {"PasswordVerifier": told.password_verifier, "Salt": told.salt},
+    }
+
+
+def remember_device(access_token: SecretStr, device: Device) -> Parameters:
+    """UpdateDeviceStatus, for a device that the user wants remembered."""
+    return {
+        "AccessToken": access_token.get_secret_value(),
+        "DeviceKey": device.key,
+        "DeviceRememberedStatus": "remembered",
     }
 
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from proxy import totp
 from proxy.cognito import failures
 from proxy.cognito.asking import Answerer, CodeRequest, Medium
-from proxy.errors import CredentialMissing, LoginRequired, variables
+from proxy.errors import CredentialMissing, LoginRequired, login_command, variables
 from proxy.model import Clock, Profile
 
 _SOFTWARE_TOKEN = "SOFTWARE_TOKEN_MFA"
@@ -104,6 +104,9 @@ class SettingsFirst:
     async def show_totp_secret(self, secret: SecretStr, otpauth_uri: SecretStr) -> None:
         await self.person("MFA_SETUP").show_totp_secret(secret, otpauth_uri)
 
+    async def remember_device(self) -> bool:
+        return self._person is not None and await self._person.remember_device()
+
     def person(self, challenge: str) -> Answerer:
         """Whoever can be asked about `challenge`; raises LoginRequired where there is nobody."""
         if self._person is None:
@@ -121,6 +124,6 @@ class SettingsFirst:
             lacking = self._profile.login_lacks
             raise CredentialMissing(
                 f"this route needs an Unleash Live login, which lacks {' and '.join(lacking)}",
-                hint=f"Set {variables(lacking)} (or UL_PROXY_PERSONAL_ACCESS_TOKEN), then restart the proxy.",
+                hint=f"Run {login_command()}, or set {variables(lacking)}, or UL_PROXY_PERSONAL_ACCESS_TOKEN.",
             )
         return self._person

@@ -116,7 +116,7 @@ class EmbeddedCognito:
         self._log(request, JWKS, {}, b"")
         if request.match_info["pool_id"] != self.pool.config.user_pool_id:
             raise web.HTTPNotFound
-        return await self._around(request, JWKS, lambda: web.json_response(self.pool.signer.jwks()))
+        return await self._around(request, JWKS, self._keys)
 
     async def _around(self, request: web.Request, operation: str, answer: Callable[[], web.Response]) -> web.Response:
         fault = self.faults.take(operation)
@@ -144,11 +144,17 @@ class EmbeddedCognito:
         response.headers["x-amzn-ErrorMessage"] = refusal.message
         return response
 
+    def _keys(self) -> web.Response:
+        return web.json_response(self.pool.signer.jwks(), headers=self._date())
+
+    def _date(self) -> dict[str, str]:
+        # By the pool's clock: clients take the time that they sign from here.
+        return {hdrs.DATE: formatdate(self.pool.now(), usegmt=True)}
+
     def _json(self, status: int, value: object) -> web.Response:
         headers = {
             hdrs.CONTENT_TYPE: _MEDIA_TYPE,
-            # By the pool's clock: clients take the time that they sign from here.
-            hdrs.DATE: formatdate(self.pool.now(), usegmt=True),
+            **self._date(),
             "x-amzn-RequestId": new_uuid(self._random),
         }
         return web.Response(status=status, body=json.dumps(value).encode(), headers=headers)

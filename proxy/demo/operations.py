@@ -88,6 +88,16 @@ def _confirm_device(pool: UserPool, params: Params) -> Answer:
     return {"UserConfirmationNecessary": on_prompt}
 
 
+def _update_device_status(pool: UserPool, params: Params) -> Answer:
+    """UpdateDeviceStatus: the user agrees to have a device remembered, or does no longer."""
+    device = pool.devices.find(pool.bearer(text(params, "AccessToken")), text(params, "DeviceKey"))
+    status = text(params, "DeviceRememberedStatus")
+    if status not in ("remembered", "not_remembered"):
+        raise invalid_parameter(f"Unknown DeviceRememberedStatus {status}")
+    device.remembered = device.confirmed and status == "remembered"
+    return {}
+
+
 def _associate_software_token(pool: UserPool, params: Params) -> Answer:
     """AssociateSoftwareToken: a secret for an authenticator, in the course of MFA_SETUP."""
     pending = pool.challenges.take(text(params, "Session"), "MFA_SETUP", pool.now())
@@ -176,6 +186,7 @@ _OPERATIONS: Mapping[str, Callable[[UserPool, Params], Answer]] = {
     "RevokeToken": _revoke_token,
     "GlobalSignOut": _global_sign_out,
     "ConfirmDevice": _confirm_device,
+    "UpdateDeviceStatus": _update_device_status,
     "AssociateSoftwareToken": _associate_software_token,
     "VerifySoftwareToken": _verify_software_token,
     "ForgotPassword": _forgot_password,

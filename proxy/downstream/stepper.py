@@ -13,8 +13,8 @@ from typing import Any
 class Stepper:
     """Runs `coroutine` in the callbacks that wake it, until it awaits something that wants a task: then in one.
 
-    What it may await without one is a future with an attribute `resume`, which whoever sets its result calls from a
-    callback of the event loop. Anything else, also a bare `asyncio.sleep(0)`, is left to a task for good.
+    What it may await without one is a future whose class has an attribute `resume`, which whoever sets its result calls
+    from a callback of the event loop. Anything else, also a bare `asyncio.sleep(0)`, is left to a task for good.
     """
 
     __slots__ = ("_awaited", "_coroutine", "_loop", "_on_end", "_task")
@@ -40,15 +40,15 @@ class Stepper:
         except Exception as defect:  # noqa: BLE001 - nobody awaits this: the event loop tells of it, as of a task's
             self._met_a_defect(defect)
             return
-        try:
+        # The class is asked: any future takes an attribute, and nobody would call it.
+        if hasattr(type(awaited), "resume"):
             awaited.resume = self.step
             # As a task says that it has taken note of what was yielded.
             awaited._asyncio_future_blocking = False
-        except AttributeError:
+            self._awaited = awaited
+        else:
             self._task = self._loop.create_task(_rest(self._coroutine, awaited))
             self._task.add_done_callback(self._task_ended)
-        else:
-            self._awaited = awaited
 
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits."""

@@ -90,7 +90,8 @@ class Forwarder:
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, target, entry, passport, choice, line=b"" if passport.numbered else line)
+                line = b"" if passport.numbered else line
+                await self._forward(caller, target, entry, passport, choice, line=line)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -106,6 +107,7 @@ class Forwarder:
         """Answer what could not be read as a request."""
         entry = AccessEntry(caller.method, perf_counter())
         self._refuse(caller, error, entry)
+        entry.ended = perf_counter()
         self._conclude(caller, entry)
 
     async def _forward(

@@ -1,7 +1,7 @@
 """What is said of settings that cannot be used: sentences for a person. Pure, and no secret is ever quoted."""
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import Any
 
@@ -25,20 +25,34 @@ _KINDS = {
 
 
 def sentence(error: ValidationError, known: Mapping[str, Leaf], origins: Mapping[str, str]) -> SettingsError:
-    """The first thing that is wrong. `known` settings and their `origins` are by dotted name."""
+    """Everything that is wrong, of each setting the first thing. `known` and `origins` are by dotted name."""
     details = error.errors(include_url=False)
-    first = details[0]
-    place = tuple(map(str, first["loc"]))
-    name = next((".".join(place[:n]) for n in (4, 3, 2, 1) if ".".join(place[:n]) in known), ".".join(place))
-    inner = place[name.count(".") + 1 :]
-    leaf = known.get(name)
-    message = _message(first["type"], first, "its value" if leaf is None or leaf.secret else quoted(first["input"]))
-    if name == "routes" and inner:
-        same_route = [other["loc"] for other in details if other["type"] == "missing"]
-        lacking = [str(loc[-1]) for loc in same_route if loc[:-1] == first["loc"][:-1]]
-        message = _of_route(int(inner[0]) + 1, inner[1:], message, first["type"], lacking)
-    where = f" ({origins[name]})" if name in origins else ""
-    return SettingsError(f"{name}{where}: {message}", hint="See `ul-proxy serve --help`.")
+    found: dict[str, str] = {}
+    for detail in details:
+        place = tuple(map(str, detail["loc"]))
+        name = next((".".join(place[:n]) for n in (4, 3, 2, 1) if ".".join(place[:n]) in known), ".".join(place))
+        if name not in found:
+            found[name] = _complaint(name, place[name.count(".") + 1 :], detail, details, known.get(name))
+    where = {name: f" ({origins[name]})" if name in origins else "" for name in found}
+    sentences = [f"{name}{where[name]}: {message}" for name, message in found.items()]
+    return SettingsError("; ".join(sentences), hint="See `ul-proxy serve --help`.")
+
+
+def _complaint(
+    name: str,
+    inner: tuple[str, ...],
+    detail: Mapping[str, Any],
+    details: Sequence[Mapping[str, Any]],
+    leaf: Leaf | None,
+) -> str:
+    """What is wrong with a setting, `inner` being the place inside it."""
+    value = "its value" if leaf is None or leaf.secret else quoted(detail["input"])
+    message = _message(detail["type"], detail, value)
+    if name != "routes" or not inner:
+        return message
+    same_route = [other["loc"] for other in details if other["type"] == "missing"]
+    lacking = [str(loc[-1]) for loc in same_route if loc[:-1] == detail["loc"][:-1]]
+    return _of_route(int(inner[0]) + 1, inner[1:], message, detail["type"], lacking)
 
 
 def did_you_mean(name: str, known: Set[str], skip: int = 0) -> str:

@@ -25,6 +25,11 @@ def variable(name: str) -> tuple[str, str] | None:
     return next(((key, value) for key, value in os.environ.items() if value and _folded(key) == name), None)
 
 
+def spelt_out() -> frozenset[str]:
+    """The names of all variables that are set, as `variable` wants them: most settings of most profiles have none."""
+    return frozenset(_folded(name) for name, value in os.environ.items() if value)
+
+
 def setter_of(leaf: Leaf) -> str | None:
     """The variable, as it is spelt, that sets a setting: its own, or one that holds a whole section."""
     names = (PREFIX + "__".join(leaf.path[:length]) for length in range(len(leaf.path), 0, -1))
@@ -100,7 +105,9 @@ def warnings(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[
 
 
 def _given_twice(known: Mapping[str, Leaf]) -> list[str]:
-    pairs = [(variable(leaf.variable), variable(leaf.variable + FILE_SUFFIX)) for leaf in known.values() if leaf.secret]
+    there = spelt_out()
+    held_ones = [leaf for leaf in known.values() if leaf.variable in there and leaf.secret]
+    pairs = [(variable(leaf.variable), variable(leaf.variable + FILE_SUFFIX)) for leaf in held_ones]
     return [
         f"{held[0]} and {named[0]} are both set: {held[0]} wins, unset the other"
         for held, named in pairs

@@ -3,7 +3,7 @@
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -37,7 +37,7 @@ def find_config(given: str | None) -> tuple[Path | None, tuple[Path, ...]]:
     if named := given or (found[1] if found else None):
         return _expanded(named), ()
     places = (Path("ul-proxy.toml"), _expanded(user_folder()) / "ul-proxy" / "config.toml")
-    return next(filter(_is_file, places), None), places
+    return next(filter(is_file, places), None), places
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -75,9 +75,15 @@ def _heading(section: tuple[str, ...]) -> str:
     return f"[{'.'.join(section)}], and its settings below" if section != (SECTION,) else f"[{SECTION}.NAME] for each"
 
 
-def secret_file(leaf: Leaf, document: Mapping[str, Any], config: Path | None) -> tuple[str, Path] | None:
-    """Where a setting's secret is to be read, and who says so: a variable before `document`, the config file's."""
-    if found := variable(leaf.variable + FILE_SUFFIX):
+def secret_file(
+    leaf: Leaf, document: Mapping[str, Any], config: Path | None, variables: Set[str]
+) -> tuple[str, Path] | None:
+    """Where a setting's secret is to be read, and who says so: a variable before `document`, the config file's.
+
+    `variables` are the names of those that are set.
+    """
+    in_variable = leaf.variable + FILE_SUFFIX
+    if in_variable in variables and (found := variable(in_variable)):
         path = resolved(found[1])
         return f"secret file {path} ({found[0]})", path
     key = leaf.name + _SUFFIX
@@ -147,7 +153,8 @@ def _expanded(named: str) -> Path:
     return Path(named)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is a file, which may be read again and again."""
     try:
         return path.is_file()
     except OSError:  # the home directory of another user, say, whom a container's image was made for

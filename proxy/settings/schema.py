@@ -1,8 +1,9 @@
 """The settings, one declaration each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -273,8 +274,9 @@ def sections(known: Iterable[Leaf]) -> set[tuple[str, ...]]:
     return {leaf.path[:length] for leaf in known for length in range(1, len(leaf.path))} | {("profiles",)}
 
 
-def _types(annotation: Any) -> set[Any]:
-    found = {annotation}
-    for argument in get_args(annotation):
-        found |= _types(argument)
-    return found
+def _types_in(annotation: Any) -> frozenset[Any]:
+    return frozenset((annotation,)).union(*map(_types_in, get_args(annotation)))
+
+
+_types: Callable[[Any], frozenset[Any]] = cache(_types_in)
+"""The types in an annotation. There are few, and a thousand profiles ask for each of them."""

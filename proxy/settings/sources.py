@@ -7,9 +7,10 @@ merged here, not inside pydantic-settings, so that `ul-proxy config` can say whe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from proxy.model import OutboundProxies, ServeOptions
 from proxy.settings import complaints, environment, files, profiles
@@ -38,6 +39,8 @@ class Loaded:
     """Where a config file was looked for; nowhere if it was named."""
     secret_files: tuple[Path, ...]
     """The files that hold one secret each."""
+    pipes: Mapping[Path, SecretStr]
+    """The secrets among them that can be read but once."""
     certificates: Mapping[Path, files.Mark]
     """The files of HTTPS, and how they were just before anybody read them."""
 
@@ -60,10 +63,13 @@ class _Layer:
     """The file whose folder relative names are in."""
 
 
-def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
+def load(
+    flags: Mapping[str, Any], config: str | None = None, pipes: Mapping[Path, SecretStr] = MappingProxyType({})
+) -> Loaded:
     """Read every source. `flags` are by dotted name; `config` is the path that --config named.
 
-    Raises SettingsError, one sentence that names the setting and the fix.
+    `pipes` are secrets that were read earlier and cannot be read again. Raises SettingsError, one sentence that names
+    the setting and the fix.
     """
     path, searched = files.find_config(config)
     document = {} if path is None else files.read_toml(path)
@@ -72,7 +78,7 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
     names = dict.fromkeys([*declared, *held[profiles.SECTION]])
     known = {leaf.name: leaf for leaf in leaves(PlainSettings)}
     known |= {leaf.name: leaf for name in names for leaf in profiles.leaves_of(name)}
-    from_files = _from_files(known, document, path)
+    from_files = _from_files(known, document, path, pipes)
     layers = [
         _Layer(DEFAULTS, files.shipped_defaults()),
         *from_files.layers,
@@ -99,6 +105,7 @@ def load(flags: Mapping[str, Any], config: str | None = None) -> Loaded:
         config=files.absolute(path) if path is not None else None,
         searched=tuple(map(files.absolute, searched)),
         secret_files=tuple(dict.fromkeys(from_files.secrets)),
+        pipes=from_files.pipes,
         certificates={path: files.mark(path) for path in certificates},
     )
 
@@ -108,9 +115,12 @@ class _FromFiles:
     layers: list[_Layer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     secrets: list[Path] = field(default_factory=list)
+    pipes: dict[Path, SecretStr] = field(default_factory=dict)
 
 
-def _from_files(known: Mapping[str, Leaf], document: Mapping[str, Any], config: Path | None) -> _FromFiles:
+def _from_files(
+    known: Mapping[str, Leaf], document: Mapping[str, Any], config: Path | None, pipes: Mapping[Path, SecretStr]
+) -> _FromFiles:
     """The config file and the secrets that files hold, and what to say about who can read them."""
     found = _FromFiles()
     if config is not None:
@@ -118,11 +128,16 @@ def _from_files(known: Mapping[str, Leaf], document: Mapping[str, Any], config: 
         found.layers.append(_Layer(f"file {config}", document, config))
         if any(leaf.secret and dig(document, leaf.path) for leaf in known.values()):
             found.warnings += files.warn_if_readable(config)
+    variables = environment.spelt_out()
     for leaf in known.values():
-        if leaf.secret and (named := files.secret_file(leaf, document, config)):
+        if leaf.secret and (named := files.secret_file(leaf, document, config, variables)):
             origin, path = named
-            found.layers.append(_Layer(origin, nest({leaf.name: files.read_secret(leaf, path)})))
-            found.warnings += files.warn_if_readable(path)
+            secret = pipes.get(path) or files.read_secret(leaf, path)
+            if files.is_file(path):
+                found.warnings += files.warn_if_readable(path)
+            else:
+                found.pipes[path] = secret
+            found.layers.append(_Layer(origin, nest({leaf.name: secret})))
             found.secrets.append(path)
     return found
 

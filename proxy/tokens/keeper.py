@@ -92,6 +92,14 @@ class TokenKeeper:
         if self._always is not None:
             self.start(self._always)
 
+    def try_again(self) -> None:
+        """A person says that what failed may work now: those who had to wait for that sign in once more."""
+        for name in tuple(self._slots):
+            slot = self._slots.peek(name)
+            if slot is not None and slot.error is not None and slot.flight is None:
+                slot.failures, slot.error = 0, None
+                self._take_off(slot)
+
     async def get(self, name: str) -> Token:
         """A token that is good now; suspends only where there is none.
 

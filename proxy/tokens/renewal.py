@@ -32,9 +32,10 @@ class Renewals:
                 try:
                     return await self._renewed(slot, session)
                 except RefreshRejected as error:
-                    log.warning("the session of profile %s has ended: %s", slot.profile.name, error.detail)
                     slot.refused, rejected = session.refresh_token, error
             _refuse_without_password(slot, rejected, known or session)
+            if rejected is not None:
+                log.warning("the session of profile %s has ended: %s", slot.profile.name, rejected.detail)
             token = await self._authority.sign_in(slot.profile, device=session.device if session else None)
             await self._keep(slot, token.session, None)
             slot.sign_ins += 1

@@ -3,8 +3,10 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import aiohappyeyeballs
 
@@ -17,6 +19,8 @@ from proxy.upstream.tunnel import failed, open_tunnel
 
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried as well (RFC 8305 section 5)."""
+
+Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 
 
 class Connector:
@@ -34,28 +38,54 @@ class Connector:
 
     async def connect(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
         """A connection ready for its first request; raises UpstreamUnreachable or UpstreamTimeout."""
+        async with self._in_time():
+            return await self._secure(await self._open_socket(upstream), upstream, new)
+
+    # The steps of `connect` one by one, for who wants to know which one fails. They raise what it does.
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a name."""
+        async with self._in_time():
+            return [entry[4][0] for entry in await self._names.addresses(host, port)]
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """A socket that is connected to `host` itself, whatever proxies there are."""
+        async with self._in_time():
+            return await self._dial(host, port)
+
+    async def open_socket(self, upstream: Upstream) -> socket.socket:
+        """A socket that leads to `upstream`, through the outbound proxy where there is one."""
+        async with self._in_time():
+            return await self._open_socket(upstream)
+
+    async def secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
+        """The protocol of a connection on `sock`, with TLS where `upstream` has it."""
+        async with self._in_time():
+            return await self._secure(sock, upstream, new)
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._connect(upstream, new)
+                yield
         except (OSError, UnicodeError) as error:
             raise _translated(error) from error
 
-    async def _connect(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
+    async def _secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
         loop = asyncio.get_running_loop()
-        sock = await self._open_socket(upstream)
         try:
             if upstream.scheme == "http":
-                _, connection = await loop.create_connection(new, sock=sock)
+                _, protocol = await loop.create_connection(new, sock=sock)
             else:
                 if self._tls is None:
                     self._tls = _tls_context(None)
-                _, connection = await loop.create_connection(
+                _, protocol = await loop.create_connection(
                     new, sock=sock, ssl=self._tls, server_hostname=upstream.host, ssl_handshake_timeout=self._timeout
                 )
         except BaseException:
             sock.close()
             raise
-        return connection
+        return protocol
 
     async def _open_socket(self, upstream: Upstream) -> socket.socket:
         via = choose(self._outbound, upstream)

@@ -237,6 +237,8 @@ class Exchange:
                 raise FramingError("it switches protocols unasked")
             self._delimiter: int | Delimiter = Delimiter.CLOSE
             self._reusable = False
+            # A tunnel may be silent for as long as both ends like.
+            self._link.deadline = math.inf
         else:
             self._upgrade = False
             self._delimiter, self._reusable = content_of(self._method, head)

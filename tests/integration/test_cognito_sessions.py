@@ -5,6 +5,7 @@ The real client against the embedded pool.
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,13 @@ from pydantic import SecretStr
 from support.account import ALIAS, CLIENT_SECRET, REAL_NAME, TOTP_SECRET, Account, account, new_client
 from support.certificates import authority
 from support.loops import EVERY_LOOP
-from support.people import Person, newest_code
+from support.people import Person, newest_code, shown
 from support.stack import PASSWORD, USERNAME, new_cognito, pool_of
 
 from proxy.app import SystemClock
 from proxy.cognito import requests
 from proxy.demo.faults import Fault
+from proxy.demo.protocol import Refusal
 from proxy.errors import CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
 from proxy.model import AuthFlow, Profile, Session, Token
 
@@ -148,6 +150,86 @@ class TestDevices:
         again = await pilot.client.sign_in(pilot.profile(), device=token.device)
         assert again.device == token.device
         assert await pilot.client.renew(pilot.profile(), again)
+
+    @pytest.mark.parametrize("factor", ["SMS_MFA", "MFA_SETUP"])
+    async def test_are_remembered_where_the_user_agrees(self, factor: str, pilot: Account) -> None:
+        """Where it is the user's choice they are asked once, after a second factor, and "yes" spares the next one."""
+        pilot.configure(devices_on_prompt=True, mfa_required=True)
+        pilot.user.sms_mfa = factor == "SMS_MFA"
+        person = Person.who_says(remember_device="yes")
+        code = shown(lambda: person.totp_secret, lambda: pilot.clock.wall)
+        person.replies["code"] = deque([newest_code(pilot.cognito) if pilot.user.sms_mfa else code])
+        first = await pilot.client.sign_in(pilot.profile(), person)
+        (told,) = pilot.parameters("UpdateDeviceStatus")
+        assert first.device is not None
+        assert (told["DeviceKey"], told["DeviceRememberedStatus"]) == (first.device.key, "remembered")
+        sent = len(pilot.cognito.outbox)
+        again = await pilot.client.sign_in(pilot.profile(), Person.who_says(), device=first.device)
+        assert (again.device, len(pilot.cognito.outbox)) == (first.device, sent)
+        assert await pilot.client.renew(pilot.profile(), again)
+
+    async def test_are_not_remembered_where_the_user_does_not_agree(self, pilot: Account) -> None:
+        """After "no" the device is known, its session renewed, and the next sign-in asks for a code again."""
+        pilot.configure(devices_on_prompt=True)
+        pilot.user.sms_mfa = True
+        person = Person.who_says(code=newest_code(pilot.cognito), remember_device="no")
+        first = await pilot.client.sign_in(pilot.profile(), person)
+        assert await pilot.client.renew(pilot.profile(), first)
+        again = await pilot.client.sign_in(pilot.profile(), person, device=first.device)
+        assert again.device == first.device
+        assert [kind for kind, _ in person.asked] == ["code", "remember_device", "code"]
+        assert pilot.cognito.counts["UpdateDeviceStatus"] == 0
+
+    async def test_nobody_is_asked_without_need(self, pilot: Account) -> None:
+        """Without a second factor there is nothing to be spared, and without a person nobody to agree."""
+        pilot.configure(devices_on_prompt=True)
+        person = Person.who_says()
+        assert (await pilot.client.sign_in(pilot.profile(), person)).device is not None
+        pilot.user.totp_secret = TOTP_SECRET
+        alone = await pilot.client.sign_in(pilot.profile(totp_secret=SecretStr(TOTP_SECRET)))
+        assert alone.device is not None
+        assert person.asked == []
+        assert pilot.cognito.counts["UpdateDeviceStatus"] == 0
+
+    @pytest.mark.parametrize("trouble", ["refused", "down"])
+    async def test_a_device_that_cannot_be_remembered(
+        self, trouble: str, pilot: Account, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The sign-in is good all the same, and the log says what that means."""
+        pilot.configure(devices_on_prompt=True)
+        pilot.user.sms_mfa = True
+        if trouble == "refused":
+            pilot.cognito.unknown_operations.add("UpdateDeviceStatus")
+        else:
+            pilot.cognito.faults.drop(operation="UpdateDeviceStatus")
+        person = Person.who_says(code=newest_code(pilot.cognito), remember_device="yes")
+        token = await pilot.finish(pilot.client.sign_in(pilot.profile(), person))
+        assert await pilot.client.renew(pilot.profile(), token)
+        assert "asks for a code again next time" in caplog.text
+
+    @pytest.mark.parametrize("way", ["cancelled", "gave up"])
+    async def test_who_leaves_before_the_end_leaves_no_session(self, way: str, pilot: Account) -> None:
+        """Cognito has issued tokens that nobody will ever have: they are revoked."""
+        pilot.configure(devices_on_prompt=True)
+        pilot.user.sms_mfa = True
+        asked, for_ever = asyncio.Event(), asyncio.Event()
+
+        async def leave() -> str:
+            asked.set()
+            if way == "cancelled":
+                await for_ever.wait()
+            raise KeyError("gave up")
+
+        person = Person.who_says(code=newest_code(pilot.cognito), remember_device=leave)
+        signing_in = asyncio.create_task(pilot.client.sign_in(pilot.profile(), person))
+        await asked.wait()
+        if way == "cancelled":
+            signing_in.cancel()
+        with pytest.raises(asyncio.CancelledError if way == "cancelled" else KeyError):
+            await signing_in
+        ((revoked,), (device,)) = pilot.parameters("RevokeToken"), pilot.parameters("ConfirmDevice")
+        with pytest.raises(Refusal, match="revoked"):
+            pilot.cognito.pool.grants.redeem(revoked["Token"], pilot.clock.wall, 0, device["DeviceKey"])
 
     @every_flow
     @pytest.mark.parametrize("lost", ["forgotten", "another password"])

@@ -173,6 +173,20 @@ class TestDevices:
         access = client.cognito.pool.verify(signed_in["AccessToken"], use="access")
         assert access["device_key"] == signed_in["NewDeviceMetadata"]["DeviceKey"]
 
+    async def test_are_remembered_on_demand(self, client: Client, signed_in: dict[str, Any]) -> None:
+        """Where the user is asked, a confirmed device is remembered and forgotten again as they say."""
+        client.configure(devices_on_prompt=True)
+        assert (await self.confirm(client, signed_in)).body == {"UserConfirmationNecessary": True}
+        (device,) = client.cognito.pool.devices.of(client.cognito.pool.accounts.users[0])
+        assert device.remembered is False
+        key = signed_in["NewDeviceMetadata"]["DeviceKey"]
+        for status, remembered in (("remembered", True), ("not_remembered", False)):
+            told = {"AccessToken": signed_in["AccessToken"], "DeviceKey": key, "DeviceRememberedStatus": status}
+            assert (await client.call("UpdateDeviceStatus", **told)).body == {}
+            assert device.remembered is remembered
+        told |= {"DeviceRememberedStatus": "perhaps"}
+        assert (await client.call("UpdateDeviceStatus", **told)).error[0] == "InvalidParameterException"
+
     async def test_that_are_refused(self, client: Client, signed_in: dict[str, Any]) -> None:
         """Nonsense for a verifier, somebody else's access token and an unknown key are refused."""
         assert (await self.confirm(client, signed_in, Salt="!")).error[0] == "InvalidParameterException"

@@ -7,69 +7,21 @@ import re
 import signal
 import stat
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import segno
 from pydantic import SecretStr
-from support.account import ALIAS, CLIENT_SECRET, REAL_NAME, TOTP_SECRET
-from support.commands import Outcome, kept_in, settings_for, ul_proxy
-from support.screen import CTRL_C, CTRL_D, PATIENCE, Screen, terminal
-from support.stack import PASSWORD, SIGNER
+from support.account import ALIAS, CLIENT_SECRET, TOTP_SECRET
+from support.desk import Desk
+from support.screen import CTRL_C, CTRL_D, PATIENCE, Screen
+from support.stack import PASSWORD
 
 from proxy import totp
-from proxy.demo.accounts import User
-from proxy.demo.cognito import EmbeddedCognito
-from proxy.demo.protocol import PoolConfig
 
 NEW_PASSWORD = "Another-Horse-7"
 NOTHING_KEPT = "nobody is signed in, and nothing was kept."
-
-
-@dataclass
-class Desk:
-    """An account, and a place for its commands to run in."""
-
-    cognito: EmbeddedCognito
-    env: dict[str, str]
-    folder: Path
-
-    @property
-    def user(self) -> User:
-        return self.cognito.pool.accounts.users[0]
-
-    def configure(self, **changes: Any) -> None:
-        self.cognito.pool.config = replace(self.cognito.pool.config, **changes)
-
-    def login(self, *flags: str, **env: str) -> AbstractAsyncContextManager[Screen]:
-        return terminal("login", *flags, env=self.env | env, cwd=self.folder)
-
-    async def run(self, *argv: str, typed: str | None = None, **env: str) -> Outcome:
-        return await ul_proxy(*argv, env=self.env | env, cwd=self.folder, typed=typed)
-
-    @property
-    def newest_code(self) -> str:
-        return self.cognito.outbox[-1].code
-
-    def app_code(self, secret: str | None = None) -> str:
-        """What an authenticator app shows now."""
-        key = totp.parse_secret(SecretStr(secret or self.user.totp_secret or ""))
-        return totp.code(key, totp.step_at(time.time()))
-
-    @property
-    def session_kept(self) -> bool:
-        return "sessions.json" in kept_in(self.folder)
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    cognito = EmbeddedCognito(PoolConfig(), [User(REAL_NAME, PASSWORD, email=ALIAS)], signer=SIGNER)
-    async with cognito.running() as url:
-        yield Desk(cognito, settings_for(tmp_path, url), tmp_path)
 
 
 async def give_login(screen: Screen, password: str = PASSWORD) -> None:
@@ -323,6 +275,22 @@ async def test_a_profile_that_there_is_not(command: str, desk: Desk) -> None:
     outcome = await desk.run(command, "--profile", "nobody", UL_PROXY_PROFILES__SURVEY__USERNAME="x")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith("ul-proxy: there is no profile 'nobody'. There is default, survey.")
+
+
+@pytest.mark.parametrize(("said", "remembered"), [("y", True), ("", False)])
+async def test_a_device_that_is_remembered_if_one_likes(said: str, desk: Desk, *, remembered: bool) -> None:
+    """Where the pool leaves it to the user, they are asked after the code; "no" is what return alone means."""
+    desk.configure(remembers_devices=True, devices_on_prompt=True)
+    desk.user.sms_mfa = True
+    async with desk.login() as screen:
+        await give_login(screen)
+        await screen.sees("Code sent by SMS to +*******0156: ")
+        screen.types(desk.newest_code)
+        await screen.sees("Remember this machine, so that it needs no code next time? [y/N]: ")
+        screen.types(said)
+        await signed_in(screen, desk)
+    (device,) = desk.cognito.pool.devices.of(desk.user)
+    assert device.remembered is remembered
 
 
 # ---- ways out

@@ -190,7 +190,10 @@ async def test_a_wrong_login_harms_no_other(cognito: EmbeddedCognito, proxy: App
     """One profile's login_required is nobody else's."""
     cognito.pool.accounts.users[1].password = "another"
     for _ in range(3):
-        assert code_of(await ask(proxy, "/@north/v1/job")) == "login_required"
+        answer = await ask(proxy, "/@north/v1/job")
+        assert code_of(answer) == "login_required"
+    assert b"Correct UL_PROXY_PROFILES__NORTH__USERNAME and UL_PROXY_PROFILES__NORTH__PASSWORD" in answer
+    assert b"`ul-proxy login --profile north`" in answer
     assert status_of(await ask(proxy, "/@south/v1/job")) == 200
     assert cognito.refusals == {"NotAuthorizedException": 1}
 

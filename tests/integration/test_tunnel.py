@@ -51,6 +51,14 @@ async def echo(peer: Peer) -> None:
         await peer.send(data)
 
 
+async def test_outlives_the_deadline_of_its_head() -> None:
+    """The time within which an answer must begin is over once a tunnel is open: it may be silent for longer."""
+    async with tunnel(echo, timeouts=timeouts(headers=0.1, idle=0.1)) as (peer, _):
+        await peer.silent(0.5)
+        await peer.send(b"ping")
+        assert await peer.exactly(4) == b"ping"
+
+
 # A real client and server.
 
 

@@ -55,6 +55,9 @@ class Person:
         self.asked.append(("show_totp_secret", None))
         self.totp_secret, self.otpauth_uri = secret.get_secret_value(), otpauth_uri.get_secret_value()
 
+    async def remember_device(self) -> bool:
+        return await self._reply("remember_device", None) == "yes"
+
     async def _reply(self, kind: str, detail: Any) -> str:
         self.asked.append((kind, detail))
         replies = self.replies[kind]

@@ -1,4 +1,4 @@
-"""A real pseudo-terminal with a command of ul-proxy on it, and somebody who reads and types."""
+"""A real pseudo-terminal with a command on it, ours as a rule, and somebody who reads and types."""
 
 import asyncio
 import fcntl
@@ -7,7 +7,7 @@ import pty
 import sys
 import termios
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 PATIENCE = 30.0
 CTRL_C, CTRL_D = "\x03", "\x04"
+OURS = (sys.executable, "-m", "proxy")
 
 
 class Screen:
@@ -78,13 +79,13 @@ class Screen:
 
 
 @asynccontextmanager
-async def terminal(*argv: str, env: Mapping[str, str], cwd: Path) -> AsyncIterator[Screen]:
-    """`ul-proxy ARGV` on a terminal of its own, which is closed at the end."""
+async def terminal(
+    *argv: str, env: Mapping[str, str], cwd: Path, program: Sequence[str] = OURS
+) -> AsyncIterator[Screen]:
+    """`ul-proxy ARGV`, or another program, on a terminal of its own, which is closed at the end."""
     master, slave = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "proxy",
+        *program,
         *argv,
         env=dict(env),
         cwd=cwd,

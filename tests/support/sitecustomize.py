@@ -60,6 +60,9 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         _check_address(event, args[0], args[1])
     elif event == "socket.getaddrinfo":
+        if isinstance(args[0], str) and args[0].endswith(".invalid"):
+            # RFC 6761 section 6.4: such names never resolve, and nobody needs to ask a server for that.
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         if not (_is_wildcard(args[0]) or _is_local(args[0])):
             _refuse(event, args[0])
     elif event in ("socket.gethostbyname", "socket.gethostbyaddr"):

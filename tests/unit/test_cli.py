@@ -41,6 +41,11 @@ USED = {
     "demo": [leaf for leaf in FLAGS if leaf not in NOT_IN_DEMO],
     **dict.fromkeys(("login", "logout", "token", "credentials"), SIGNING_IN),
     "status": [LEAVES["listen"], LEAVES["log_level"]],
+    "check": [
+        *(leaf for leaf in FLAGS if leaf.path[0] in ("cognito", "upstreams", "timeouts")),
+        *(LEAVES[name] for name in ("listen", "username", "token_store", "log_level")),
+    ],
+    "completion": [],
 }
 """The settings that a command has flags for, where it has not one for every setting."""
 OPTIONS = {
@@ -49,9 +54,15 @@ OPTIONS = {
     "token": ["--profile NAME", "--kind {id,access}"],
     "credentials": ["--profile NAME"],
     "status": ["--json", "--url URL"],
+    "check": ["--profile NAME", "--json"],
+    "completion": ["{bash,zsh,fish}"],
 }
 """Flags that are no settings."""
 EXAMPLES = {
+    "serve": ["ul-proxy serve --listen 127.0.0.1:9000", "curl http://127.0.0.1:8080/v1/job", "Exit status: 0"],
+    "demo": ["ul-proxy demo --listen 127.0.0.1:8123", "Exit status: 0"],
+    "check": ["ul-proxy check --json | jq", "Exit status: 0 all is well, 1 a hop failed, 2"],
+    "completion": ['eval "$(ul-proxy completion bash)"', "source <(ul-proxy completion zsh)"],
     "login": ["ul-proxy login --profile survey", "Exit status: 0 signed in, 1 not signed in"],
     "logout": ["ul-proxy logout --profile survey", "Exit status: 0"],
     "token": ["$(ul-proxy token)", "Exit status: 0"],
@@ -146,12 +157,14 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         shown = leaf in USED.get(command, FLAGS)
         assert (entry in text) == shown, leaf.name
         assert ((leaf.info.description or "").replace("`", "") in text) == shown, leaf.name
-    assert "--config FILE" in text
+    # Who reads no settings has no use for what is said of them.
+    reads_settings = USED.get(command, FLAGS) != []
+    assert ("--config FILE" in text) == reads_settings
     for words in (*OPTIONS.get(command, ()), *EXAMPLES.get(command, ())):
         assert words in text
     for leaf in SECRETS:
         assert not re.search(rf"{flag_of(leaf)}\b(?!-)", text), leaf.name
-        assert "_FILE" in text
+    assert ("each also with _FILE behind it" in text) == reads_settings
 
 
 def test_help_of_a_flag(capsys: pytest.CaptureFixture[str]) -> None:

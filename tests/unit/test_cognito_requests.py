@@ -92,10 +92,15 @@ def test_others() -> None:
     assert requests.revoke_token(SECRETIVE, TOKEN)["ClientSecret"] == SECRET.get_secret_value()
     account = requests.for_account(SECRETIVE, "ada", {"ConfirmationCode": "1"})
     assert account == {"ClientId": "client", "Username": "ada", "ConfirmationCode": "1", "SecretHash": ADA}
-    confirm = requests.confirm_device("access", DEVICE, bytes(range(16)))
+    confirm = requests.confirm_device(SecretStr("access"), DEVICE, bytes(range(16)))
     assert (confirm["AccessToken"], confirm["DeviceKey"]) == ("access", "eu-west-1_0")
     assert base64.b64decode(confirm["DeviceSecretVerifierConfig"]["Salt"]) == bytes(range(1, 16))
     assert "its own" not in str(confirm)
+    assert requests.remember_device(SecretStr("access"), DEVICE) == {
+        "AccessToken": "access",
+        "DeviceKey": "eu-west-1_0",
+        "DeviceRememberedStatus": "remembered",
+    }
 
 
 @pytest.mark.parametrize(

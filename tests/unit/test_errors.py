@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from proxy import errors
-from proxy.errors import ProxyError, Source
+from proxy.errors import ProxyError, Source, addressed
 
 # RFC 9209 section 2.3 and its IANA registry.
 REGISTERED = {
@@ -157,3 +157,19 @@ def test_again(error: type[ProxyError]) -> None:
 def test_is_drawn_in_the_tree(error: type[ProxyError]) -> None:
     """The docstring of the module draws every class."""
     assert error.__name__ in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("hint", "addressed_to_survey"),
+    [
+        ("Set UL_PROXY_TOTP_SECRET.", "Set UL_PROXY_PROFILES__MY_SURVEY__TOTP_SECRET."),
+        ("Run `ul-proxy login`.", "Run `ul-proxy login --profile my-survey`."),
+        ("Check it with `ul-proxy config`.", "Check it with `ul-proxy config`."),
+        ("Set UL_PROXY_PROFILES__MY_SURVEY__PASSWORD.", "Set UL_PROXY_PROFILES__MY_SURVEY__PASSWORD."),
+        ("Run `ul-proxy login --profile my-survey`.", "Run `ul-proxy login --profile my-survey`."),
+    ],
+)
+def test_hints_for_a_profile(hint: str, addressed_to_survey: str) -> None:
+    """What mends a login is told in the profile's own command and variables, and only once; the default one's stay."""
+    assert addressed(hint, "my-survey") == addressed_to_survey
+    assert addressed(hint, "default") == hint

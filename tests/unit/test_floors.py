@@ -45,7 +45,7 @@ FLOORS = {
         "journal",
         "banner",
     },
-    3: {"forward", "admin", "exposition"},
+    3: {"forward", "admin", "exposition", "doctor"},
     4: {"app"},
     5: {"cli", "__main__"},
 }

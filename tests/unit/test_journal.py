@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from support.wire import PATIENCE
+
 from proxy.access import AccessEntry
 from proxy.journal import Journal
 
@@ -35,7 +37,7 @@ async def test_by_itself() -> None:
         for method in batch:
             journal(entry(method))
         assert batch not in one.batches
-        await asyncio.wait_for(one.told.wait(), 5)
+        await asyncio.wait_for(one.told.wait(), PATIENCE)
     assert one.batches == other.batches == [["A", "B"], ["C"]]
 
 

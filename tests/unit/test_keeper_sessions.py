@@ -576,6 +576,24 @@ class TestReplacing:
             keeper.replace({"default": replace(PROFILE)})
         assert authority.sign_ins == 1
 
+    async def test_a_person_may_ask_for_one_more_try(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """What was mended at Cognito shows in no setting: whoever says so has it tried once, and once only."""
+        authority.fail_sign_in = lambda: LoginRequired("disabled")
+        with pytest.raises(LoginRequired):
+            await keeper.get("default")
+        keeper.try_again()
+        await settle()
+        for _ in range(3):
+            with pytest.raises(LoginRequired):
+                await keeper.get("default")
+        assert authority.sign_ins == 2
+        authority.fail_sign_in = None
+        keeper.try_again()
+        token = await keeper.get("default")
+        keeper.try_again()
+        assert await keeper.get("default") is token
+        assert authority.sign_ins == 3
+
     async def test_another_password_leaves_a_good_token(
         self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:

@@ -1226,3 +1226,14 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "/cdn/library": (Upstream.parse("https://library.unleashlive.com"), Auth.NONE),
         "": (Upstream.parse("https://rest.test"), Auth.REST),
     }
+
+
+def test_everything_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has several settings to mend hears of all of them, each with where it came from."""
+    monkeypatch.setenv("UL_PROXY_MAX_CONNECTIONS", "many")
+    monkeypatch.setenv("UL_PROXY_API_KEY", f"{CANARY}\nX: y")
+    error = refused("log_level (flag --log-level): 'loud' is none of", {"log_level": "loud", "listen": ["nonsense"]})
+    names = [part.split(" (")[0] for part in error.detail.split("; ")]
+    assert names == ["listen", "api_key", "max_connections", "log_level"]
+    assert "max_connections (environment UL_PROXY_MAX_CONNECTIONS)" in error.detail
+    assert CANARY not in error.detail

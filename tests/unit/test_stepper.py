@@ -47,6 +47,13 @@ async def wait_for_the_loop(steps: Steps) -> None:
     steps.note_task()
 
 
+async def wait_for_a_future(steps: Steps) -> None:
+    future = steps.loop.create_future()
+    steps.loop.call_later(0, future.set_result, None)
+    await future
+    steps.note_task()
+
+
 async def wait_for_both(steps: Steps) -> None:
     await wait_for_arrival(steps)
     await wait_for_the_loop(steps)
@@ -108,7 +115,8 @@ async def test_a_failure_is_raised_a_moment_later() -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "noted"), [(wait_for_the_loop, ["task"]), (wait_for_both, ["no task", "task", "task"])]
+    ("work", "noted"),
+    [(wait_for_the_loop, ["task"]), (wait_for_a_future, ["task"]), (wait_for_both, ["no task", "task", "task"])],
 )
 async def test_gets_a_task_where_one_is_needed(work: Callable[[Steps], Awaitable[None]], noted: list[object]) -> None:
     """What asyncio has to wake runs in a task, where its timeouts work."""

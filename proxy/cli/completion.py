@@ -1,0 +1,15 @@
+"""`ul-proxy completion`: a script that teaches a shell the commands, their flags and what follows those."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.cli.arguments import parsers_of_all
+from proxy.cli.shells.words import words_of
+
+
+def run(flags: Mapping[str, Any], config: str | None, *, shell: str) -> int:
+    _, parsers = parsers_of_all()
+    script: str = importlib.import_module(f"proxy.cli.shells.{shell}").script(words_of(parsers))
+    print(script, end="")
+    return 0

@@ -1,0 +1,234 @@
+"""The keeper of AWS credentials, by a clock that a test moves; and the documents that AWS's tools read."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from pydantic import SecretStr
+from support.clock import FakeClock, settle
+
+from proxy.aws import AwsCredentialsKeeper, container_document, process_document
+from proxy.errors import CredentialError, CredentialMissing, LoginRequired, SignInFailed, SignInTimeout
+from proxy.model import AwsCredentials, RenewalPolicy
+
+HOUR = 3600.0
+MARGIN = 1200.0
+
+
+class IdentityPool:
+    """Issues credentials good for `lifetime`, or fails with `failure`; holds its answers while `held` is there."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.calls: Counter[str] = Counter()
+        self.lifetime = HOUR
+        self.failure: Exception | None = None
+        self.held: asyncio.Event | None = None
+        self._clock = clock
+
+    async def obtain(self, name: str) -> AwsCredentials:
+        self.calls[name] += 1
+        number = self.calls.total()
+        if self.held is not None:
+            await self.held.wait()
+        if self.failure is not None:
+            raise self.failure
+        return AwsCredentials(
+            identity_id="region:1",
+            access_key_id=f"{name}-{number}",
+            secret_access_key=SecretStr("s3cret"),
+            session_token=SecretStr("t0ken"),
+            expiration=datetime.fromtimestamp(self._clock.wall + self.lifetime, UTC),
+            arrived=self._clock.now(),
+            lifetime=self.lifetime,
+        )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def pool(clock: FakeClock) -> IdentityPool:
+    return IdentityPool(clock)
+
+
+@pytest.fixture
+async def keeper(pool: IdentityPool, clock: FakeClock) -> AsyncIterator[AwsCredentialsKeeper]:
+    made = AwsCredentialsKeeper(pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2)
+    yield made
+    await made.close()
+
+
+async def key(keeper: AwsCredentialsKeeper, name: str = "default") -> str:
+    return (await keeper.get(name)).access_key_id
+
+
+class TestKept:
+    async def test_while_they_are_good(
+        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+    ) -> None:
+        """Fetched once, and handed out until it is time for the next ones."""
+        assert await key(keeper) == "default-1"
+        await clock.advance(HOUR - MARGIN - 1)
+        assert await key(keeper) == "default-1"
+        assert pool.calls.total() == 1
+
+    async def test_renewed_before_the_tools_want_others(
+        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+    ) -> None:
+        """AWS's tools ask again 15 minutes before the end: by then there are new ones, and nobody waited for them."""
+        await key(keeper)
+        await clock.advance(HOUR - MARGIN + 1)
+        pool.held = asyncio.Event()
+        assert [await key(keeper), await key(keeper)] == ["default-1", "default-1"]
+        await settle()
+        pool.held.set()
+        await settle()
+        assert await key(keeper) == "default-2"
+        assert pool.calls.total() == 2
+
+    @pytest.mark.parametrize("way", ["slept", "went by"])
+    async def test_never_past_their_end(
+        self, way: str, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+    ) -> None:
+        """After the end, also one that came while the machine slept, nothing old is handed out, come what may."""
+        await key(keeper)
+        if way == "slept":
+            clock.suspend(2 * HOUR)
+        else:
+            await clock.advance(2 * HOUR)
+        pool.failure = SignInFailed("down")
+        with pytest.raises(SignInFailed):
+            await keeper.get("default")
+        pool.failure = None
+        await clock.advance(120)
+        assert await key(keeper) == "default-3"
+
+    async def test_short_lives(self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock) -> None:
+        """Credentials shorter than the margin are used for half of their life, not fetched at every call."""
+        pool.lifetime = 600
+        await key(keeper)
+        await clock.advance(299)
+        assert await key(keeper) == "default-1"
+        await clock.advance(2)
+        await key(keeper)
+        await settle()
+        assert await key(keeper) == "default-2"
+
+    async def test_by_profile(self, keeper: AwsCredentialsKeeper) -> None:
+        """Each profile has its own."""
+        assert [await key(keeper, "a"), await key(keeper, "b"), await key(keeper, "a")] == ["a-1", "b-2", "a-1"]
+
+    async def test_forgotten(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+        """Once told to forget, nothing of before is handed out, also not what was on its way."""
+        pool.held = asyncio.Event()
+        waiting = asyncio.create_task(key(keeper))
+        await settle()
+        keeper.forget()
+        pool.held.set()
+        assert await waiting == "default-1"
+        assert await key(keeper) == "default-2"
+
+
+class TestOneFlight:
+    async def test_a_crowd_shares_it(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+        """However many come at once, the pool is asked once; who leaves takes nothing from the others."""
+        pool.held = asyncio.Event()
+        crowd = [asyncio.create_task(key(keeper)) for _ in range(50)]
+        await settle()
+        crowd[0].cancel()
+        pool.held.set()
+        results = await asyncio.gather(*crowd, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert set(results[1:]) == {"default-1"}
+        assert pool.calls.total() == 1
+
+    async def test_nobody_waits_for_ever(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+        """Who has waited long enough is told so; the flight goes on, and the next one finds what it brought."""
+        pool.held = asyncio.Event()
+        with pytest.raises(SignInTimeout):
+            await keeper.get("default")
+        pool.held.set()
+        await settle()
+        assert await key(keeper) == "default-1"
+
+    async def test_the_end_ends_it(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+        """Nothing is left running, and who waits hears that it is over."""
+        pool.held = asyncio.Event()
+        waiting = asyncio.create_task(key(keeper))
+        await settle()
+        await keeper.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+class TestTrouble:
+    async def test_is_not_made_worse(self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock) -> None:
+        """After a failure the pool is left alone for a while, longer each time; all are told when to come again."""
+        pool.failure = SignInFailed("down")
+        for asked in range(1, 5):
+            waits = []
+            for _ in range(3):
+                with pytest.raises(SignInFailed, match="down") as caught:
+                    await keeper.get("default")
+                waits.append(caught.value.retry_after or 0.0)
+            assert pool.calls.total() == asked
+            assert waits[0] == waits[1] == waits[2] > 0
+            await clock.advance(waits[0])
+        pool.failure = None
+        assert await key(keeper) == "default-5"
+
+    async def test_leaves_good_credentials_in_place(
+        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+    ) -> None:
+        """A renewal that fails costs nobody anything while the old ones are good."""
+        await key(keeper)
+        await clock.advance(HOUR - MARGIN + 1)
+        pool.failure = SignInFailed("down")
+        for _ in range(5):
+            assert await key(keeper) == "default-1"
+            await settle()
+        assert pool.calls.total() == 2
+
+    @pytest.mark.parametrize("failure", [LoginRequired("nobody", hint="Log in."), CredentialMissing("no pool")])
+    async def test_that_a_person_must_mend(
+        self, failure: CredentialError, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+    ) -> None:
+        """Waiting is not said to help, but once it is mended it works."""
+        pool.failure = failure
+        for _ in range(2):
+            with pytest.raises(type(failure)) as caught:
+                await keeper.get("default")
+            assert (caught.value.retry_after, caught.value.hint) == (None, failure.hint)
+        pool.failure = None
+        await clock.advance(60)
+        assert await key(keeper) == "default-2"
+
+    async def test_a_defect(
+        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whatever is raised is an error with a sentence, and a traceback in the log."""
+        pool.failure = ZeroDivisionError("inside")
+        with pytest.raises(SignInFailed, match="met a defect"):
+            await keeper.get("default")
+        assert "ZeroDivisionError" in caplog.text
+
+
+def test_documents() -> None:
+    """The two forms have the same facts under different names, and times in UTC whatever zone they came in."""
+    given = AwsCredentials(
+        identity_id="region:1",
+        access_key_id="AKIA",
+        secret_access_key=SecretStr("s3cret"),
+        session_token=SecretStr("t0ken"),
+        expiration=datetime(2030, 1, 2, 13, 4, 5, tzinfo=timezone(timedelta(hours=10))),
+        arrived=FakeClock().now(),
+        lifetime=HOUR,
+    )
+    same = {"AccessKeyId": "AKIA", "SecretAccessKey": "s3cret", "Expiration": "2030-01-02T03:04:05Z"}
+    assert process_document(given) == same | {"Version": 1, "SessionToken": "t0ken"}
+    assert container_document(given) == same | {"Token": "t0ken"}
+    assert "s3cret" not in repr(given)
