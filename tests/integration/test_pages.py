@@ -5,6 +5,7 @@ The commands of a page run one after the other, in a home of their own. A sandbo
 commands that sign in themselves.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -49,6 +50,8 @@ def test_every_exception_is_written() -> None:
     """The tables above name commands that are in the pages, letter by letter."""
     written = {command.text for commands in COMMANDS.values() for command in commands}
     assert SERVES | ELSEWHERE.keys() <= written
+    others = {name for reason in ELSEWHERE.values() for name in re.findall(r"test_\w+\.py", reason)}
+    assert [name for name in others if not (Path(__file__).parent / name).is_file()] == []
 
 
 def needed(*programs: str) -> None:
@@ -57,6 +60,7 @@ def needed(*programs: str) -> None:
             pytest.skip(f"the pages' commands want {program}, which this machine does not have")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page, commands in COMMANDS.items() if commands])
 async def test_page(page: str, shell: Shell) -> None:
     """Every command does what the page says, one after the other."""
