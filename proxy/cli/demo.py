@@ -52,9 +52,7 @@ async def _demo(options: ServeOptions, told: Logs) -> None:
             catch_signals(app)
             routes, policy, admin = app.routes.routes, sandboxed.policy, app.admin_urls
             told.say(banner(app.urls, sandboxed.profiles, routes, policy, tls=sandboxed.tls, admin_urls=admin))
-            told.say(
-                "\nEverything here is embedded and offline. Paste these into another shell; Ctrl-C ends the sandbox.\n"
-            )
+            told.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
             admin_url = next(iter(admin), None)
             with_token = sandboxed.policy.client_token is not None
@@ -100,20 +98,25 @@ def sandboxed_options(
 def commands(
     url: str, job: str, trusting: str = "", *, admin_url: str | None = None, with_token: bool = False
 ) -> list[str]:
-    """One `curl` line for each surface of Unleash Live and of the proxy; `job` is a job's id.
+    """A `curl` line for each surface of Unleash Live and of the proxy, under headings; `job` is a job's id.
 
     `admin_url` is where the proxy's own endpoints are, if not at `url`.
     """
+    public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
     json_type = "-H 'content-type: application/json'"
     asked = [
-        ("/v1/job", ""),
-        (f"/v1/job/{job}", ""),
-        ("/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
-        ("/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
-        ("/v1/analytics/version", ""),
-        ("/v1/flights/company?dateFrom=2025-01-01", ""),
+        ("jobs, one of them, and a new one", "/v1/job", ""),
+        ("", f"/v1/job/{job}", ""),
+        ("", "/v1/job", f"-X POST {json_type} -d '{NEW_JOB}'"),
+        ("files of the Media Drive, in GraphQL", "/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
+        ("analytics, with an API key", "/v1/analytics/version", ""),
+        ("flights", "/v1/flights/company?dateFrom=2025-01-01", ""),
+        ("the proxy itself", "/-/ready" if public else "/-/status", ""),
     ]
-    lines = [curl(url, path, f"{trusting} {options}".strip(), with_token=with_token) for path, options in asked]
-    public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
-    own = curl(admin_url or url, "/-/ready" if public else "/-/status", trusting, with_token=with_token)
-    return [*lines, own]
+    lines = []
+    for heading, path, options in asked:
+        # Not behind a #, which not every shell takes for a comment when it is typed.
+        lines += [f"  {heading}"] if heading else []
+        at = url if not path.startswith("/-/") else admin_url or url
+        lines.append("    " + curl(at, path, f"{trusting} {options}".strip(), with_token=with_token))
+    return lines

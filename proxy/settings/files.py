@@ -1,5 +1,6 @@
 """The files that settings come from: the shipped defaults, the config file, and those that hold one secret each."""
 
+import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Set
@@ -113,13 +114,14 @@ def read_secret(leaf: Leaf, path: Path) -> SecretStr:
 
 
 def warn_if_readable(path: Path) -> list[str]:
-    """A warning where everybody on the machine can read a file that holds a secret."""
+    """A warning where everybody on the machine can read a file that holds a secret, and its owner can mend that."""
     try:
         mode = path.stat().st_mode
+        mounted = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:  # whoever reads it complains
         return []
-    # A mounted secret may be a pipe, or a file owned by root in a container's tmpfs, readable by its group.
-    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+    # What orchestrators mount may be a pipe, or readable by all, and nobody in the container can change that.
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH and not mounted:
         return [f"{path} holds a secret and everybody on this machine can read it: chmod 600 {path}"]
     return []
 

@@ -93,7 +93,7 @@ def test_metadata(wheel: Path) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert "ul-proxy = proxy.cli:main" in scripts.splitlines()
+    assert "ul-proxy = proxy.__main__:main" in scripts.splitlines()
 
 
 @pytest.fixture

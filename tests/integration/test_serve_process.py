@@ -321,6 +321,22 @@ async def test_ends_when_idle(number: signal.Signals, settings: dict[str, str]) 
     assert json.loads(served.printed[-1])["message"] == "stopped"
 
 
+async def test_signal_while_loading(settings: dict[str, str]) -> None:
+    """A container that is stopped before the proxy has loaded its libraries ends at once, and with 0."""
+    code = f"""if True:
+        import os, sys
+        class Signals:
+            def find_spec(self, name, *_):
+                if name == "proxy.cli":
+                    os.kill(os.getpid(), {signal.SIGTERM:d})
+        sys.meta_path.insert(0, Signals())
+        from proxy.__main__ import main
+        main()
+    """
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=settings, stdout=PIPE, stderr=PIPE)
+    assert (await process.communicate(), process.returncode) == ((b"", b""), 0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 async def test_signal_right_after_the_start(number: signal.Signals, settings: dict[str, str]) -> None:
     """Who waits for the proxy to say that it listens may signal at once, and is heard as later."""

@@ -1,15 +1,20 @@
-"""The README's settings tables say what the settings are: names, defaults and meanings are compared with the code."""
+"""What the README and the pages in docs/ say of settings, commands and each other is compared with what there is."""
 
+import json
 import re
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.environment import ROOT
+from support.shell_blocks import Command, commands_in, pages, shows
 
-from proxy.settings import leaves
+from proxy.cli.manual import COMMANDS
+from proxy.settings import leaves, load
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 HEADER = ["setting", "default", "meaning"]
 Row = tuple[str, str, str]
 
@@ -70,12 +75,123 @@ def test_reads_tables() -> None:
 def test_settings_table() -> None:
     """Every setting has one row with its default and its description, in the order of declaration."""
     expected = expected_rows()
-    found = rows_in(README.read_text("utf-8"))
+    found = rows_in(PAGE.read_text("utf-8"))
     if found != expected:
         wrong = [row for row in found if row not in expected]
         missing = [row for row in expected if row not in found]
         pytest.fail(
-            f"README.md differs from the settings.\nwrong: {wrong}\nmissing: {missing}\n"
+            f"docs/settings.md differs from the settings.\nwrong: {wrong}\nmissing: {missing}\n"
             f"Paste this:\n\n{as_markdown(expected)}",
             pytrace=False,
         )
+
+
+# ---- every page
+
+
+PAGES = {**pages(ROOT), "SECURITY.md": (ROOT / "SECURITY.md").read_text("utf-8")}
+
+
+def fenced(markdown: str) -> list[tuple[str, str]]:
+    """The fenced blocks: the language of each, and what is in it."""
+    return re.findall(r"^```(\S*)\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """The fenced blocks of a language, each with its page."""
+    for page, text in PAGES.items():
+        for found, block in fenced(text):
+            if found == language:
+                yield page, block
+
+
+def anchors(markdown: str) -> set[str]:
+    """What links may name after a #: headings, as the usual renderers spell them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links(page: str) -> None:
+    """Every link within the repository leads to a file, and to a heading that is there."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        if link.startswith("https:"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text("utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_variables_exist(page: str) -> None:
+    """No page names a variable that the proxy does not know."""
+    known = {leaf.variable for leaf in leaves()} | {leaf.variable + "_FILE" for leaf in leaves() if leaf.secret}
+    known |= {"UL_PROXY_", "UL_PROXY_CONFIG", "UL_PROXY_COGNITO"}
+    assert set(re.findall(r"\bUL_PROXY_[A-Z0-9_]*", PAGES[page])) <= known
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_exist(page: str) -> None:
+    """No page names a command that there is not."""
+    named = set(re.findall(r"`ul-proxy ([a-z]+)", PAGES[page])) | set(
+        re.findall(r"^\$ ul-proxy ([a-z]+)", PAGES[page], re.MULTILINE)
+    )
+    assert named <= COMMANDS.keys()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The README's table of commands is whole."""
+    rows = [cells_of(line)[0] for line in PAGES["README.md"].splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([a-z]+)`", row)} >= COMMANDS.keys()
+
+
+@pytest.mark.parametrize(("page", "block"), list(blocks("toml")))
+def test_config_loads(page: str, block: str, tmp_path: Path) -> None:
+    """What a page shows of a config file can be used."""
+    for name in re.findall(r'_file = "([^"]+)"', block):
+        (tmp_path / name).write_text("something")
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "ul-proxy.toml").write_text(block)
+    assert load({}, str(tmp_path / "ul-proxy.toml")).warnings == ()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_shells(page: str) -> None:
+    """Commands are in blocks of one kind, which the tests type; a block without a name has none."""
+    found = fenced(PAGES[page])
+    assert {language for language, _ in found} <= {"console", "json", "toml", "ini", ""}
+    assert not [block for language, block in found if "$ " in block and language != "console"]
+
+
+@pytest.mark.parametrize(("page", "block"), list(blocks("json")))
+def test_json_is_json(page: str, block: str) -> None:
+    """Answers are shown whole."""
+    assert json.loads(block)
+
+
+# ---- the reading of commands
+
+
+def test_reads_commands() -> None:
+    """A backslash continues a command; what follows is what it prints, and exports hold for the rest of the page."""
+    first = "```console\n$ export A=1\n$ one \\\n   two\nprinted …\n```\n"
+    text = f"text\n\n{first}\n```json\n$ no\n```\n```console\n$ . x\n$ three\n```\n"
+    assert list(commands_in("page", text)) == [
+        Command("page", "export A=1", (), ()),
+        Command("page", "one \\\n   two", ("printed …",), ("export A=1",)),
+        Command("page", ". x", (), ("export A=1",)),
+        Command("page", "three", (), ("export A=1", ". x")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "printed", "shown"),
+    [("a … c", "a b c", True), ("a … c", "a b d", False), ("a.c", "abc", False), ("…", "", True)],
+)
+def test_shows(line: str, printed: str, shown: bool) -> None:
+    """An ellipsis stands for anything, and all else for itself."""
+    assert shows(line, printed) is shown
