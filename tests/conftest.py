@@ -8,7 +8,7 @@ from hypothesis import settings
 from support import sitecustomize
 from support.environment import guarded_environment, is_ambient
 
-pytest_plugins = ["support.fixtures", "integration.foreign", "support.loops", "support.containers"]
+pytest_plugins = ["support.fixtures", "integration.foreign", "support.loops", "support.containers", "support.shell"]
 
 # The same examples on every machine and on every run: a failure in CI is one that anybody can repeat.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import secrets
+import shlex
 import urllib.request
 from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
-from support.containers import PATIENCE, Container, Ended, Engine
+from support.containers import BUILD, PATIENCE, Container, Ended, Engine
 from support.origin import Origin
 from support.servers import free_port
-from support.stack import PASSWORD, USERNAME
+from support.shell import SIGNED_IN, Shell
+from support.shell_blocks import COMMANDS
+from support.stack import PASSWORD, USERNAME, closing, talk
 
 from proxy import __version__
 
@@ -145,3 +148,66 @@ def listening(container: Container) -> str:
 def get(url: str) -> tuple[int, bytes]:
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310  # http, on loopback
         return answer.status, answer.read()
+
+
+# ---- what the pages say of containers
+
+
+LOGIN = "docker run --rm -it -v ul-proxy:/var/lib/ul-proxy ul-proxy:0.1.0 login"
+NOT_STARTED = {
+    BUILD: "the fixture `image` runs it",
+    LOGIN: "it asks a person; here the settings answer instead",
+    "docker run --rm -p 127.0.0.1:8080:8080 -e UL_PROXY_USERNAME -e UL_PROXY_PASSWORD \\\n"
+    "       -e UL_PROXY_LISTEN=0.0.0.0:8080 -e UL_PROXY_CLIENT_TOKEN \\\n"
+    "       -e UL_PROXY_ALLOWED_HOSTS=ul-proxy ul-proxy:0.1.0": "a published port wants a bridge on this machine; "
+    "test_beyond_loopback_with_a_token has the settings",
+}
+"""What is not typed here, and why."""
+DOCKER = [command for commands in COMMANDS.values() for command in commands if command.text.startswith("docker ")]
+
+
+def test_every_exception_is_written() -> None:
+    """The table above names commands that are in the pages, letter by letter."""
+    assert NOT_STARTED.keys() <= {command.text for command in DOCKER}
+
+
+@pytest.fixture
+def docker(engine: Engine, image: str, shell: Shell) -> Shell:
+    """`docker` is podman here, and every container has the test's Cognito, on this machine's loopback."""
+    podman = shlex.join(engine.command())
+    given = " ".join(f"--env {name}" for name in shell.environment if name.startswith("UL_PROXY_"))
+    bin_folder = shell.folder.parent / "bin"
+    bin_folder.mkdir()
+    script = bin_folder / "docker"
+    script.write_text(
+        f"""#!/bin/sh
+verb=$1; shift
+case "$*" in *--network*) network= ;; *) network="--network host" ;; esac
+exec {podman} "$verb" --health-interval disable $network {given} "$@"
+"""
+    )
+    script.chmod(0o755)
+    path = f"{bin_folder}:{shell.environment['PATH']}"
+    return Shell({**engine.environment, **shell.environment, "PATH": path}, shell.folder)
+
+
+async def test_what_the_pages_start(engine: Engine, base: str, docker: Shell) -> None:
+    """Every container that the pages start serves beside the tool that it is to serve, and SIGTERM ends it with 0."""
+    volume = tuple(shlex.split(LOGIN)[4:6])
+    settings = {name: value for name, value in docker.environment.items() if name.startswith("UL_PROXY_")} | SIGNED_IN
+
+    def sign_in() -> Ended:
+        with engine.running("login", "--no-input", environment=settings, flags=volume) as container:
+            return container.ended()
+
+    ended = await asyncio.to_thread(sign_in)
+    assert ended.status == 0, ended.err
+    started = [command for command in DOCKER if command.text not in NOT_STARTED]
+    assert started
+    my_tool = ("--entrypoint", "python", "--name", "my-tool")
+    with engine.running("-c", "import signal; signal.pause()", image=base, flags=my_tool):
+        for command in started:
+            login = SIGNED_IN if "UL_PROXY_USERNAME" in command.text else {}
+            async with docker.left_running(command, UL_PROXY_LISTEN="127.0.0.1:0", **login) as running:
+                answer = await talk(running.url, closing("GET", "/v1/job"))
+                assert b" 200 OK" in answer, f"{command}: {answer.decode()}"

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.environment import ROOT
+
 _PROMPT = "$ "
 
 
@@ -43,6 +45,10 @@ def pages(root: Path) -> dict[str, str]:
     """The README and the pages in docs/, by name."""
     found = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
     return {str(path.relative_to(root)): path.read_text("utf-8") for path in found}
+
+
+COMMANDS = {page: tuple(commands_in(page, text)) for page, text in pages(ROOT).items()}
+"""Every command of every page."""
 
 
 def shows(line: str, printed: str) -> bool:

@@ -169,6 +169,8 @@ def test_others_without_a_token() -> None:
             r"application/openmetrics-text; version=1\.0\.0;.*",
             "# EOF\n",
         ),
+        (b"application/openmetrics-text; version=\xd9\xa3", r"application/openmetrics-text; [ -~]*", "# EOF\n"),
+        (b"text/plain; version=nonsense", r"text/plain; version=0\.0\.4; charset=utf-8", ""),
         (b"caf\xe9", r"text/plain; version=0\.0\.4; charset=utf-8", ""),
     ],
 )

@@ -71,6 +71,17 @@ def test_levels(level: str, logged: list[str], capfd: pytest.CaptureFixture[str]
     assert [json.loads(line)["message"] for line in capfd.readouterr().out.splitlines()] == logged
 
 
+def test_a_line_that_cannot_be_made(capfd: pytest.CaptureFixture[str]) -> None:
+    """A defect in a log call costs its line, and is told on stderr."""
+    told = logs.configure("json", "info")
+    logging.getLogger("proxy.test").info("%d", "one")
+    logging.getLogger("proxy.test").info("two")
+    told.close()
+    out, err = capfd.readouterr()
+    assert [json.loads(line)["message"] for line in out.splitlines()] == ["two"]
+    assert "TypeError" in err
+
+
 @pytest.mark.parametrize("library", ["botocore.endpoint", "aiobotocore", "aiohttp.client", "asyncio", "urllib3"])
 def test_libraries_stay_quiet(library: str, capfd: pytest.CaptureFixture[str]) -> None:
     """At debug level, too, libraries that would log whole requests with their secrets do not."""
