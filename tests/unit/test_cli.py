@@ -490,7 +490,7 @@ def test_sandbox_is_offline() -> None:
 )
 def test_commands_ask_where_the_endpoints_are(admin_url: str | None, line: str) -> None:
     """The last line to paste asks the proxy about itself, for something that is told there."""
-    assert commands("http://127.0.0.1:1", "1", admin_url=admin_url)[-1] == line
+    assert commands("http://127.0.0.1:1", "1", admin_url=admin_url)[-1].strip() == line
 
 
 def test_commands_present_the_token() -> None:
