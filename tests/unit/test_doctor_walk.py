@@ -117,6 +117,12 @@ def test_what_needs_what() -> None:
     assert (one(hops, "clock").needs, one(hops, "clock").after) == ((), (keys,))
 
 
+def test_where_the_own_endpoints_are() -> None:
+    """An admin_listen is a place to listen like the others."""
+    hops = planned(options(admin_listen=(Bind("127.0.0.1", 9090), Bind(path="/s"))))
+    assert titles(hops)[:3] == ["listen 127.0.0.1:0", "listen 127.0.0.1:9090", "listen unix:/s"]
+
+
 def test_a_personal_access_token_needs_no_cognito() -> None:
     """Nobody signs in, so nothing of Cognito is looked at; the time is what any upstream says."""
     hops = planned(options(personal_access_token=SecretStr("pat")))
@@ -357,7 +363,6 @@ def test_colours() -> None:
     coloured = "\n".join(Report([BAD.title], colours=True).lines(BAD))
     assert "\x1b[1;31mFAIL\x1b[0m  DNS" in coloured
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == "\n".join(Report([BAD.title]).lines(BAD))
-    assert Report([], colours=True).waiting(BAD.step, 3) == "\x1b[2m...   DNS api.example: 3 s\x1b[0m"
 
 
 def test_nothing_acts_on_the_terminal() -> None:

@@ -182,6 +182,19 @@ def test_forms(accept: bytes | None, media_type: str, end: str) -> None:
     assert "ul_proxy_profiles" in text
 
 
+def test_scrape_after_scrape() -> None:
+    """Each answer says how things stand by then."""
+    reports = iter([report(), report(draining=True)])
+    exposition = Exposition(lambda: next(reports))
+
+    async def bodies() -> list[bytes]:
+        return [(await exposition(())).body for _ in range(2)]
+
+    first, second = asyncio.run(bodies())
+    assert b"ul_proxy_draining 0.0" in first
+    assert b"ul_proxy_draining 1.0" in second
+
+
 def test_nobody_waits_for_the_library() -> None:
     """A proxy starts without what only metrics need."""
     script = "import sys, proxy.cli.serve; sys.exit('prometheus_client' in sys.modules)"
