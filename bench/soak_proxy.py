@@ -81,7 +81,7 @@ async def _answer(reader: asyncio.StreamReader, app: App, configuration: dict[st
         if word == "sample":
             say(count())
         elif word == "busy":
-            say({"busy": app.in_flight + len(app._server.connections) + len(app.keeper._flights)})
+            say({"busy": app.in_flight + app._doors.connections + len(app.keeper._flights)})
         elif word == "reload":
             # Everything is made anew, as when a file has changed.
             app.reload(options(configuration))

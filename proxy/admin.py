@@ -1,8 +1,10 @@
 """The proxy's own endpoints under `/-/`."""
 
+import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from hmac import compare_digest
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import SecretStr
 
@@ -25,6 +27,8 @@ from proxy.model import DEFAULT_PROFILE, Auth, Headers, Instant, Profile, Route
 from proxy.problem import Answer, error_answer, json_answer
 from proxy.tokens import Snapshot, TokenKeeper
 
+log = logging.getLogger(__name__)
+
 _CLAIMS = {
     "identityId": "custom:identityId",
     "companyId": "custom:companyId",
@@ -32,7 +36,18 @@ _CLAIMS = {
     "email": "email",
 }
 """What `/-/status` shows of the ID token, by the name it shows it under."""
-_AWS = "/-/aws-credentials"
+_PUBLIC = frozenset(("/-/live", "/-/ready", "/-/metrics"))
+"""What probes and scrapers ask for. It tells of nobody's login and does nothing, so that anybody may have it."""
+_READ, _ACT = ("GET", "HEAD"), ("POST",)
+_AWS, _STOP = "/-/aws-credentials", "/-/stop"
+
+
+class _Endpoint(NamedTuple):
+    methods: tuple[str, ...]
+    answer: Callable[[Profile, Headers], Awaitable[Answer]]
+
+
+_Table: TypeAlias = Mapping[str, _Endpoint]
 
 
 class Admin:
@@ -50,11 +65,13 @@ class Admin:
         aws: AwsCredentialsKeeper,
         metrics: Callable[[Headers], Awaitable[Answer]],
         aws_token: SecretStr | None = None,
+        stop: Callable[[], None] | None = None,
         started: Instant | None = None,
     ) -> None:
         """`metrics` answers `/-/metrics`.
 
-        `aws_token` is what callers of `/-/aws-credentials` must send; None where there is no such endpoint.
+        `aws_token` is what callers of `/-/aws-credentials` must send, `stop` what has the proxy drain and end; where
+        one is None there is no such endpoint.
         """
         self._keeper = keeper
         self._metrics = metrics
@@ -65,7 +82,20 @@ class Admin:
         self._now = now
         self._aws = aws
         self._aws_token = aws_token
+        self._stop = stop
         self._started = started or now()
+        self._table: dict[str, _Endpoint] = {
+            "/-/live": _Endpoint(_READ, self._live),
+            "/-/ready": _Endpoint(_READ, self._ready),
+            "/-/status": _Endpoint(_READ, self._status),
+            "/-/metrics": _Endpoint(_READ, lambda _profile, headers: self._metrics(headers)),
+            "/-/refresh": _Endpoint(_ACT, self._refresh),
+        }
+        if aws_token is not None:
+            self._table[_AWS] = _Endpoint(_READ, self._aws_credentials)
+        if stop is not None:
+            self._table[_STOP] = _Endpoint(_ACT, self._end)
+        self._public = {path: endpoint for path, endpoint in self._table.items() if path in _PUBLIC}
 
     async def __call__(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
         """The answer to `method` on an own path.
@@ -73,23 +103,28 @@ class Admin:
         `profile` is the name of the one that the request chose, which may be unknown; `headers` are its field lines.
         Raises NoRoute, BadRequest, UnknownProfile, ClientTokenRequired or a CredentialError.
         """
-        endpoints: dict[str, Callable[[Profile, Headers], Awaitable[Answer]]] = {
-            "/-/live": self._live,
-            "/-/ready": self._ready,
-            "/-/status": self._status,
-            "/-/metrics": lambda _profile, headers: self._metrics(headers),
-        }
-        if self._aws_token is not None:
-            endpoints[_AWS] = self._aws_credentials
-        endpoint = endpoints.get(path)
+        if path == _STOP and self._stop is None:
+            raise NoRoute(
+                "the proxy does not end on request",
+                hint="Set enable_stop = true (UL_PROXY_ENABLE_STOP=true) for the proxy, or send it SIGTERM.",
+            )
+        return await self._answer(self._table, method, path, profile, headers)
+
+    async def public(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
+        """As `__call__`, for callers of whom nothing is known."""
+        return await self._answer(self._public, method, path, profile, headers)
+
+    async def _answer(self, table: _Table, method: str, path: str, profile: str, headers: Headers) -> Answer:
+        endpoint = table.get(path)
         if endpoint is None:
-            raise NoRoute("the proxy has no such endpoint", hint=f"It has {', '.join(endpoints)}.")
-        if method not in ("GET", "HEAD"):
-            raise BadRequest(f"{path} answers GET alone", hint=f"Send GET {path}.")
+            raise NoRoute("the proxy has no such endpoint here", hint=f"Here are {', '.join(table)}.")
+        if method not in endpoint.methods:
+            wanted = endpoint.methods[0]
+            raise BadRequest(f"{path} answers {wanted} alone", hint=f"Send {wanted} {path}.")
         chosen = self._profiles.get(profile)
         if chosen is None:
             raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
-        return await endpoint(chosen, headers)
+        return await endpoint.answer(chosen, headers)
 
     async def _live(self, _profile: Profile, _headers: Headers) -> Answer:
         """200 while the process serves."""
@@ -99,6 +134,34 @@ class Admin:
         """200 when a credential is at hand and the proxy is not draining, else 503 and the reason."""
         reason = self._unready(profile)
         return json_answer(200, {"ready": True}) if reason is None else error_answer(reason, graphql=False)
+
+    async def _refresh(self, profile: Profile, _headers: Headers) -> Answer:
+        """A new token, and what is known of it; raises a CredentialError, and then the old token stays in use."""
+        if profile.personal_access_token is not None:
+            raise BadRequest(
+                f"profile {profile.name} sends a personal access token, which cannot be renewed",
+                hint="Create another one, and set personal_access_token to it.",
+            )
+        asked = self._now()
+        token = await self._keeper.refresh(profile.name)
+        snapshot = self._keeper.snapshot(profile.name)
+        return json_answer(
+            200,
+            {
+                "profile": profile.name,
+                "renewed": token.arrived >= asked,
+                "outcome": snapshot.last_outcome,
+                "expires_in": _rounded(snapshot.expires_in),
+                "next_refresh_in": _rounded(snapshot.refresh_in),
+            },
+        )
+
+    async def _end(self, _profile: Profile, _headers: Headers) -> Answer:
+        """202, and the proxy drains and ends."""
+        if self._stop is not None:
+            log.info("POST %s: draining", _STOP)
+            self._stop()
+        return json_answer(202, {"stopping": True, "requests_in_flight": self._in_flight()})
 
     async def _aws_credentials(self, profile: Profile, headers: Headers) -> Answer:
         """AWS credentials of the identity pool for whoever sends the token that was agreed on."""
@@ -139,6 +202,7 @@ class Admin:
             200,
             {
                 "version": __version__,
+                "pid": os.getpid(),
                 "uptime": round(uptime, 1),
                 "draining": self._draining(),
                 "ready": self._unready(profile) is None,

@@ -6,24 +6,23 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.cognito import Cognito
-from proxy.downstream import Limits, Server
+from proxy.doors import Door, Doors
+from proxy.errors import NoRoute
 from proxy.exposition import Exposition, Report
 from proxy.forward import Forwarder, request_ids
 from proxy.journal import Journal, Reader
-from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
 from proxy.metrics import RequestMetrics
-from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Instant, ServeOptions
+from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Headers, Instant, Policy, ServeOptions
+from proxy.problem import Answer
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
-from proxy.tls import CallerTls
 from proxy.tokens import TokenKeeper
 from proxy.upstream import Connector, PooledTransport
 
@@ -42,14 +41,10 @@ def _best_monotonic() -> int:
 
 _MONOTONIC = _best_monotonic()
 
-_TLS_SHUTDOWN = 2.0
-"""Seconds for which a caller's own end of a TLS connection is waited for."""
-_NEXT_ROUND = 1e-6
-"""Seconds; anything but 0, for which asyncio sets no timer."""
-
 # What cannot change while the proxy runs.
 _FIXED = (
     "listen",
+    "admin_listen",
     "port_file",
     "timeouts",
     "max_connections",
@@ -96,36 +91,30 @@ class App:
         self._ids = request_ids.made(random_bytes(6).hex())
         self._lines_dropped = lines_dropped
         self.urls: list[str] = []
+        self.admin_urls: list[str] = []
+        """Where the own endpoints are, if not at `urls`."""
+        self.stopping = asyncio.Event()
+        """Set once somebody has asked the proxy to end; whoever runs it is to leave this context then."""
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         self._options = options
         self._clock = clock or SystemClock()
         self._random_bytes = random_bytes
         self._draw = draw
         self._on_login_required = on_login_required
-        self._sockets = list(sockets)
-        self._listeners: list[asyncio.Server] = []
-        self._port_file: PortFile | None = None
+        self._passed = sockets
         self._started = self._clock.now()
         self._draining = False
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
-        options = self._options
-        self._tls = CallerTls(options.tls) if options.tls is not None else None
+        doors = self._doors = Doors(self._options, self._passed)
+        self.urls, self.admin_urls = doors.urls, doors.admin_urls
         try:
-            for bind in options.listen if not self._sockets else ():
-                self._sockets += open_sockets(bind)
-            self.urls = [url_of(sock, tls=self._tls is not None) for sock in self._sockets]
             self._build()
-            loop = asyncio.get_running_loop()
-            for sock in self._sockets:
-                tls = self._tls_of(sock)
-                self._listeners.append(await loop.create_server(self._server, sock=sock, backlog=BACKLOG, **tls))
-            if options.port_file is not None:
-                self._port_file = PortFile(options.port_file, self._sockets)
+            await doors.open(self._forwarders)
         except BaseException:
-            self._stop_listening()
+            doors.close()
             raise
         self.keeper.start([DEFAULT_PROFILE])
         return self
@@ -135,58 +124,31 @@ class App:
     ) -> None:
         """Stop listening after `drain_delay`, let requests finish within `timeouts.drain`, and close everything."""
         self._draining = True
-        self._server.begin_draining()
-        drained = asyncio.create_task(self._drain())
+        self._doors.begin_draining()
+        drained = asyncio.create_task(self._doors.drain(self._clock))
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        if self._server.in_flight:
-            log.warning("requests cut off: %d", self._server.in_flight)
+        if self.in_flight:
+            log.warning("requests cut off: %d", self.in_flight)
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
-        self._stop_listening()
-        await self._server.cut_off()
+        self._doors.close()
+        await self._doors.cut_off()
         await self._aws.close()
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()
         self.journal.flush()
 
-    async def _drain(self) -> None:
-        if self._options.drain_delay:
-            await self._clock.sleep(self._options.drain_delay)
-        # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
-        # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
-        await asyncio.sleep(_NEXT_ROUND)
-        # The system has let these in, and they may have sent a request: to close would reset them.
-        late = [(caller, self._tls_of(sock)) for sock in self._sockets for caller in waiting_at(sock)]
-        self._stop_listening()
-        loop = asyncio.get_running_loop()
-        connected = (loop.connect_accepted_socket(self._server, caller, **tls) for caller, tls in late)
-        # A handshake that fails is over.
-        await asyncio.gather(*connected, return_exceptions=True)
-        await self._server.drain(self._options.timeouts.drain)
-
-    def _tls_of(self, sock: socket.socket) -> dict[str, Any]:
-        """What the event loop is told of TLS for the connections of a listener."""
-        if self._tls is None or sock.family == socket.AF_UNIX:
-            return {}
-        timeout = self._options.timeouts.head
-        return {"ssl": self._tls.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": _TLS_SHUTDOWN}
-
-    def _stop_listening(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        if self._port_file is not None:
-            self._port_file.remove()
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
-
     @property
     def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return self._server.in_flight
+        """Requests that are being answered, but for those about the proxy itself."""
+        return self._doors.in_flight
+
+    def stop(self) -> None:
+        """Ask whoever runs the proxy to let it end."""
+        self.stopping.set()
 
     def hurry(self) -> None:
         """Do not wait for requests any longer."""
@@ -203,10 +165,9 @@ class App:
         Raises SettingsError, and goes on as before.
         """
         self._check_stores(options)
-        if self._tls is not None and options.tls is not None:
-            self._tls.load(options.tls)
+        at_once = self._doors.reload(options)
         fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
-        if (self._tls is None) != (options.tls is None):
+        if not at_once:
             fixed.append("tls_cert")
         if fixed:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
@@ -214,7 +175,7 @@ class App:
         self.keeper.replace(options.profiles)
         self._aws.forget()
         self._compose()
-        self._server.answer, self._server.refuse = self._forwarder.handle, self._forwarder.refuse
+        self._doors.hand_over(self._forwarders)
 
     def _build(self) -> None:
         options = self._options
@@ -249,8 +210,6 @@ class App:
             patience=options.timeouts.auth,
         )
         self._compose()
-        limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
-        self._server = Server(self._forwarder.handle, self._forwarder.refuse, limits)
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -262,23 +221,34 @@ class App:
             aws=self._aws,
             metrics=Exposition(self._report),
             aws_token=options.aws_credentials_token,
+            stop=self.stop if options.enable_stop else None,
             routes=self.routes.routes,
             draining=lambda: self._draining,
-            in_flight=lambda: self._server.in_flight,
+            in_flight=lambda: self.in_flight,
             now=self._clock.now,
             started=self._started,
         )
-        self._forwarder = Forwarder(
-            routes=self.routes,
-            profiles=options.profiles,
-            keeper=self.keeper,
-            transport=self._transport,
-            own=admin,
-            policy=options.policy,
-            replay_limit=options.replay_limit,
-            note=self.journal,
-            ids=self._ids,
-        )
+
+        def forwarder(own: Callable[..., Awaitable[Answer]], policy: Policy, *, own_alone: bool) -> Forwarder:
+            return Forwarder(
+                routes=self.routes,
+                profiles=options.profiles,
+                keeper=self.keeper,
+                transport=self._transport,
+                own=own,
+                own_alone=own_alone,
+                policy=policy,
+                replay_limit=options.replay_limit,
+                note=self.journal,
+                ids=self._ids,
+            )
+
+        anybody = replace(options.policy, any_host=True, client_token=None)
+        self._forwarders = {
+            Door.CALLERS: forwarder(_elsewhere if options.admin_listen else admin, options.policy, own_alone=False),
+            Door.ADMIN: forwarder(admin, options.policy, own_alone=True),
+            Door.PUBLIC: forwarder(admin.public, anybody, own_alone=True),
+        }
 
     def _report(self) -> Report:
         """How things stand, for the metrics."""
@@ -287,8 +257,8 @@ class App:
             requests=self._requests,
             snapshots=tuple(map(self.keeper.snapshot, self._options.profiles)),
             outcomes=self.keeper.outcomes,
-            connections=len(self._server.connections),
-            in_flight=self._server.in_flight,
+            connections=self._doors.connections,
+            in_flight=self.in_flight,
             draining=self._draining,
             lines_dropped=self._lines_dropped(),
         )
@@ -300,3 +270,7 @@ class App:
     def _check_stores(self, options: ServeOptions) -> None:
         for profile in options.profiles.values():
             self._stores.of(profile)
+
+
+async def _elsewhere(_method: str, _path: str, _profile: str, _headers: Headers) -> Answer:
+    raise NoRoute("the proxy's own endpoints are not here", hint="They are at the address that admin_listen names.")

@@ -28,11 +28,12 @@ def banner(
     sessions: Collection[str] = (),
     *,
     tls: CertificateFiles | None = None,
+    admin_urls: Sequence[str] = (),
 ) -> str:
     """Where the proxy listens, as whom, which routes it has, and a line to paste.
 
     `sessions` are the names of the profiles that lack a login and have a session that was kept; `tls` is what HTTPS
-    callers are shown.
+    callers are shown, `admin_urls` where the proxy's own endpoints are, if not at `urls`.
     """
     profile = profiles[DEFAULT_PROFILE]
     path_width = max(len(_local(route)) for route in routes)
@@ -43,6 +44,7 @@ def banner(
         f"  as      {whom(profile, auths, session=DEFAULT_PROFILE in sessions)}",
         *(f"  {'or' if i == 0 else '':<6}  {row}" for i, row in enumerate(_others(profiles))),
         *(f"  {'routes' if i == 0 else '':<6}  {row}" for i, row in enumerate(table)),
+        *([f"  admin   {', '.join(admin_urls)}"] if admin_urls else []),
         f"  try     {curl(urls[0], '/v1/job', trust(urls[0], tls), with_token=policy.client_token is not None)}",
     ]
     return "\n".join(lines)

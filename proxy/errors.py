@@ -2,7 +2,8 @@
 
 ProxyError
 ├── SettingsError                unusable arguments or settings: exit status 2
-├── StartError                   the proxy cannot start here and now: exit status 1
+├── StartError                   the proxy cannot start here and now, or does not do as it is told: exit status 1
+│   └── NotRunning               no proxy answers where one is looked for
 ├── InternalError                500: a defect of this program
 ├── CallerError                  what the caller sent
 │   ├── RequestError             what came is no request that could be judged
@@ -107,6 +108,11 @@ class SettingsError(ProxyError):
 
 class StartError(ProxyError):
     status, code, title = 500, "cannot_start", "Cannot start"
+
+
+class NotRunning(StartError):
+    code, title = "not_running", "Not running"
+    default_hint = "Start one with `ul-proxy serve`, or tell --url."
 
 
 class InternalError(ProxyError):

@@ -266,6 +266,8 @@ class RenewalPolicy:
     backoff_cap: float = 60.0
     forced_interval: float = 30.0
     """At most one renewal that an upstream's refusal forces within this time."""
+    new: float = 5.0
+    """Whoever asks for a new token is content with one that arrived within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +321,8 @@ class Policy:
     """`scheme://host[:port]`, as browsers write them (RFC 6454 section 6.2)."""
     client_token: SecretStr | None = None
     """What a caller must present."""
+    any_host: bool = False
+    """Callers may use whatever name they like."""
     read_only: bool = False
     allow: tuple[str, ...] = (EVERYTHING,)
     """Patterns as `guard.Pattern` reads them: what they do not cover is refused."""
@@ -358,6 +362,10 @@ class ServeOptions:
     """`auto`, `memory`, `keyring` or `file:` and an absolute path."""
     aws_credentials_token: SecretStr | None = None
     """What callers of `/-/aws-credentials` must send; without one there is no such endpoint."""
+    admin_listen: tuple[Bind, ...] = ()
+    """Where the proxy's own endpoints are, and nothing else; where there is none, they are at `listen`."""
+    enable_stop: bool = False
+    """Whether `/-/stop` ends the proxy."""
 
     @property
     def profile(self) -> Profile:

@@ -3,6 +3,7 @@
 0 is a clean end (SIGTERM and SIGINT included), 1 a runtime failure, 2 unusable arguments or settings.
 """
 
+import gc
 import importlib
 import signal
 import sys
@@ -26,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Commands load what they need and no more: `config` needs no HTTP server, `serve` no sandbox.
         command = importlib.import_module(f"proxy.cli.{arguments.command}")
+        if argv is None:
+            # A process of its own: not to look through all that was loaded, at its end, saves a tenth of a second.
+            gc.freeze()
         status: int = command.run(flags, arguments.config, **options_of(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from proxy import totp
 from proxy.app import SystemClock
+from proxy.cli.signals import to_the_end
 from proxy.cognito import Cognito
 from proxy.errors import LoginRequired, SettingsError, SignInTimeout, login_command, variables
 from proxy.logs import TextFormatter
@@ -21,6 +21,8 @@ from proxy.settings import Loaded, load
 from proxy.store import ProfileStores
 from proxy.tokens import TokenKeeper
 
+ASKING = "asking Cognito"
+"""What is shown of a command that takes its time."""
 _KEEPER = "proxy.tokens.keeper"
 """Logs failures that a command raises, too."""
 
@@ -48,12 +50,7 @@ def chosen_profile(options: ServeOptions, flags: Mapping[str, Any], name: str) -
 
 def run_to_end(main: Coroutine[Any, Any, int], interrupted: str) -> int:
     """The exit status of `main`: 1 where a signal ends it before it has one, with a sentence on stderr."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        return asyncio.run(main)
-    except KeyboardInterrupt:
-        print(f"\nul-proxy: interrupted: {interrupted}.", file=sys.stderr)
-        return 1
+    return to_the_end(lambda: asyncio.run(main), interrupted)
 
 
 @asynccontextmanager

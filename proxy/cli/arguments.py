@@ -1,13 +1,15 @@
 """Flags. Every setting that is not a secret has one, made from its declaration."""
 
 import argparse
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 from proxy import __version__
 from proxy.cli.manual import COMMANDS
+from proxy.logs import printable
 from proxy.settings import Leaf, leaves, shipped_defaults
 from proxy.settings.nested import dig
 
@@ -71,6 +73,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, and how to go on."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = _worded(message)
+        mark = "" if sentence.endswith("?") else f". See `{self.prog} --help`."
+        self.exit(2, printable(f"ul-proxy: {sentence}{mark}") + "\n")
+
+
 class _Overview(argparse.RawDescriptionHelpFormatter):
     """Leaves room for the longest command: argparse forgets that commands are indented."""
 
@@ -79,7 +90,7 @@ class _Overview(argparse.RawDescriptionHelpFormatter):
         self._action_max_length += self._indent_increment
 
 
-class _CommandParser(argparse.ArgumentParser):
+class _CommandParser(_Parser):
     """Shows the shipped defaults in its help, and reads them for that alone."""
 
     def format_help(self) -> str:
@@ -97,6 +108,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
     parser, parsers = parsers_of_all()
+    if not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        near = get_close_matches(argv[0], COMMANDS, 1)
+        suggestion = f": did you mean {near[0]}?" if near else f": there are {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {argv[0]!r}{suggestion}")
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         command: str = arguments.command
@@ -106,7 +121,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def parsers_of_all() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser of the program, and that of each command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ul-proxy",
         description=_DESCRIPTION,
         epilog=_MORE,
@@ -127,6 +142,23 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the command was told that is no setting, by the parameters of its `run`."""
     return {option.name: getattr(arguments, option.name) for option in COMMANDS[arguments.command].options}
+
+
+def _worded(message: str) -> str:
+    """What argparse says of an argument, in the words of all other errors."""
+    found = re.fullmatch(r"argument (?P<name>[\w-]+)[^:]*: (?P<what>.*)", message, re.DOTALL)
+    if found is None:
+        return message
+    name, what = found["name"], found["what"]
+    if what.startswith("expected"):
+        return f"{name} needs a value"
+    if what.startswith("ignored"):
+        # The value is not quoted: somebody may have hoped to pass a secret.
+        return f"{name} takes no value"
+    choice = re.fullmatch(r"invalid choice: (?P<given>.*) \(choose from (?P<known>.*)\)", what, re.DOTALL)
+    if choice is not None:
+        return f"{name}: {choice['given']} is none of {choice['known'].replace(chr(39), '')}"
+    return f"{name}: {what}"
 
 
 def _settings_of(command: str) -> list[Leaf]:

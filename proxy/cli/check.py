@@ -10,7 +10,8 @@ from typing import Any
 
 from proxy.app import SystemClock
 from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognito, open_keeper, run_to_end
-from proxy.cli.inquiry import ask, place_of
+from proxy.cli.inquiry import Inquiry
+from proxy.cli.places import place_of
 from proxy.cli.progress import Progress, colourful, is_terminal
 from proxy.cli.serve import leave_no_core
 from proxy.cognito.endpoints import user_pool
@@ -100,7 +101,7 @@ async def _walk(
     token = options.policy.client_token
 
     async def inquire(bind: Bind) -> Mapping[str, Any]:
-        return await asyncio.to_thread(ask, place_of(bind, options.tls), "/-/status", token)
+        return await asyncio.to_thread(Inquiry(place_of(bind, options.tls), token).status)
 
     cognito = Upstream.parse(user_pool(profile.pool).address)
     probes = NetworkProbes(

@@ -1,5 +1,6 @@
 """`ul-proxy config`: what is in force, and why."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,21 +15,32 @@ _UNITS: dict[str, Callable[[Any], str]] = {"DURATION": shown_duration, "SIZE": s
 """By what a help text calls the value."""
 
 
-def run(flags: Mapping[str, Any], config: str | None) -> int:
+def run(flags: Mapping[str, Any], config: str | None, *, json: bool) -> int:
     loaded = load(flags, config)
-    rows = [
-        (leaf.name, _shown(leaf, loaded.value(leaf)), loaded.origins.get(leaf.name, "not set"))
-        for leaf in _rows(loaded)
-    ]
+    put_out(_as_json(loaded) if json else table(loaded))
+    return 0
+
+
+def table(loaded: Loaded) -> str:
+    """The settings for people."""
+    rows = [(leaf.name, _shown(leaf, loaded.value(leaf)), _source(leaf, loaded)) for leaf in _rows(loaded)]
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(60, max(len(value) for _, value, _ in rows))
-    lines = [
-        _whence(loaded),
-        *(f"{name:<{name_width}}  {value:<{value_width}}  {origin}" for name, value, origin in rows),
-        *(f"warning: {warning}" for warning in loaded.warnings),
-    ]
-    put_out("\n".join(lines))
-    return 0
+    lines = [f"{name:<{name_width}}  {value:<{value_width}}  {origin}" for name, value, origin in rows]
+    return "\n".join([_whence(loaded), *lines, *(f"warning: {warning}" for warning in loaded.warnings)])
+
+
+def _as_json(loaded: Loaded) -> str:
+    """The settings for scripts, durations in seconds and sizes in bytes."""
+    settings = {
+        leaf.name: {"value": _plain(loaded.value(leaf)), "source": _source(leaf, loaded)} for leaf in _rows(loaded)
+    }
+    document = {"config": loaded.config, "settings": settings, "warnings": loaded.warnings}
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
+
+
+def _source(leaf: Leaf, loaded: Loaded) -> str:
+    return loaded.origins.get(leaf.name, "not set")
 
 
 def _rows(loaded: Loaded) -> list[Leaf]:
@@ -56,3 +68,14 @@ def _shown(leaf: Leaf, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return _UNITS.get(leaf.metavar, str)(value)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return sorted(value)
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

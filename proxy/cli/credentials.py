@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy import aws
-from proxy.cli.account import current_token, open_cognito, prepare, run_to_end
+from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
 from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
+from proxy.cli.waiting import Waiting
 from proxy.model import Profile, ServeOptions
 
 
@@ -19,7 +20,8 @@ def run(flags: Mapping[str, Any], config: str | None, *, profile: str) -> int:
 
 async def _print_credentials(options: ServeOptions, profile: Profile) -> int:
     async with open_cognito(options) as cognito:
-        token = await current_token(options, profile, cognito)
-        credentials = await cognito.aws_credentials(profile, token.id_token)
+        with Waiting(ASKING):
+            token = await current_token(options, profile, cognito)
+            credentials = await cognito.aws_credentials(profile, token.id_token)
     put_out(json.dumps(aws.process_document(credentials)))
     return 0

@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -15,6 +16,7 @@ from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
+from proxy.guard import is_loopback
 from proxy.logs import Logs
 from proxy.model import OutboundProxies, Pool, Profile, ServeOptions
 from proxy.settings import load
@@ -47,15 +49,18 @@ async def _demo(options: ServeOptions, told: Logs) -> None:
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped) as app:
-            stop = catch_signals(app)
-            told.say(banner(app.urls, sandboxed.profiles, app.routes.routes, sandboxed.policy, tls=sandboxed.tls))
+            catch_signals(app)
+            routes, policy, admin = app.routes.routes, sandboxed.policy, app.admin_urls
+            told.say(banner(app.urls, sandboxed.profiles, routes, policy, tls=sandboxed.tls, admin_urls=admin))
             told.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
+            admin_url = next(iter(admin), None)
+            with_token = sandboxed.policy.client_token is not None
             trusting = trust(app.urls[0], sandboxed.tls)
-            lines = commands(app.urls[0], job, trusting, with_token=sandboxed.policy.client_token is not None)
+            lines = commands(app.urls[0], job, trusting, admin_url=admin_url, with_token=with_token)
             told.say("\n".join(lines) + "\n")
             warn(app, sandboxed)
-            await stop.wait()
+            await app.stopping.wait()
     log.info("stopped")
 
 
@@ -90,8 +95,13 @@ def sandboxed_options(
     )
 
 
-def commands(url: str, job: str, trusting: str = "", *, with_token: bool = False) -> list[str]:
-    """A `curl` line for each surface of Unleash Live and of the proxy, under headings; `job` is a job's id."""
+def commands(
+    url: str, job: str, trusting: str = "", *, admin_url: str | None = None, with_token: bool = False
+) -> list[str]:
+    """A `curl` line for each surface of Unleash Live and of the proxy, under headings; `job` is a job's id.
+
+    `admin_url` is where the proxy's own endpoints are, if not at `url`.
+    """
     json_type = "-H 'content-type: application/json'"
     asked = [
         ("jobs, one of them, and a new one", "/v1/job", ""),
@@ -100,11 +110,12 @@ def commands(url: str, job: str, trusting: str = "", *, with_token: bool = False
         ("files of the Media Drive, in GraphQL", "/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
         ("analytics, with an API key", "/v1/analytics/version", ""),
         ("flights", "/v1/flights/company?dateFrom=2025-01-01", ""),
-        ("the proxy itself", "/-/status", ""),
     ]
     lines = []
     for heading, path, options in asked:
         # Not behind a #, which not every shell takes for a comment when it is typed.
         lines += [f"  {heading}"] if heading else []
         lines.append("    " + curl(url, path, f"{trusting} {options}".strip(), with_token=with_token))
-    return lines
+    public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
+    own = curl(admin_url or url, "/-/ready" if public else "/-/status", trusting, with_token=with_token)
+    return [*lines, "  the proxy itself", f"    {own}"]

@@ -1,119 +1,155 @@
-"""Asking a running proxy about itself, over TCP or a Unix socket, with nothing in between."""
+"""Asking a running proxy about itself, over TCP, TLS or a Unix socket, with nothing in between."""
 
 import http.client
 import json
 import socket
 import ssl
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from proxy.errors import ProxyError, SettingsError, StartError
-from proxy.guard import is_loopback
-from proxy.model import Bind, CertificateFiles
+from proxy.cli.places import Place
+from proxy.errors import NotRunning, SettingsError, StartError
+from proxy.logs import printable
 
-_TIMEOUT = 10.0
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names, to be replaced
-_END = "-----END CERTIFICATE-----"
+PATIENCE = 10.0
+"""Seconds for an answer to arrive."""
 _LONGEST = 1 << 24
+_MARKS = {"/-/ready": "ready", "/-/status": "version", "/-/stop": "stopping"}
+"""By which member a good answer is known to be a proxy's; all others say so in Proxy-Status."""
+_END = "-----END CERTIFICATE-----"
+_LOOK = 0.1
+"""Seconds between two looks at whether anybody still listens."""
+
+
+class Told(NamedTuple):
+    """What a proxy answers: a status (RFC 9110 section 15) and a JSON object."""
+
+    status: int
+    document: Mapping[str, Any]
+
+    @property
+    def good(self) -> bool:
+        return self.status // 100 == 2  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a proxy listens; `path` is that of a Unix socket."""
+class Inquiry:
+    """Where to ask, and what to present there."""
 
-    host: str = "localhost"
-    port: int | None = None
-    path: str | None = None
-    tls: bool = False
-    certificate: Path | None = None
-    """A file whose first certificate is the proxy's own, by whatever name it goes."""
+    place: Place
+    token: SecretStr | None = None
+    profile: str | None = None
+    """The one that is asked about, if not the one of requests that name none."""
 
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}" + (f":{self.port}" if self.port is not None else "")
+    def ask(self, path: str, *, patience: float = PATIENCE) -> Told:
+        """What a GET of `path` brings; raises NotRunning, one sentence on why it brings nothing."""
+        with Conversation(self, patience) as conversation:
+            return conversation.say("GET", path)
 
-    @property
-    def named(self) -> str:
-        """What to call it in Host: a proxy knows its own machine by loopback names."""
-        known = self.path is None and (self._by_name or is_loopback(self.host))
-        return str(self).partition("//")[2] if known else "localhost"
+    def status(self) -> Mapping[str, Any]:
+        """What the proxy says of itself; raises StartError where it does not."""
+        told = self.ask("/-/status")
+        if not told.good:
+            raise self.refusal(told)
+        return told.document
 
-    @property
-    def _by_name(self) -> bool:
-        """Whether a certificate is judged by the host's name."""
-        return self.tls and self.certificate is None
-
-
-def place_of(bind: Bind, tls: CertificateFiles | None = None) -> Place:
-    """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`; raises SettingsError where nobody can tell."""
-    if bind.path is not None:
-        return Place(path=bind.path)
-    if bind.port == 0:
-        raise SettingsError(
-            f"listen is {bind}, so the proxy picked a port by itself", hint="Tell where it is: --url http://HOST:PORT."
+    def refusal(self, told: Told) -> StartError:
+        """An answer that is no success, as an error."""
+        return StartError(
+            f"the proxy at {self.place} refuses: {printable(str(told.document.get('detail')))}",
+            hint=printable(str(told.document.get("hint", ""))),
         )
-    certificate = None if tls is None else tls.certificate
-    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)
 
 
-def parse_place(url: str) -> Place:
-    """`http://HOST[:PORT]`, https likewise, or `unix:/path`; raises SettingsError."""
-    if url.startswith("unix:/"):
-        return Place(path=url.removeprefix("unix:"))
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and "@" not in url:
-            return Place(parts.hostname, parts.port, tls=parts.scheme == "https")
-    except ValueError:
-        pass
-    raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")
+class Conversation:
+    """One connection to a proxy, as a context."""
+
+    def __init__(self, inquiry: Inquiry, patience: float = PATIENCE) -> None:
+        """`patience` is how many seconds the proxy may be silent."""
+        self._inquiry = inquiry
+        self._connection = _connection(inquiry.place, patience)
+
+    def __enter__(self) -> "Conversation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def say(self, method: str, path: str) -> Told:
+        """The answer to a request; raises NotRunning where there is none, or none of a proxy's."""
+        place, token, profile = self._inquiry.place, self._inquiry.token, self._inquiry.profile
+        headers = {"Host": place.named}
+        if token is not None:
+            headers["X-UL-Proxy-Token"] = token.get_secret_value()
+        if profile is not None:
+            headers["X-UL-Proxy-Profile"] = profile
+        try:
+            self._connection.request(method, path, headers=headers)
+            answer = self._connection.getresponse()
+            status, body = answer.status, answer.read(_LONGEST)
+        except (OSError, http.client.HTTPException) as error:
+            raise _unanswered(place, error) from None
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        signed = answer.headers.get("Proxy-Status", "").startswith("ul-proxy")
+        if not isinstance(document, dict) or not (signed or _MARKS[path] in document):
+            raise NotRunning(f"what answers at {place} is no ul-proxy", hint="Check listen, or tell --url.")
+        return Told(status, document)
+
+    def ended(self, patience: float) -> bool:
+        """Whether the proxy, which has been told to stop, ends within `patience` seconds."""
+        sock = self._connection.sock
+        if sock is None:
+            return _deserted(self._inquiry.place, patience)
+        sock.settimeout(max(patience, 0.001))
+        try:
+            # It leaves this connection open until it has let every request come to its end.
+            return not sock.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
 
-def ask(place: Place, path: str, token: SecretStr | None) -> dict[str, Any]:
-    """The JSON object that a GET of `path` brings; raises StartError, one sentence on why there is none."""
-    headers = {"Host": place.named, "Connection": "close"}
-    if token is not None:
-        headers["X-UL-Proxy-Token"] = token.get_secret_value()
-    connection = _connection(place)
-    try:
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        status, body = answer.status, answer.read(_LONGEST)
-    except (OSError, http.client.HTTPException) as error:
-        raise _unanswered(place, error) from None
-    finally:
-        connection.close()
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not {"version", "detail"} & document.keys():
-        raise StartError(f"what answers at {place} is no ul-proxy", hint="Check listen, or tell --url.")
-    if status != http.client.OK:
-        raise StartError(f"the proxy at {place} refuses: {document.get('detail')}", hint=str(document.get("hint", "")))
-    return document
+def _deserted(place: Place, patience: float) -> bool:
+    """Whether nobody listens any more within `patience` seconds."""
+    end = time.monotonic() + patience
+    while (left := end - time.monotonic()) > 0:
+        connection = _connection(place, left)
+        try:
+            connection.connect()
+        except OSError as error:
+            if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+                return True
+        finally:
+            connection.close()
+        time.sleep(min(_LOOK, left))
+    return False
 
 
-def _unanswered(place: Place, error: Exception) -> ProxyError:
+def _unanswered(place: Place, error: Exception) -> NotRunning:
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
-        return StartError(f"no proxy runs at {place}", hint="Start one with `ul-proxy serve`, or tell --url.")
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return StartError(f"the proxy at {place} cannot be asked: {reason}", hint="Check listen, or tell --url.")
+        return NotRunning(f"no proxy runs at {place}")
+    reason = "it does not answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None)
+    return NotRunning(
+        f"the proxy at {place} cannot be asked: {reason or type(error).__name__}", hint="Check listen, or tell --url."
+    )
 
 
-def _connection(place: Place) -> http.client.HTTPConnection:
+def _connection(place: Place, patience: float) -> http.client.HTTPConnection:
     if place.path is not None:
-        return _UnixConnection(place.path)
+        return _UnixConnection(place.path, patience)
     if not place.tls:
-        return http.client.HTTPConnection(place.host, place.port, timeout=_TIMEOUT)
+        return http.client.HTTPConnection(place.host, place.port, timeout=patience)
     context = ssl.create_default_context() if place.certificate is None else _trusting(place.certificate)
-    return http.client.HTTPSConnection(place.host, place.port, timeout=_TIMEOUT, context=context)
+    return http.client.HTTPSConnection(place.host, place.port, timeout=patience, context=context)
 
 
 def _trusting(file: Path) -> ssl.SSLContext:
@@ -133,11 +169,11 @@ def _trusting(file: Path) -> ssl.SSLContext:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
+    def __init__(self, path: str, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)

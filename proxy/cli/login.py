@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from proxy.app import SystemClock
-from proxy.cli.account import open_cognito, prepare, run_to_end
+from proxy.cli.account import ASKING, open_cognito, prepare, run_to_end
 from proxy.cli.lines import Lines
 from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.terminal import Terminal, missing
+from proxy.cli.waiting import Waiting
 from proxy.cognito import Cognito
 from proxy.errors import CredentialError, SettingsError, SignInFailed, StoreFailed
 from proxy.logs import printable
@@ -39,14 +40,13 @@ async def _login(options: ServeOptions, profile: Profile, *, ask: bool) -> int:
     if not ask and profile.login_lacks:
         needed = " and ".join(_NAMES[name] for name in profile.login_lacks)
         raise missing(needed, profile.login_lacks, profile.name)
-    person = (
-        Terminal(Lines(sys.stdin.fileno() if sys.stdin is not None else None), sys.stderr, profile.name)
-        if ask
-        else None
-    )
+    progress = Waiting(ASKING)
+    lines = Lines(sys.stdin.fileno() if sys.stdin is not None else None)
+    person = Terminal(lines, sys.stderr, profile.name, progress) if ask else None
     async with open_cognito(options) as cognito:
         before = await store.load(profile)
-        token = await cognito.sign_in(profile, person, device=before.device if before else None)
+        with progress:
+            token = await cognito.sign_in(profile, person, device=before.device if before else None)
         given = person.given if person is not None and person.given else profile.username
         await _keep(store, replace(profile, username=given), token, cognito)
     put_out(_summary(token, store, profile))

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.app import SystemClock
-from proxy.cli.account import open_cognito, prepare, run_to_end
+from proxy.cli.account import ASKING, open_cognito, prepare, run_to_end
 from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
+from proxy.cli.waiting import Waiting
 from proxy.errors import CredentialError
 from proxy.model import Profile, ServeOptions
 from proxy.store import open_store
@@ -30,7 +31,8 @@ async def _logout(options: ServeOptions, profile: Profile) -> int:
         session = await store.load(anybody)
         if session is not None and session.refresh_token is not None:
             try:
-                await cognito.revoke(anybody, session.refresh_token)
+                with Waiting(ASKING):
+                    await cognito.revoke(anybody, session.refresh_token)
             except CredentialError as error:
                 failure = error
         await store.forget(anybody)

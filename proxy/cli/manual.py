@@ -1,10 +1,12 @@
 """What the commands are, and what their help says beyond the flags."""
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.model import DEFAULT_PROFILE
+from proxy.settings.values import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,26 @@ class Command:
     """Those among all that would have no effect."""
 
 
+def _seconds(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _limit(meaning: str) -> Option:
+    form = {"metavar": "DURATION", "type": _seconds, "default": _MOST}
+    return Option("--max", f"{meaning} (default: {_MOST})", form)
+
+
+_MOST = "30s"
 _PROFILE = Option("--profile", "the profile to act as", {"metavar": "NAME", "default": DEFAULT_PROFILE})
+_URL = Option(
+    "--url",
+    "where the proxy is, http(s)://HOST:PORT or unix:/path, if not where the settings say",
+    {"metavar": "URL"},
+)
+_ASKING = ("listen", "admin_listen", "port_file", "tls_cert", "log_level")
 _SIGNING_IN = ("username", "cognito", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
 
 COMMANDS: Mapping[str, Command] = {
@@ -153,19 +174,60 @@ Exit status: 0 and the JSON on stdout, or 1, nothing on stdout and the reason on
     "status": Command(
         "what the running proxy says of itself",
         """\
-Asks the proxy that listens where the settings say; the client token comes from the settings, too.
+Asks the proxy that listens where the settings say: at admin_listen where that is set, else at listen. The client token
+comes from the settings, too. What is told is who is signed in, how long the token is good, what went wrong last and
+how to mend it; never a token.
 
   ul-proxy status
   ul-proxy status --json | jq .profiles.default.state
   ul-proxy status --url unix:/run/ul-proxy.sock
 
-Exit status: 0 where a proxy answers, 1 where none does.
+Exit status: 0 where a proxy answers, 1 where none does, 2 unusable arguments or settings.
+""",
+        (Option("--json", "print what the proxy answers, as it is", {"action": "store_true"}), _URL),
+        _ASKING,
+    ),
+    "wait": Command(
+        "return as soon as the running proxy is ready",
+        """\
+Ready is what /-/ready says: there is a credential to send, and the proxy is not draining. It is asked every 50 ms,
+until it is, or until --max has passed. A proxy that does not run yet is waited for, too; so is one that needs a person,
+who may be running `ul-proxy login` at this moment. A proxy that refuses to tell, for want of the client token say, is
+not.
+
+  ul-proxy serve & ul-proxy wait && ./my-tool
+  ul-proxy wait --max 5m --url http://127.0.0.1:9000
+  ul-proxy wait --max 2s --json || exit 1
+  HEALTHCHECK CMD ["ul-proxy", "wait", "--max", "2s"]
+
+With --json, one line: {"ready": false, "url": …, "seconds": 2.0, "code": "login_required", "detail": …, "hint": …};
+code is "not_running" where no proxy answers, else that of the errors of the proxy.
+
+Exit status: 0 ready, 1 not ready, with the last reason, 2 unusable arguments or settings.
 """,
         (
-            Option("--json", "print what the proxy answers, as it is", {"action": "store_true"}),
-            Option("--url", "where the proxy is, http://HOST:PORT or unix:/path, if not at listen", {"metavar": "URL"}),
+            _limit("how long to wait"),
+            Option("--profile", "whose credential to wait for", {"metavar": "NAME", "default": DEFAULT_PROFILE}),
+            Option("--json", "print the outcome for scripts, on stdout", {"action": "store_true"}),
+            _URL,
         ),
-        ("listen", "log_level"),
+        _ASKING,
+    ),
+    "stop": Command(
+        "have the running proxy drain and end",
+        """\
+Asks with POST /-/stop, which a proxy obeys whose enable_stop is true, and waits until it has ended: it takes no new
+requests, lets those under way finish within timeouts.drain, and exits with 0. Without enable_stop, SIGTERM does the
+same.
+
+  UL_PROXY_ENABLE_STOP=true ul-proxy serve & ul-proxy wait && ./my-job; ul-proxy stop
+  ul-proxy stop --max 2m --url unix:/run/ul-proxy.sock
+  curl -X POST http://127.0.0.1:8080/-/stop
+
+Exit status: 0 it has ended, 1 it has not, or none runs, 2 unusable arguments or settings.
+""",
+        (_limit("how long to wait for its end"), _URL),
+        _ASKING,
     ),
     "check": Command(
         "walk the whole way, and say what is wrong with it and how to mend it",
@@ -212,5 +274,21 @@ it starts no program but sed. After an update of ul-proxy, make it again.
         (Option("shell", "the shell that is to learn it", {"choices": ("bash", "zsh", "fish")}),),
         settings=(),
     ),
-    "config": Command("print the effective settings, secrets masked, and where each came from"),
+    "config": Command(
+        "print the effective settings, secrets masked, and where each came from",
+        """\
+Reads what `serve` would read, and asks nobody. A setting that has no effect, such as a variable with a mistake in its
+name, is warned of at the end.
+
+  ul-proxy config
+  UL_PROXY_LISTEN=127.0.0.1:9000 ul-proxy config | grep listen
+  ul-proxy config --json | jq '.settings["timeouts.idle"]'
+
+With --json: {"config": FILE or null, "settings": {NAME: {"value": …, "source": …}}, "warnings": […]}. Durations are in
+seconds, sizes in bytes; a secret that is set is "********", one that is not null.
+
+Exit status: 0, or 2 where `serve` could not use the settings either.
+""",
+        (Option("--json", "print all of it for scripts", {"action": "store_true"}),),
+    ),
 }

@@ -92,18 +92,19 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
         lines_dropped=lambda: told.dropped,
         on_login_required=lambda _: watch.look(),
     ) as app:
-        stop = catch_signals(app)
+        catch_signals(app)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
         if told.format == "text":
-            told.say(banner(app.urls, options.profiles, app.routes.routes, options.policy, sessions, tls=options.tls))
+            routes, policy, admin = app.routes.routes, options.policy, app.admin_urls
+            told.say(banner(app.urls, options.profiles, routes, policy, sessions, tls=options.tls, admin_urls=admin))
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)
         watching = asyncio.create_task(watch.run(app.reload, notifier.reloaded), name="watching the settings' files")
         notifier.ready(f"listening on {', '.join(app.urls)}")
         try:
-            await stop.wait()
+            await app.stopping.wait()
         finally:
             watching.cancel()
         notifier.stopping(f"draining, {app.in_flight} requests under way")
@@ -123,6 +124,7 @@ def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str
     """What the banner and `ul-proxy config` tell a person, for a machine."""
     return {
         "urls": app.urls,
+        "admin_urls": app.admin_urls or None,
         "version": __version__,
         "config": config,
         "username": options.profile.username,
@@ -139,21 +141,19 @@ def warn(app: App, options: ServeOptions, sessions: Collection[str] = ()) -> Non
         log.warning(warning)
 
 
-def catch_signals(app: App) -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; from then on, a second signal ends the draining at once.
+def catch_signals(app: App) -> None:
+    """Let SIGTERM and SIGINT stop the proxy; once it stops, a second signal ends the draining at once.
 
     To be called before anybody hears that the proxy listens: who waits for that may signal the next moment.
     """
-    stop = asyncio.Event()
 
     def signalled(name: str) -> None:
-        if stop.is_set():
+        if app.stopping.is_set():
             app.hurry()
         else:
             log.info("%s: draining", name)
-            stop.set()
+            app.stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled, number.name)
-    return stop

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from proxy.cli.inquiry import ask, parse_place, place_of
+from proxy.cli.inquiry import Inquiry
+from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.errors import StartError
 from proxy.logs import printable
@@ -18,12 +19,13 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | None) -> int:
     options = load(flags, config).options()
-    place = parse_place(url) if url is not None else place_of(options.listen[0], options.tls)
-    told = ask(place, "/-/status", options.policy.client_token)
+    inquiry = Inquiry(find(options, url), options.policy.client_token)
+    told = inquiry.status()
     try:
-        put_out(_as_json(told) if json else table(told, str(place)))
+        put_out(_as_json(told) if json else table(told, str(inquiry.place)))
     except (AttributeError, TypeError, ValueError):
-        raise StartError(f"what answers at {place} is of another version", hint="Try --json.") from None
+        hint = "Try --json."
+        raise StartError(f"what answers at {inquiry.place} is of another version", hint=hint) from None
     return 0
 
 

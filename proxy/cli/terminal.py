@@ -8,6 +8,7 @@ import segno
 from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
+from proxy.cli.waiting import Waiting
 from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.errors import CredentialMissing, login_command, variables
 from proxy.logs import printable
@@ -29,11 +30,12 @@ _LIGHT_ON_DARK, _PLAIN = "\x1b[97;40m", "\x1b[0m"
 class Terminal:
     """The Answerer of `login`: questions go to `sink`, answers come from `lines`. Raises CredentialMissing."""
 
-    def __init__(self, lines: Lines, sink: TextIO, profile: str) -> None:
-        """`profile` is the name of the one that signs in."""
+    def __init__(self, lines: Lines, sink: TextIO, profile: str, progress: Waiting) -> None:
+        """`profile` is the name of the one that signs in; `progress` is shown on `sink` while nobody is asked."""
         self._lines = lines
         self._sink = sink
         self._profile = profile
+        self._progress = progress
         self.given: str | None = None
         """The user name that was typed."""
 
@@ -115,6 +117,7 @@ class Terminal:
         except InputEnded:
             self._say("")
             raise missing(needed, settings, self._profile) from None
+        self._progress.resume()
         return answer
 
     def _drawn(self, uri: SecretStr) -> list[str]:
@@ -134,6 +137,7 @@ class Terminal:
         ]
 
     def _say(self, text: str, end: str = "\n") -> None:
+        self._progress.pause()
         print(text, end=end, file=self._sink, flush=True)
 
 

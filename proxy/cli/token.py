@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.cli.account import current_token, open_cognito, prepare, run_to_end
+from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
 from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
+from proxy.cli.waiting import Waiting
 from proxy.model import Profile, ServeOptions
 
 
@@ -17,6 +18,7 @@ def run(flags: Mapping[str, Any], config: str | None, *, profile: str, kind: str
 
 async def _print_token(options: ServeOptions, profile: Profile, kind: str) -> int:
     async with open_cognito(options) as cognito:
-        token = await current_token(options, profile, cognito)
+        with Waiting(ASKING):
+            token = await current_token(options, profile, cognito)
     put_out((token.id_token if kind == "id" else token.access_token).get_secret_value())
     return 0

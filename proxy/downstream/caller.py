@@ -52,6 +52,8 @@ class Caller:
     """Of the answer; 0 before it began."""
     surplus = False
     """It came on a connection too many."""
+    own = False
+    """It is about the proxy itself."""
     received = 0
     sent = 0
     """Bytes of content, in each direction."""

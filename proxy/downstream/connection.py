@@ -43,7 +43,7 @@ class Connection(RequestHandler):
     what is malformed with the offending bytes. This one makes a `Caller`, and a task where one is needed.
     """
 
-    __slots__ = ("_answering", "_heard", "_host", "_partial_since", "_requests", "_stuck_since", "surplus")
+    __slots__ = ("_answering", "_heard", "_host", "_partial_since", "_requests", "_stuck_since", "own", "surplus")
 
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
@@ -51,6 +51,8 @@ class Connection(RequestHandler):
         self._answering: Stepper | None = None
         self.surplus = False
         """There are too many connections: this one is served with an error."""
+        self.own = False
+        """Its last request was about the proxy itself."""
         self._heard = self._loop.time()
         self._partial_since: float | None = self._heard
         """When a head began to arrive that is not whole yet; the first one is expected from the start."""
@@ -116,6 +118,7 @@ class Connection(RequestHandler):
                 await host.answer(caller)
             finally:
                 self._current_request = None
+                self.own = caller.own
             if content is not NOTHING:
                 await self._read_out(content)
             if not caller.keep_alive:

@@ -92,8 +92,8 @@ class Server(web.Server):
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return len(self._callers())
+        """Requests that are being answered, but for those about the proxy itself."""
+        return sum(not caller.own for caller in self._callers())
 
     def _callers(self) -> list[Caller]:
         """Those whose requests are being answered."""
@@ -109,10 +109,11 @@ class Server(web.Server):
         """Let every request, and every connection, come to its end within `timeout` s, once nobody new is let in.
 
         A connection without a request is closed when it has been quiet for GRACE seconds of the draining: nothing but
-        an answer can tell its caller to send no more.
+        an answer can tell its caller to send no more. One whose last request was about the proxy itself is left open
+        until `cut_off`: by its end, whoever had the proxy stop learns that it has.
         """
         end = self._loop.time() + timeout
-        while self._connections and (left := end - self._loop.time()) > 0:
+        while not all(map(_lingers, self.connections)) and (left := end - self._loop.time()) > 0:
             self._close_quiet(self._loop.time())
             self._left.clear()
             with suppress(TimeoutError):
@@ -123,7 +124,7 @@ class Server(web.Server):
         for connection in self.connections:
             if not isinstance(connection, Connection) or not connection.quiet:
                 self._quiet_since.pop(connection, None)
-            elif now - self._quiet_since.setdefault(connection, now) >= GRACE:
+            elif not connection.own and now - self._quiet_since.setdefault(connection, now) >= GRACE:
                 connection.force_close()
 
     async def cut_off(self) -> None:
@@ -133,6 +134,10 @@ class Server(web.Server):
             caller.abort()
         # Not 0, which aiohttp takes for "without end".
         await self.shutdown(0.1)
+
+
+def _lingers(connection: RequestHandler) -> bool:
+    return isinstance(connection, Connection) and connection.own and connection.quiet
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from time import perf_counter
 from proxy import guard, headers
 from proxy.access import OWN, AccessEntry
 from proxy.downstream import Caller
-from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
+from proxy.errors import InternalError, NoRoute, Overloaded, ProxyError, RequestError, Source, UnknownProfile
 from proxy.forward import request_ids
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.gate import Gate, Passport
@@ -48,6 +48,7 @@ class Forwarder:
         keeper: TokenKeeper,
         transport: Transport,
         own: Callable[[str, str, str, Headers], Awaitable[Answer]],
+        own_alone: bool = False,
         policy: Policy,
         replay_limit: int,
         note: Callable[[AccessEntry], None],
@@ -55,7 +56,8 @@ class Forwarder:
     ) -> None:
         """`own(method, path, profile, headers)` answers the proxy's own endpoints; `note` hears of every request.
 
-        The `profile` is a name that a request chose: there may be none such. `ids` are as `request_ids.made` has them.
+        The `profile` is a name that a request chose: there may be none such. With `own_alone` nothing is forwarded.
+        `ids` are as `request_ids.made` has them.
         """
         self._note = note
         self._ids = ids
@@ -66,6 +68,7 @@ class Forwarder:
         self._credentials: dict[str, Credentials] = {}
         self._transport = transport
         self._own = own
+        self._own_alone = own_alone
         self._held = self._gate.held(replay_limit)
 
     async def handle(self, caller: Caller) -> None:
@@ -83,10 +86,13 @@ class Forwarder:
                 choice = chosen(target, passport.profile)
                 target = choice.target
             if target.startswith(guard.OWN_PREFIX):
+                caller.own = True
                 entry.route = OWN
                 path = target.partition("?")[0]
                 answer = await self._own(caller.method, path, choice.name, caller.fields.lines)
                 caller.answer(answer._replace(headers=answer.headers + passport.own))
+            elif self._own_alone:
+                raise NoRoute("only the proxy's own endpoints are here", hint="Send other requests to `listen`.")
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:

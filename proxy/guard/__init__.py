@@ -6,7 +6,7 @@ For one request, in this order: `check_method`, `preflight` for OPTIONS, `check_
 """
 
 from proxy.guard.admission import Admitted, admit, refusal_fields
-from proxy.guard.hosts import check_authority, check_host, host_name, is_loopback
+from proxy.guard.hosts import check_authority, check_host, host_name, is_loopback, stays_here
 from proxy.guard.origins import check_origin, is_cors_field, parse_origin, preflight
 from proxy.guard.permission import Pattern, Permissions, check_read_only
 from proxy.guard.targets import OWN_PREFIX, check_method, check_route, readings
@@ -30,4 +30,5 @@ __all__ = [
     "preflight",
     "readings",
     "refusal_fields",
+    "stays_here",
 ]

@@ -55,5 +55,5 @@ def refusal_fields(headers: tuple[Header, ...], policy: Policy, *, secure: bool 
 def _whence(headers: tuple[Header, ...], policy: Policy, *, secure: bool) -> tuple[bytes, bytes | None]:
     """Host, and the page's origin as `check_origin` returns it."""
     hosts = values_of(headers, b"host")
-    check_host(hosts, policy.allowed_hosts)
+    check_host(hosts, policy)
     return hosts[0], check_origin(headers, policy, hosts[0], secure=secure)

@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from proxy.errors import BadRequest, HostNotAllowed
+from proxy.model import Bind, Policy
 
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>[0-9]{1,5}))?")
 _LAST_PORT = 65535
@@ -19,15 +20,15 @@ class Authority(NamedTuple):
     port: int | None
 
 
-def check_host(hosts: Sequence[bytes], allowed: frozenset[str]) -> None:
-    """Let a request through whose Host (RFC 9110 section 7.2) is a loopback name or in `allowed`.
+def check_host(hosts: Sequence[bytes], policy: Policy) -> None:
+    """Let a request through whose Host (RFC 9110 section 7.2) is a loopback name or in `allowed_hosts`, or `any_host`.
 
     A web page whose name was rebound to 127.0.0.1 sends its own name here. Raises HostNotAllowed, or BadRequest where
     there is not exactly one Host (RFC 9112 section 3.2).
     """
     if len(hosts) != 1:
         raise BadRequest("a request must have exactly one Host header", hint="Send one Host header.")
-    if not _is_allowed(hosts[0], allowed):
+    if not policy.any_host and not _is_allowed(hosts[0], policy.allowed_hosts):
         raise HostNotAllowed("the Host header names neither loopback nor a host of allowed_hosts")
 
 
@@ -77,6 +78,11 @@ def is_loopback(name: str) -> bool:
         return IPv6Address(name).is_loopback if ":" in name else IPv4Address(name).is_loopback
     except AddressValueError:
         return False
+
+
+def stays_here(bind: Bind) -> bool:
+    """Whether nobody beyond this machine reaches what listens there."""
+    return bind.path is not None or is_loopback(bind.host.lower())
 
 
 def _v6(text: str) -> str | None:

@@ -84,7 +84,7 @@ def preflight(headers: Sequence[Header], policy: Policy, *, secure: bool = False
     if not methods or not values_of(headers, b"origin"):
         return None
     hosts = values_of(headers, b"host")
-    check_host(hosts, policy.allowed_hosts)
+    check_host(hosts, policy)
     origin = check_origin(headers, policy, hosts[0], secure=secure)
     if origin is None:
         # Nobody asks for leave to call the own origin.

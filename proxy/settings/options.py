@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from proxy.errors import SettingsError
-from proxy.guard import is_loopback
+from proxy.guard import is_loopback, stays_here
 from proxy.model import (
     DEFAULT_PROFILE,
     Auth,
@@ -60,6 +60,8 @@ def serve_options(
         state_home=state_home,
         token_store=settings.token_store,
         aws_credentials_token=settings.aws_credentials_token,
+        admin_listen=tuple(parse_bind(value) for value in settings.admin_listen),
+        enable_stop=settings.enable_stop,
     )
 
 
@@ -110,11 +112,16 @@ def refuse_contradictions(settings: Settings) -> None:
                 f"{prefix}cognito.user_pool_id {pool.user_pool_id!r} is not in {prefix}cognito.region {pool.region!r}",
                 hint="Set both: a pool's id begins with its region.",
             )
+    binds = {value: parse_bind(value) for value in settings.listen}
+    for value in settings.admin_listen:
+        if (bind := parse_bind(value)) in binds.values() and (bind.path is not None or bind.port):
+            raise SettingsError(
+                f"admin_listen: {value} is in listen, too", hint="Choose another port for admin_listen, or drop it."
+            )
     if settings.client_token is not None or settings.allow_anonymous_clients:
         return
-    for value in settings.listen:
-        bind = parse_bind(value)
-        if bind.path is None and not is_loopback(bind.host.lower()):
+    for value, bind in binds.items():
+        if not stays_here(bind):
             raise _exposed(f"listen: {value}")
 
 

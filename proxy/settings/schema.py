@@ -128,6 +128,9 @@ class PlainSettings(BaseSettings):
     listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
         description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
+    admin_listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
+        description="where `/-/…` is instead; beyond loopback `live`, `ready` and `metrics` alone, for everybody"
+    )
     port_file: Annotated[Path, Form("FILE")] | None = Field(
         None, description="a file to write the port of the first TCP listener into, for as long as it listens"
     )
@@ -163,6 +166,7 @@ class PlainSettings(BaseSettings):
     allow_anonymous_clients: bool = Field(
         description="listen beyond loopback without `client_token`, although anybody could use the login"
     )
+    enable_stop: bool = Field(description="let callers end the proxy: `POST /-/stop`, `ul-proxy stop`")
     read_only: bool = Field(description="forward GET, HEAD, OPTIONS and GraphQL queries alone")
     allow: Annotated[list[RequestPattern], *Listed] = Field(
         description="what is forwarded at all, such as `GET /v1/**`", min_length=1

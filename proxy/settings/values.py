@@ -58,7 +58,8 @@ def quoted(value: Any) -> str:
     return str(value) if isinstance(value, (int, float)) else "this"
 
 
-def _duration(value: Any) -> float:
+def duration(value: Any) -> float:
+    """A number of seconds, or one with a unit, in seconds; raises ValueError, in words for a person."""
     seconds = _seconds(value)
     if seconds <= 0:
         raise ValueError(f"{quoted(value)} must be more than 0")
@@ -253,7 +254,7 @@ def checked_store(value: str) -> str:
     raise ValueError(f"{value!r} is none of {', '.join(_STORES)} and {STORE_FILE}PATH")
 
 
-Seconds = Annotated[float, BeforeValidator(_duration), Form("DURATION")]
+Seconds = Annotated[float, BeforeValidator(duration), Form("DURATION")]
 Delay = Annotated[float, BeforeValidator(_delay), Form("DURATION")]
 """Seconds, perhaps none."""
 Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]

@@ -141,8 +141,17 @@ class TokenKeeper:
         return True
 
     async def refresh(self, name: str) -> Token:
-        """A new token, however good the old one is; raises what `get` does."""
-        return await self._wait_for_flight(self._slot(name))
+        """A new token, however good the old one is; raises what `get` does, and then the old one stays in place.
+
+        One that has only just arrived is new: many who ask cause no storm, one after the other as little as at once.
+        """
+        slot = self._slot(name)
+        token = slot.token
+        if slot.flight is None and token is not None:
+            age = lifetime.elapsed(token.arrived, self._clock.now())
+            if age < min(self._policy.new, token.renew_after):
+                return token
+        return await self._wait_for_flight(slot)
 
     async def keep_fresh(self, name: str, *, idle: float | None = None) -> None:
         """Renew ahead of time, until cancelled or until the profile was not used for `idle` seconds.

@@ -2,19 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from support.browser import PATIENCE, Site, visiting
+from support.arrivals import Arrivals
+from support.browser import Site, visiting
 from support.oracle import StrictOrigin
 from support.origin import Origin
 from support.servers import free_port
 from support.stack import direct_options, timeouts
 from support.wire import answer
 
-from proxy.access import AccessEntry
 from proxy.app import App
 from proxy.model import Bind
 
@@ -118,6 +118,9 @@ ATTACKS = """
   });
   await attempt("../-/status", async (url) => seen(await fetch(url)));
   await attempt("../-/refresh", async (url) => seen(await fetch(url, {method: "POST", mode: "no-cors"})));
+  await attempt("../-/stop", async (url) => seen(await fetch(url, {method: "POST", mode: "no-cors"})));
+  await attempt("../-/stop", (url) => form(url, "POST", "text/plain"));
+  await attempt("../-/stop", (url) => { navigator.sendBeacon(url, ""); return "opaque"; });
   await report();
 })();
 </script>"""
@@ -155,31 +158,9 @@ FOREIGN_DOCUMENT = b"""<!doctype html><body onload="fetch('/v1/stolen')">
 <img src="/cdn/flights/last">"""
 
 HARMLESS = {"blocked", "opaque"}
-OWN_PATHS = {"/-/status", "/-/refresh"}
+OWN_PATHS = {"/-/status", "/-/refresh", "/-/stop"}
 FAVICON = {"/favicon.ico": 204}
 """What a browser itself asks for, in no page's name, once it shows something of the proxy's in a window."""
-
-
-class Arrivals:
-    """The requests that the proxy has answered, in the place of its access log."""
-
-    def __init__(self) -> None:
-        self.entries: list[AccessEntry] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, entries: Sequence[AccessEntry], _offset: float) -> None:
-        self.entries.extend(entries)
-        self._news.set()
-
-    async def of(self, paths: set[str]) -> None:
-        """Wait until each of `paths` has been asked for."""
-        async with asyncio.timeout(PATIENCE):
-            while missing := paths - {entry.path for entry in self.entries}:
-                self._news.clear()
-                try:
-                    await self._news.wait()
-                except asyncio.CancelledError:
-                    raise AssertionError(f"the browser never asked for {missing}") from None
 
 
 def page(script: str, *, proxy: str, site: str) -> str:
@@ -202,7 +183,7 @@ async def test_a_hostile_page(host: str) -> None:
     """
     async with StrictOrigin().running() as origin, Site().running() as site:
         others = {} if host == "localhost" else {"allowed_origins": frozenset({site.origin("localhost")})}
-        async with proxy(origin.url, **others) as (url, arrivals):
+        async with proxy(origin.url, enable_stop=True, **others) as (url, arrivals):
             site.pages = {"/": page(ATTACKS, proxy=url, site=site.origin(host))}
             async with visiting(site.origin(host)):
                 results = await site.report()

@@ -20,7 +20,7 @@ from support.rig import Rig, disagreements, running_rig
 
 from proxy.errors import BadRequest, CallerError, NoRoute
 from proxy.guard import check_host
-from proxy.model import Auth, Route, Upstream
+from proxy.model import Auth, Policy, Route, Upstream
 from proxy.routing import RouteTable, parse_target
 
 loop_factories = EVERY_LOOP
@@ -145,7 +145,7 @@ def test_only_loopback_is_let_in(host: str) -> None:
     """A Host that passes is `localhost` or a loopback address, and no more than a port behind it."""
     assume(host.isascii())
     try:
-        check_host([host.encode()], frozenset())
+        check_host([host.encode()], Policy())
     except CallerError:
         return
     match = re.fullmatch(r"(?:\[(.+)\]|([^:\[\]]+?)\.?)(?::\d{1,5})?", host.lower())
@@ -157,4 +157,4 @@ def test_only_loopback_is_let_in(host: str) -> None:
 def test_exactly_one_host(lines: list[str]) -> None:
     """No Host, or several, are refused, whatever they say."""
     with pytest.raises(CallerError):
-        check_host([line.encode() for line in lines], frozenset({"a.b"}))
+        check_host([line.encode() for line in lines], Policy(allowed_hosts=frozenset({"a.b"})))

@@ -70,7 +70,7 @@ async def live(url: str, path: Path, last: int) -> None:
         FileStore(path, clock),
         clock=clock,
         draw=lambda: 0.5,
-        policy=RenewalPolicy(),
+        policy=RenewalPolicy(new=0.0),
         patience=60.0,
     )
     try:

@@ -1,7 +1,8 @@
 """The proxy's own endpoints, asked directly: what they answer in every state of the login, and what they never tell."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +22,7 @@ from proxy.errors import (
     SignInFailed,
     UnknownProfile,
 )
-from proxy.model import Auth, AwsCredentials, Header, Headers, Instant, Pool, Profile, Route, Upstream
+from proxy.model import Auth, AwsCredentials, Header, Headers, Instant, Pool, Profile, Route, Token, Upstream
 from proxy.problem import Answer
 from proxy.tokens import Snapshot, TokenKeeper
 
@@ -59,10 +60,19 @@ BUSY = SignInFailed("Cognito is busy", retry_after=3.2)
 
 
 class Keeper:
-    """Stands in for the token keeper: it is asked for one thing only."""
+    """Stands in for the token keeper: what is known of a profile, and what a refresh comes to."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, refreshed: Token | ProxyError | None = None) -> None:
         self._snapshot = snapshot
+        self._refreshed = refreshed
+        self.refreshed: list[str] = []
+
+    async def refresh(self, name: str) -> Token:
+        self.refreshed.append(name)
+        if isinstance(self._refreshed, ProxyError):
+            raise self._refreshed
+        assert self._refreshed is not None
+        return self._refreshed
 
     def snapshot(self, name: str) -> Snapshot:
         return replace(self._snapshot, profile=name)
@@ -86,6 +96,8 @@ def admin(
     *,
     profile: Profile = PROFILE,
     others: Sequence[Profile] = (),
+    keeper: Keeper | None = None,
+    stop: Callable[[], None] | None = None,
     aws: Aws | None = None,
     aws_token: str | None = None,
     routes: Sequence[Route] = (CDN, REST),
@@ -98,11 +110,12 @@ def admin(
         return Answer(200, tuple(headers), b"metrics")
 
     return Admin(
-        keeper=cast("TokenKeeper", Keeper(snapshot)),
+        keeper=cast("TokenKeeper", keeper or Keeper(snapshot)),
         profiles={one.name: one for one in (profile, *others)},
         aws=cast("AwsCredentialsKeeper", aws or Aws()),
         metrics=metrics,
         aws_token=SecretStr(aws_token) if aws_token else None,
+        stop=stop,
         routes=tuple(routes),
         draining=lambda: draining,
         in_flight=lambda: 7,
@@ -240,6 +253,7 @@ async def test_status() -> None:
     told = document(await admin(times=(100.0, 161.26))("GET", "/-/status"))
     expected = {
         "version": __version__,
+        "pid": os.getpid(),
         "uptime": 61.3,
         "draining": False,
         "ready": True,
@@ -414,3 +428,114 @@ async def test_no_aws_credentials_without_a_setting() -> None:
     with pytest.raises(NoRoute) as caught:
         await admin()("GET", "/-/aws-credentials", "default", ((b"Authorization", b""),))
     assert "aws" not in caught.value.hint
+
+
+# ---- methods, and who may ask for what
+
+EVERYTHING = {
+    "/-/live": "GET", "/-/ready": "GET", "/-/status": "GET", "/-/aws-credentials": "GET",
+    "/-/refresh": "POST", "/-/stop": "POST",
+}  # fmt: skip
+PUBLIC = {"/-/live", "/-/ready"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "post"])
+@pytest.mark.parametrize("path", EVERYTHING)
+async def test_methods(method: str, path: str) -> None:
+    """Each endpoint answers its own methods alone, and says which: what does something is never a GET."""
+    stopped: list[bool] = []
+    keeper = Keeper(FRESH, BUSY)
+    endpoint = admin(keeper=keeper, stop=lambda: stopped.append(True), aws_token=TOKEN)
+    wanted = EVERYTHING[path]
+    if method in {"GET": ("GET", "HEAD"), "POST": ("POST",)}[wanted]:
+        return
+    with pytest.raises(BadRequest) as caught:
+        await endpoint(method, path, "default", BY_TOKEN)
+    assert caught.value.detail == f"{path} answers {wanted} alone"
+    assert caught.value.hint == f"Send {wanted} {path}."
+    assert (stopped, keeper.refreshed) == ([], [])
+
+
+@pytest.mark.parametrize("path", EVERYTHING)
+async def test_what_anybody_may_have(path: str) -> None:
+    """Whoever nothing is known of gets what probes ask for, and nothing that tells of a login or does anything."""
+    stopped: list[bool] = []
+    keeper = Keeper(FRESH, BUSY)
+    endpoint = admin(keeper=keeper, stop=lambda: stopped.append(True), aws_token=TOKEN)
+    if path in PUBLIC:
+        assert (await endpoint.public("GET", path)).status == 200
+    else:
+        with pytest.raises(NoRoute) as caught:
+            await endpoint.public(EVERYTHING[path], path, "default", BY_TOKEN)
+        assert "/-/ready" in caught.value.hint
+        assert "/-/status" not in caught.value.hint
+    assert (stopped, keeper.refreshed) == ([], [])
+
+
+# ---- refresh
+
+
+def token(arrived: float) -> Token:
+    secret = SecretStr(CANARY)
+    return Token(secret, secret, secret, {}, Instant(arrived, 0.0), 3600.0, 2880.0)
+
+
+@pytest.mark.parametrize(("arrived", "renewed"), [(101.0, True), (99.0, False)], ids=["new", "it was new enough"])
+async def test_refresh(arrived: float, renewed: bool) -> None:
+    """A refresh is of the profile that the request chose, and tells what came of it: all but the token."""
+    keeper = Keeper(replace(FRESH, last_outcome="renewed"), token(arrived))
+    answer = await admin(keeper=keeper, others=[WORK])("POST", "/-/refresh", "work")
+    assert keeper.refreshed == ["work"]
+    assert answer.status == 200
+    assert document(answer) == {
+        "profile": "work",
+        "renewed": renewed,
+        "outcome": "renewed",
+        "expires_in": 1234.6,
+        "next_refresh_in": 1000.0,
+    }
+
+
+@pytest.mark.parametrize("error", [WRONG, BUSY], ids=["terminal", "transient"])
+async def test_refresh_that_fails(error: ProxyError) -> None:
+    """What fails is the answer."""
+    with pytest.raises(type(error)) as caught:
+        await admin(keeper=Keeper(FRESH, error))("POST", "/-/refresh")
+    assert caught.value is error
+
+
+async def test_nothing_to_refresh() -> None:
+    """A personal access token is not renewed, and Cognito is not asked for a token that nobody would send."""
+    keeper = Keeper(FRESH, BUSY)
+    with pytest.raises(BadRequest, match="personal access token"):
+        await admin(keeper=keeper, profile=replace(PROFILE, personal_access_token=KEY))("POST", "/-/refresh")
+    assert keeper.refreshed == []
+
+
+async def test_refresh_of_nobody() -> None:
+    """There is nothing to refresh of a profile that there is not."""
+    with pytest.raises(UnknownProfile):
+        await admin()("POST", "/-/refresh", "nobody")
+
+
+# ---- stop
+
+
+async def test_stop() -> None:
+    """Where the setting lets callers, the proxy is told to end; whoever asked is told how many requests it has."""
+    stopped: list[bool] = []
+    answer = await admin(stop=lambda: stopped.append(True))("POST", "/-/stop")
+    assert (answer.status, document(answer)) == (202, {"stopping": True, "requests_in_flight": 7})
+    assert stopped == [True]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_no_stop_without_the_setting(method: str) -> None:
+    """Without the setting there is no such endpoint; whoever looks for it is told what to set, and no list names it."""
+    with pytest.raises(NoRoute) as caught:
+        await admin()(method, "/-/stop")
+    assert "enable_stop" in caught.value.hint
+    assert "SIGTERM" in caught.value.hint
+    with pytest.raises(NoRoute) as unknown:
+        await admin()("GET", "/-/nothing")
+    assert "stop" not in unknown.value.hint

@@ -68,6 +68,13 @@ def test_routes(profile: Profile, graphql: str, analytics: str, rest: str) -> No
     }
 
 
+def test_admin_urls() -> None:
+    """Where the own endpoints have a place of their own, it is shown; else nothing is said."""
+    row = "  admin   http://127.0.0.1:2, unix:/a"
+    assert row in shown(ADA, admin_urls=["http://127.0.0.1:2", "unix:/a"]).splitlines()
+    assert "admin" not in shown(ADA)
+
+
 def test_own_header() -> None:
     """A route that names the header for its credential is shown with that one."""
     route = Route("/staging", Upstream.parse("https://staging.test"), Auth.REST, header="X-Staging")

@@ -1,5 +1,6 @@
 """The command: its help, its exit statuses, what goes to which stream, and what never goes to either."""
 
+import json
 import os
 import re
 import resource
@@ -37,10 +38,11 @@ SIGNING_IN = [
     if leaf.path[0] == "cognito"
     or leaf.name in ("username", "upstreams.ca_file", "token_store", "timeouts.auth", "log_level")
 ]
+ASKING = [LEAVES[name] for name in ("listen", "admin_listen", "port_file", "tls_cert", "log_level")]
 USED = {
     "demo": [leaf for leaf in FLAGS if leaf not in NOT_IN_DEMO],
     **dict.fromkeys(("login", "logout", "token", "credentials"), SIGNING_IN),
-    "status": [LEAVES["listen"], LEAVES["log_level"]],
+    **dict.fromkeys(("status", "wait", "stop"), ASKING),
     "check": [
         *(leaf for leaf in FLAGS if leaf.path[0] in ("cognito", "upstreams", "timeouts")),
         *(LEAVES[name] for name in ("listen", "username", "token_store", "log_level")),
@@ -54,6 +56,9 @@ OPTIONS = {
     "token": ["--profile NAME", "--kind {id,access}"],
     "credentials": ["--profile NAME"],
     "status": ["--json", "--url URL"],
+    "wait": ["--max DURATION", "(default: 30s)", "--profile NAME", "--json", "--url URL"],
+    "stop": ["--max DURATION", "(default: 30s)", "--url URL"],
+    "config": ["--json"],
     "check": ["--profile NAME", "--json"],
     "completion": ["{bash,zsh,fish}"],
 }
@@ -68,6 +73,14 @@ EXAMPLES = {
     "token": ["$(ul-proxy token)", "Exit status: 0"],
     "credentials": ["credential_process = ul-proxy credentials", "aws --profile unleash s3 cp", "Exit status: 0"],
     "status": ["ul-proxy status --json | jq", "Exit status: 0"],
+    "wait": [
+        "ul-proxy wait --max 5m",
+        "HEALTHCHECK CMD",
+        '"code": "login_required"',
+        "Exit status: 0 ready, 1 not ready",
+    ],
+    "stop": ["ul-proxy stop --max 2m", "enable_stop", "SIGTERM", "Exit status: 0 it has ended, 1 it has not"],
+    "config": ["ul-proxy config --json | jq", "Exit status: 0"],
 }
 
 
@@ -245,26 +258,33 @@ def test_unknown_flag(argv: list[str], says: str, capsys: pytest.CaptureFixture[
     """An unknown flag, abbreviations included, is named with the nearest known one, without what was given to it."""
     assert ended(*argv) == 2
     err = capsys.readouterr().err
-    assert err.splitlines()[-1] == f"ul-proxy {argv[0]}: error: {says}"
+    assert err == f"ul-proxy: {says}" + ("\n" if says.endswith("?") else f". See `ul-proxy {argv[0]} --help`.\n")
     assert CANARY not in err
 
 
+DURATION = "write a number of seconds, or 500ms, 10s, 5m, 1h"
+
+
 @pytest.mark.parametrize(
-    ("argv", "command"), [(["config", "--x"], "config"), (["--x"], "serve"), (["demo", "--log-level"], "demo")]
-)
-def test_usage_of_the_command(argv: list[str], command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistake shows how the command that was called is used, on one line."""
+    ("argv", "says"),
+    [
+        (["config", "--x"], "unrecognized argument --x. See `ul-proxy config --help`."),
+        (["--x"], "unrecognized argument --x. See `ul-proxy serve --help`."),
+        (["config", "more"], "unrecognized argument more. See `ul-proxy config --help`."),
+        (["demo", "--log-level"], "--log-level needs a value. See `ul-proxy demo --help`."),
+        (["status", f"--json={CANARY}"], "--json takes no value. See `ul-proxy status --help`."),
+        (["token", "--kind", "both"], "--kind: 'both' is none of id, access. See `ul-proxy token --help`."),
+        (["wait", "--max", "x"], f"--max: 'x' is no duration: {DURATION}. See `ul-proxy wait --help`."),
+        (["stop", "--max=0"], "--max: '0' must be more than 0. See `ul-proxy stop --help`."),
+        (["frobnicate"], f"there is no command 'frobnicate': there are {', '.join(COMMANDS)}. See `ul-proxy --help`."),
+        (["stat\nus"], "there is no command 'stat\\nus': did you mean status?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_usage(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake is one sentence and the way on, and exit status 2."""
     assert ended(*argv) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == f"usage: ul-proxy {command} [--config FILE] [FLAGS]"
-    assert len(lines) == 2
-
-
-def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown command is an error that lists the known ones."""
-    assert ended("frobnicate") == 2
-    err = capsys.readouterr().err
-    assert all(command in err for command in COMMANDS)
+    assert capsys.readouterr() == ("", f"ul-proxy: {says}\n")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,6 +301,7 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
     """What a flag says is in force, and `config` names the flag as its origin."""
     wanted = {
         "listen": "127.0.0.1:9",
+        "admin_listen": "127.0.0.1:10",
         "cognito.region": "ap-southeast-2",
         "cognito.user_pool_id": "ap-southeast-2_X",
         "cognito.auth_flow": "password",
@@ -394,6 +415,51 @@ def test_config_shows_warnings(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "warning: unknown variable UL_PROXY_USER is ignored: did you mean" in capsys.readouterr().out
 
 
+def test_config_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For scripts, `config --json` has every setting with its value as JSON has it, secrets masked, and its source."""
+    Path("ul-proxy.toml").write_text(
+        'profiles.work.username = "eve"\n[[routes]]\npath = "/s"\nupstream = "http://x"\nauth = "rest"\n'
+    )
+    monkeypatch.setenv("UL_PROXY_API_KEY", CANARY)
+    monkeypatch.setenv("UL_PROXY_USER", CANARY)
+    assert main(["config", "--json", "--replay-limit", "2 KiB", "--upstreams-ca-file", "/ca.pem"]) == 0
+    out, err = capsys.readouterr()
+    assert CANARY not in out + err
+    document = json.loads(out)
+    assert document["config"] == str(Path("ul-proxy.toml").absolute())
+    assert [warning.partition(" is ignored")[0] for warning in document["warnings"]] == [
+        "unknown variable UL_PROXY_USER"
+    ]
+    settings = document["settings"]
+    assert list(settings) == [*LEAVES, "profiles.work.username"]
+    assert {name: settings[name]["value"] for name in EXPECTED_AS_JSON} == EXPECTED_AS_JSON
+    assert settings["replay_limit"]["source"] == "flag --replay-limit"
+    assert settings["api_key"]["source"] == "environment UL_PROXY_API_KEY"
+    assert settings["password"]["source"] == "not set"
+    assert settings["profiles.work.username"] == {"value": "eve", "source": "file ul-proxy.toml"}
+
+
+EXPECTED_AS_JSON = {
+    "listen": ["127.0.0.1:8080"],
+    "username": None,
+    "password": None,
+    "api_key": "********",
+    "cognito.auth_flow": "srp",
+    "upstreams.ca_file": "/ca.pem",
+    "timeouts.idle": 300.0,
+    "replay_limit": 2048,
+    "access_log": True,
+    "routes": [{"path": "/s", "upstream": "http://x", "auth": "rest", "header": None}],
+    "profiles": ["work"],
+}
+
+
+def test_config_as_json_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no config file, none is named."""
+    assert main(["config", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"] is None
+
+
 # ---- demo
 
 
@@ -411,6 +477,20 @@ def test_sandbox_is_offline() -> None:
     assert options.profile.pool.endpoint_url == "http://127.0.0.1:1"
     assert options.profile.username != "ada"
     assert (options.own_routes, options.ca_file, options.outbound) == ((), None, OutboundProxies())
+
+
+@pytest.mark.parametrize(
+    ("admin_url", "line"),
+    [
+        (None, "curl -sS http://127.0.0.1:1/-/status"),
+        ("http://127.0.0.1:2", "curl -sS http://127.0.0.1:2/-/status"),
+        ("unix:/a", "curl -sS --unix-socket /a http://localhost/-/status"),
+        ("http://0.0.0.0:2", "curl -sS http://127.0.0.1:2/-/ready"),
+    ],
+)
+def test_commands_ask_where_the_endpoints_are(admin_url: str | None, line: str) -> None:
+    """The last line to paste asks the proxy about itself, for something that is told there."""
+    assert commands("http://127.0.0.1:1", "1", admin_url=admin_url)[-1].strip() == line
 
 
 def test_commands_present_the_token() -> None:
@@ -463,7 +543,7 @@ def test_errors(
 ) -> None:
     """Unusable settings end with 2, trouble with 1; the fix follows what happened."""
 
-    def run(flags: object, config: object) -> int:
+    def run(flags: object, config: object, *, json: bool) -> int:
         raise error
 
     monkeypatch.setattr("proxy.cli.config.run", run)
@@ -474,7 +554,7 @@ def test_errors(
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Control-C is a clean end, silently."""
 
-    def run(flags: object, config: object) -> int:
+    def run(flags: object, config: object, *, json: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("proxy.cli.config.run", run)
@@ -485,7 +565,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_terminated_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM before anything is set up is a clean end, too."""
 
-    def run(flags: object, config: object) -> int:
+    def run(flags: object, config: object, *, json: bool) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         return 5
 

@@ -69,12 +69,12 @@ MORE_EXACT_THAN_BAD_REQUEST = {
     errors.UnsupportedCoding: (501, "unsupported_coding", Source.CLIENT),
     errors.UnsupportedVersion: (505, "unsupported_version", Source.CLIENT),
 }
-# A defect of the program; what ends a start and is no answer; a dead session or a broken store, which end in one of the
-# above.
+# A defect of the program; what ends a start, or a question to a proxy, and is no answer; a dead session or a broken
+# store, which end in one of the above.
 BEYOND_THE_CONTRACT = {
     errors.InternalError,
     errors.SettingsError,
-    errors.StartError,
+    errors.NotRunning,
     errors.RefreshRejected,
     errors.StoreFailed,
 }

@@ -45,7 +45,7 @@ FLOORS = {
         "journal",
         "banner",
     },
-    3: {"forward", "admin", "exposition", "doctor"},
+    3: {"forward", "admin", "exposition", "doctor", "doors"},
     4: {"app"},
     5: {"cli", "__main__"},
 }

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from proxy import guard
 from proxy.errors import BadRequest, HostNotAllowed
+from proxy.model import Bind, Policy
 
 ALLOWED = frozenset({"proxy.internal", "10.1.2.3", "fd00::1"})
 
@@ -141,7 +142,7 @@ MALFORMED = [
 
 
 def check(*hosts: str, allowed: frozenset[str] = ALLOWED) -> None:
-    guard.check_host([host.encode("utf-8") for host in hosts], allowed)
+    guard.check_host([host.encode("utf-8") for host in hosts], Policy(allowed_hosts=allowed))
 
 
 @pytest.mark.parametrize("host", LET_IN, ids=ascii)
@@ -182,6 +183,36 @@ def test_nothing_is_allowed_beyond_loopback_by_default() -> None:
         check("proxy.internal", allowed=frozenset())
 
 
+@pytest.mark.parametrize("host", [*LET_IN, *LOOK_ALIKES, *MALFORMED], ids=ascii)
+def test_any_host(host: str) -> None:
+    """Where any name will do, all do; but still there is one."""
+    policy = Policy(any_host=True)
+    guard.check_host([host.encode()], policy)
+    for hosts in ([], [host.encode(), host.encode()]):
+        with pytest.raises(BadRequest):
+            guard.check_host(hosts, policy)
+
+
+@pytest.mark.parametrize(
+    ("bind", "here"),
+    [
+        (Bind("127.0.0.1", 1), True),
+        (Bind("127.9.9.9", 1), True),
+        (Bind("::1", 1), True),
+        (Bind("LocalHost", 1), True),
+        (Bind(path="/s"), True),
+        (Bind("0.0.0.0", 1), False),  # noqa: S104
+        (Bind("::", 1), False),
+        (Bind("10.0.0.1", 1), False),
+        (Bind("proxy.test", 1), False),
+    ],
+    ids=str,
+)
+def test_stays_here(bind: Bind, here: bool) -> None:
+    """Loopback and Unix sockets are for this machine; a name that is none of loopback's may be for anybody."""
+    assert guard.stays_here(bind) is here
+
+
 def test_verdicts_are_not_mixed_up() -> None:
     """A verdict remembered under one set of allowed hosts does not hold under another."""
     check("proxy.internal")
@@ -215,7 +246,7 @@ def test_nothing_else_is_loopback(address: object) -> None:
 def test_any_bytes_get_a_verdict(host: bytes) -> None:
     """Whatever bytes stand in Host, the verdict is one of two."""
     try:
-        guard.check_host([host], frozenset())
+        guard.check_host([host], Policy())
     except HostNotAllowed:
         return
     name = guard.host_name(host.decode("latin-1"))

@@ -717,9 +717,47 @@ async def test_files_that_are_read_again_at_once_mend_a_login(authority: Scripte
     await signing_in.close()
 
 
-async def test_a_forced_renewal_needs_no_old_token(keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
-    """`refresh` brings a new token however good the old one is, and many at once share one flight."""
-    first = await keeper.get("default")
-    tokens = await asyncio.gather(*(keeper.refresh("default") for _ in range(5)))
-    assert {id(token) for token in tokens} == {id(tokens[0])} != {id(first)}
-    assert authority.renewals == 1
+class TestRefresh:
+    async def test_many_at_once(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """`refresh` brings a new token however good the old one is, and many at once share one flight."""
+        first = await keeper.get("default")
+        await authority.clock.advance(60)
+        tokens = await asyncio.gather(*(keeper.refresh("default") for _ in range(500)))
+        assert {id(token) for token in tokens} == {id(tokens[0])} != {id(first)}
+        assert await keeper.get("default") is tokens[0]
+        assert authority.renewals == 1
+
+    async def test_one_after_the_other(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """A token that has only just arrived is new enough for whoever asks for a new one."""
+        await keeper.get("default")
+        for _ in range(101):
+            await keeper.refresh("default")
+            await authority.clock.advance(0.1)
+        assert authority.renewals == 2
+
+    async def test_without_a_token(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """Where there is no token yet, somebody signs in."""
+        await keeper.refresh("default")
+        assert (authority.sign_ins, authority.renewals) == (1, 0)
+
+    async def test_a_token_of_a_moment(self, authority: ScriptedAuthority) -> None:
+        """A token whose life is shorter than what counts as new is renewed once that is due."""
+        authority.life = 4.0
+        keeper = new_keeper(authority)
+        await keeper.get("default")
+        await authority.clock.advance(3.5)
+        await keeper.refresh("default")
+        assert authority.renewals + authority.sign_ins == 2
+        await keeper.close()
+
+    async def test_a_failure_leaves_the_old_token(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+        """Whoever asks hears why, the old token stays in use, and many who ask again cause no storm."""
+        first = await keeper.get("default")
+        await authority.clock.advance(60)
+        authority.fail_renewal = lambda: SignInFailed("Cognito is down")
+        for _ in range(100):
+            with pytest.raises(SignInFailed) as caught:
+                await keeper.refresh("default")
+            assert caught.value.retry_after is not None
+        assert authority.renewals == 1
+        assert await keeper.get("default") is first

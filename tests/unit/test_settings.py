@@ -31,6 +31,7 @@ SECRETS = [name for name, leaf in LEAVES.items() if leaf.secret]
 # Part 1.4 of the contract: people and scripts hold on to these names and values.
 CONTRACT: dict[str, Any] = {
     "listen": ["127.0.0.1:8080"],
+    "admin_listen": [],
     "cognito.region": "ap-southeast-2",
     "cognito.user_pool_id": "ap-southeast-2_UnpJmDeN5",
     "cognito.client_id": "7jhe1lfkb5pvhbkicc3d14m0ej",
@@ -81,6 +82,8 @@ CONTRACT_UNSET = {
 }
 NEVER_MISSING = {
     "listen",
+    "admin_listen",
+    "enable_stop",
     "username",
     "password",
     "totp_secret",
@@ -239,6 +242,11 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "[::1]:2": ["[::1]:2"],
         "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
     },
+    "admin_listen": {
+        "127.0.0.1:11": ["127.0.0.1:11"],
+        "0.0.0.0:12": ["0.0.0.0:12"],
+        "unix:/a, localhost:13": ["unix:/a", "localhost:13"],
+    },
     "port_file": {text: Path(text) for text in ("/a", "/b", "/c")},
     "tls_cert": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
     "tls_key": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
@@ -270,6 +278,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "aws_credentials_token": same("a" * 16, "b1" * 20, "c-._~+/=" * 4),
     "token_store": same("memory", "keyring", "file:/s.json"),
     "allow_anonymous_clients": {"true": True, "false": False},
+    "enable_stop": {"true": True, "false": False},
     "read_only": {"true": True, "false": False},
     "allow": {"GET /**": ["GET /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
     "deny": {"DELETE /**": ["DELETE /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
@@ -1086,6 +1095,11 @@ UNUSABLE = [
         Unusable(f"open to {where}", f"listen: {where}:80 is not loopback", flags={"listen": [f"{where}:80"]})
         for where in ("0.0.0.0", "[::]", "192.0.2.1", "proxy.test", "128.0.0.1", "[::2]")  # noqa: S104
     ),
+    *(
+        Unusable(f"two at {text}", f"admin_listen: {text} is in", flags={"listen": [text], "admin_listen": [text]})
+        for text in ("127.0.0.1:81", "unix:/s")
+    ),
+    by_variable("admin_listen", "8080", "'8080' names no host: write 127.0.0.1:8080"),
     Unusable("open besides loopback", "listen: [::]:80 is not", flags={"listen": ["127.0.0.1:80", "[::]:80"]}),
 ]  # fmt: skip
 for_each_unusable = pytest.mark.parametrize("case", UNUSABLE, ids=[case.id for case in UNUSABLE])
@@ -1164,6 +1178,16 @@ def test_listen_on_loopback(value: str) -> None:
     assert load({"listen": [value]}).settings.listen == [value]
 
 
+def test_both_may_pick_a_port() -> None:
+    """Port 0 is another one each time."""
+    load({"listen": ["127.0.0.1:0"], "admin_listen": ["127.0.0.1:0"]})
+
+
+def test_admin_listen_beyond_loopback() -> None:
+    """What is there is for anybody, so that it needs neither a client token nor leave."""
+    assert load({"admin_listen": ["0.0.0.0:80"]}).options().admin_listen == (Bind("0.0.0.0", 80),)  # noqa: S104
+
+
 # ---- what the rest of the program gets
 
 
@@ -1189,6 +1213,8 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
         load(
             {
                 "listen": ["127.0.0.1:1", "[::1]:2", "unix:/s"],
+                "admin_listen": ["0.0.0.0:3", "unix:/a"],
+                "enable_stop": True,
                 "username": "ada",
                 "allowed_hosts": ["a.test"],
                 "allowed_origins": ["https://a.test"],
@@ -1204,6 +1230,8 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
         ).settings
     )
     assert options.listen == (Bind("127.0.0.1", 1), Bind("::1", 2), Bind(path="/s"))
+    assert options.admin_listen == (Bind("0.0.0.0", 3), Bind(path="/a"))  # noqa: S104
+    assert options.enable_stop
     assert (options.profile.username, plain(options.profile.password)) == ("ada", CANARY)
     assert options.profile.pool.endpoint_url == "http://localhost:9"
     (own,) = options.own_routes

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from support.origin import Origin
 
 from proxy.cli import status
-from proxy.cli.inquiry import Place, ask, parse_place, place_of
+from proxy.cli.inquiry import Inquiry
+from proxy.cli.places import Place, parse_place, place_of
 from proxy.cli.status import duration, table
 from proxy.errors import SettingsError, StartError
 from proxy.model import Bind
@@ -18,7 +19,9 @@ from proxy.model import Bind
 
 def answer(document: object, status: str = "200 OK") -> bytes:
     body = json.dumps(document).encode()
-    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
+    signed = "" if status == "200 OK" else "Proxy-Status: ul-proxy; error=http_request_denied\r\n"
+    head = f"HTTP/1.1 {status}\r\n{signed}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 # ---- where it is
@@ -71,13 +74,13 @@ def test_no_places(url: str) -> None:
 )
 def test_where_a_proxy_listens(bind: Bind, shown: str) -> None:
     """What listens on every address is asked on loopback."""
-    assert str(place_of(bind)) == shown
+    assert str(place_of(bind, None)) == shown
 
 
 def test_a_port_that_nobody_knows() -> None:
     """A port that the proxy picks by itself has to be told."""
     with pytest.raises(SettingsError, match="picked a port by itself"):
-        place_of(Bind("127.0.0.1", 0))
+        place_of(Bind("127.0.0.1", 0), None)
 
 
 # ---- what it hears
@@ -86,7 +89,7 @@ def test_a_port_that_nobody_knows() -> None:
 async def test_asking(origin: Origin) -> None:
     """A plain GET, with the client token where there is one, and nothing else that is known."""
     origin.answers = [answer({"version": "1"})]
-    told = await asyncio.to_thread(ask, parse_place(origin.url), "/-/status", SecretStr("a token"))
+    told = await asyncio.to_thread(Inquiry(parse_place(origin.url), SecretStr("a token")).status)
     assert told == {"version": "1"}
     (request,) = origin.requests
     assert request.request_line == b"GET /-/status HTTP/1.1"
@@ -110,7 +113,7 @@ async def test_answers_that_are_none(reply: bytes, said: str, hint: str, origin:
     """A refusal is told in the proxy's own words; whatever else answers there is no proxy."""
     origin.answers = [reply]
     with pytest.raises(StartError) as caught:
-        await asyncio.to_thread(ask, parse_place(origin.url), "/-/status", None)
+        await asyncio.to_thread(Inquiry(parse_place(origin.url)).status)
     assert said in caught.value.detail
     assert hint in caught.value.hint
 
@@ -118,7 +121,7 @@ async def test_answers_that_are_none(reply: bytes, said: str, hint: str, origin:
 def test_nobody_there(tmp_path: Path) -> None:
     """Where nothing listens, or no socket is, it is told how to start a proxy."""
     with pytest.raises(StartError, match="no proxy runs at unix:"):
-        ask(Place(path=str(tmp_path / "none")), "/-/status", None)
+        Inquiry(Place(path=str(tmp_path / "none"))).status()
 
 
 # ---- how it tells

@@ -1,0 +1,92 @@
+"""Where a running proxy is asked about itself: as the settings say, or as somebody tells."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from proxy.errors import SettingsError
+from proxy.guard import is_loopback, stays_here
+from proxy.model import Bind, CertificateFiles, ServeOptions
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names, to be replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a proxy listens; `path` is that of a Unix socket."""
+
+    host: str = "localhost"
+    port: int | None = None
+    path: str | None = None
+    tls: bool = False
+    certificate: Path | None = None
+    """A file whose first certificate is the proxy's own, by whatever name it goes."""
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}" + (f":{self.port}" if self.port is not None else "")
+
+    @property
+    def named(self) -> str:
+        """What to call it in Host: a proxy knows its own machine by loopback names."""
+        by_name = self.tls and self.certificate is None
+        if self.path is not None or not (by_name or is_loopback(self.host)):
+            return "localhost"
+        return str(self).partition("//")[2]
+
+
+def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Place:
+    """Where to ask: at `url` where there is one, else where the settings have the own endpoints.
+
+    `public` are those that an `admin_listen` beyond loopback has, too. Raises SettingsError where nobody can tell.
+    """
+    if url is not None:
+        return parse_place(url)
+    if not options.admin_listen:
+        bind = options.listen[0]
+        if bind.path is None and not bind.port and options.port_file is not None:
+            bind = replace(bind, port=_port_in(options.port_file))
+        return place_of(bind, options.tls)
+    here = [bind for bind in options.admin_listen if public or stays_here(bind)]
+    if not here:
+        raise SettingsError(
+            f"admin_listen is {options.admin_listen[0]}, where anybody may ask, and so for little",
+            hint='Add an address of loopback to it, such as "127.0.0.1:9090".',
+        )
+    return place_of(here[0], options.tls, "admin_listen")
+
+
+def parse_place(url: str) -> Place:
+    """`http://HOST[:PORT]`, https likewise, or `unix:/path`; raises SettingsError."""
+    if url.startswith("unix:/"):
+        return Place(path=url.removeprefix("unix:"))
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and "@" not in url:
+            return Place(parts.hostname, parts.port, tls=parts.scheme == "https")
+    except ValueError:
+        pass
+    raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")
+
+
+def place_of(bind: Bind, tls: CertificateFiles | None, setting: str = "listen") -> Place:
+    """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`; raises SettingsError where nobody can tell."""
+    if bind.path is not None:
+        return Place(path=bind.path)
+    if bind.port == 0:
+        raise SettingsError(
+            f"{setting} is {bind}, so the proxy picked a port by itself",
+            hint="Tell where it is: --url http://HOST:PORT.",
+        )
+    certificate = None if tls is None else tls.certificate
+    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)
+
+
+def _port_in(file: Path) -> int:
+    """The port that a running proxy has written down, 0 where there is none."""
+    try:
+        return int(file.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,103 @@
+"""`ul-proxy wait`: until the running proxy is ready."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from proxy.cli.inquiry import PATIENCE, Inquiry, Told
+from proxy.cli.places import find
+from proxy.cli.signals import to_the_end
+from proxy.cli.streams import put_out
+from proxy.cli.waiting import Waiting
+from proxy.errors import NotRunning, StartError
+from proxy.logs import printable
+from proxy.settings import load
+
+INTERVAL = 0.05
+"""Seconds between two questions: a tenth of a second is what a person takes for at once, and each costs little."""
+_LEAST = 0.1
+"""Seconds that even the last question may take."""
+_BY_A_PERSON = ("login_required", "credential_missing")
+"""What does not mend itself, and has a hint that says how."""
+WAIT_LONGER = "Wait longer with --max, or see `ul-proxy status`."
+_REFUSALS = (401, 403, 404)
+
+
+class Reason(NamedTuple):
+    """Why a proxy is not ready."""
+
+    code: str
+    detail: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.detail}. {self.hint}".rstrip()
+
+
+def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | None, profile: str, json: bool) -> int:  # noqa: A002
+    options = load(flags, config).options()
+    inquiry = Inquiry(find(options, url, public=True), options.policy.client_token, profile)
+    return to_the_end(lambda: _wait(inquiry, max, as_json=json), "the proxy is not ready")
+
+
+def _wait(inquiry: Inquiry, limit: float, *, as_json: bool) -> int:
+    began = time.monotonic()
+    with Waiting(f"waiting for {inquiry.place}") as progress:
+        reason = until_ready(
+            lambda patience: look(inquiry, patience),
+            limit,
+            now=time.monotonic,
+            pause=time.sleep,
+            tell=lambda reason: progress.say(f"waiting for {inquiry.place}: {reason.detail}"),
+        )
+    if as_json:
+        told = {"ready": reason is None, "url": str(inquiry.place), "seconds": round(time.monotonic() - began, 3)}
+        put_out(json.dumps(told | (reason._asdict() if reason is not None else {}), ensure_ascii=False))
+        return 0 if reason is None else 1
+    if reason is not None:
+        raise StartError(f"not ready within {limit:g} s: {reason.detail}", hint=reason.hint)
+    put_out(f"{inquiry.place} is ready.")
+    return 0
+
+
+def until_ready(
+    look: Callable[[float], Reason | None],
+    limit: float,
+    *,
+    now: Callable[[], float],
+    pause: Callable[[float], None],
+    tell: Callable[[Reason], None],
+) -> Reason | None:
+    """None once `look` finds no reason why not, or the last one after `limit` seconds.
+
+    `look` is told how many seconds it may take. `now` and `pause` are a clock, and `tell` hears every reason.
+    """
+    end = now() + limit
+    while True:
+        reason = look(min(PATIENCE, max(_LEAST, end - now())))
+        if reason is None:
+            return None
+        tell(reason)
+        left = end - now()
+        if left <= 0:
+            return reason
+        pause(min(INTERVAL, left))
+
+
+def look(inquiry: Inquiry, patience: float) -> Reason | None:
+    """Why the proxy is not ready now; raises StartError where it will not tell this caller."""
+    try:
+        told = inquiry.ask("/-/ready", patience=patience)
+    except NotRunning as error:
+        return Reason(error.code, error.detail, error.hint)
+    if told.good:
+        return None
+    if told.status in _REFUSALS:
+        raise inquiry.refusal(told)
+    return _reason(told)
+
+
+def _reason(told: Told) -> Reason:
+    code, detail, hint = (printable(str(told.document.get(name, ""))) for name in ("code", "detail", "hint"))
+    return Reason(code, detail, hint if code in _BY_A_PERSON else WAIT_LONGER)
