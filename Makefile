@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test coverage fuzz lint format bench bench-peers clean
+.PHONY: demo test coverage fuzz lint format bench soak bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -46,6 +46,10 @@ format: $(VENV)/.dev
 # Give it a quiet machine: it takes about 25 minutes, and writes bench/RESULTS.md. BENCH_ARGS=--quick tries it out.
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+# Two days of a clock that runs fast, in ten minutes: it ends with 1 where anything grows. SOAK_ARGS="--seconds 120"
+soak: $(VENV)/.dev
+	$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
 # The peers that the system's packages do not have: nginx-light, haproxy, caddy, wrk and nodejs are there.
 bench-peers:

@@ -52,6 +52,7 @@ _GROUPS = {
         "allowed_origins",
         "allow_anonymous_clients",
         "max_connections",
+        "enable_stop",
         "read_only",
         "allow",
         "deny",

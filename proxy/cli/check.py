@@ -14,6 +14,7 @@ from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import place_of
 from proxy.cli.progress import Progress, colourful, is_terminal
 from proxy.cli.serve import leave_no_core
+from proxy.cli.streams import put_out
 from proxy.cognito.endpoints import user_pool
 from proxy.doctor import Finding, Kind, NetworkProbes, Report, Result, State, Step, plan, walk
 from proxy.doctor.faults import of_sign_in
@@ -52,7 +53,7 @@ class _Course:
     def add(self, result: Result) -> None:
         self.results.append(result)
         if not self.json:
-            print("\n".join(self.report.lines(result)), flush=True)
+            put_out("\n".join(self.report.lines(result)))
 
     def end(self, *, unusable: bool = False) -> int:
         """Say the last word; the exit status."""
@@ -61,9 +62,9 @@ class _Course:
         seconds = self.now() - self._began
         if self.json:
             told = document(self.results, profile=self.profile, seconds=seconds, status=status)
-            print(json_format.dumps(told, indent=2))
+            put_out(json_format.dumps(told, indent=2))
         elif not unusable:
-            print(f"\n{summary(self.results, seconds)}")
+            put_out(f"\n{summary(self.results, seconds)}")
         return status
 
 

@@ -102,6 +102,7 @@ def commands(
 
     `admin_url` is where the proxy's own endpoints are, if not at `url`.
     """
+    public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
     json_type = "-H 'content-type: application/json'"
     asked = [
         ("jobs, one of them, and a new one", "/v1/job", ""),
@@ -110,12 +111,12 @@ def commands(
         ("files of the Media Drive, in GraphQL", "/graphql", f"{json_type} -d '{GRAPHQL_QUERY}'"),
         ("analytics, with an API key", "/v1/analytics/version", ""),
         ("flights", "/v1/flights/company?dateFrom=2025-01-01", ""),
+        ("the proxy itself", "/-/ready" if public else "/-/status", ""),
     ]
     lines = []
     for heading, path, options in asked:
         # Not behind a #, which not every shell takes for a comment when it is typed.
         lines += [f"  {heading}"] if heading else []
-        lines.append("    " + curl(url, path, f"{trusting} {options}".strip(), with_token=with_token))
-    public = admin_url is not None and not is_loopback(urlsplit(admin_url).hostname or "localhost")
-    own = curl(admin_url or url, "/-/ready" if public else "/-/status", trusting, with_token=with_token)
-    return [*lines, "  the proxy itself", f"    {own}"]
+        at = url if not path.startswith("/-/") else admin_url or url
+        lines.append("    " + curl(at, path, f"{trusting} {options}".strip(), with_token=with_token))
+    return lines

@@ -95,8 +95,7 @@ def of_sign_in(error: ProxyError) -> Finding:
         )
     if error.hint in (SignInFailed.default_hint, SignInTimeout.default_hint):
         return fail(detail, "Run `ul-proxy check` again in a minute; the proxy itself tries again until it works.")
-    hint = error.hint.replace(", then restart the proxy.", ".")
-    return fail(detail, hint or "Check the settings under cognito with `ul-proxy config`.")
+    return fail(detail, error.hint or "Check the settings under cognito with `ul-proxy config`.")
 
 
 def of_request(error: ProxyError, setting: str) -> Finding:

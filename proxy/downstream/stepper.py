@@ -53,7 +53,8 @@ class Stepper:
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits."""
         if self._task is not None:
-            self._task.cancel()
+            # Not before it has begun: a task that never runs tells its coroutine nothing.
+            self._loop.call_soon(self._task.cancel)
         elif (awaited := self._awaited) is not None:
             self._awaited = awaited.resume = None
             self._loop.call_soon(self.step, asyncio.CancelledError())

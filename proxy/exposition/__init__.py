@@ -14,6 +14,8 @@ from proxy.problem import Answer
 
 __all__ = ["Exposition", "Report"]
 
+OPEN_METRICS = b"application/openmetrics-text"
+
 
 class Exposition:
     """Makes the answer. What takes long is done in a thread, so that requests need not wait for it."""
@@ -25,11 +27,12 @@ class Exposition:
 
     async def __call__(self, headers: Headers) -> Answer:
         """The metrics in the form that `Accept` among `headers` asks for: text for Prometheus, or OpenMetrics."""
-        accept = b",".join(value for name, value in headers if name.lower() == b"accept").decode("latin-1")
+        # The library would believe all else that a caller says of a form, repeat it, or trip over it.
+        accept = any(name.lower() == b"accept" and OPEN_METRICS in value.lower() for name, value in headers)
         if self._families is None:
             self._families = await asyncio.to_thread(importlib.import_module, "proxy.exposition.families")
         told = self._families.families(self._report())
-        body, media_type = await asyncio.to_thread(self._families.encoded, told, accept)
+        body, media_type = await asyncio.to_thread(self._families.encoded, told, open_metrics=accept)
         lines = (
             (b"Content-Type", media_type.encode()),
             (b"Content-Length", str(len(body)).encode()),

@@ -30,9 +30,9 @@ class _Told(Collector):
         yield from PROCESS_COLLECTOR.collect()
 
 
-def encoded(families: Iterable[Metric], accept: str) -> tuple[bytes, str]:
-    """The families as the bytes of an answer, and its media type; `accept` is what the request says of that."""
-    encode, media_type = choose_encoder(accept)
+def encoded(families: Iterable[Metric], *, open_metrics: bool) -> tuple[bytes, str]:
+    """The families as the bytes of an answer, as OpenMetrics or as Prometheus's own text, and its media type."""
+    encode, media_type = choose_encoder("application/openmetrics-text; version=1.0.0" if open_metrics else "")
     return encode(_Told(families)), media_type
 
 

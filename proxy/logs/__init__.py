@@ -31,7 +31,12 @@ class _Handler(logging.Handler):
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._writer.write(self.format(record) + "\n")
+        try:
+            text = self.format(record) + "\n"
+        except Exception:  # noqa: BLE001 - what is wrong with a line is told on stderr, and no reason to stop
+            self.handleError(record)
+        else:
+            self._writer.write(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -550,7 +550,7 @@ async def test_a_wrong_password(patient: Patient) -> None:
     failed = diagnosis.failed()
     assert failed["kind"] == "sign_in"
     assert failed["detail"] == "Cognito refused the user name or password"
-    assert failed["fix"] == "Correct UL_PROXY_USERNAME and UL_PROXY_PASSWORD."
+    assert failed["fix"] == "Correct UL_PROXY_USERNAME and UL_PROXY_PASSWORD, or run `ul-proxy login`."
     assert patient.cognito.counts["InitiateAuth"] == 1
     assert patient.cognito.counts["RespondToAuthChallenge"] == 1
     assert diagnosis.hop("route", "job")["because"] == "sign-in"

@@ -13,7 +13,11 @@ from support.commands import Outcome
 from support.desk import Desk
 from support.origin import Origin
 from support.served import url_of
-from support.stack import PASSWORD, closing, talk
+from support.stack import PASSWORD, closing, options_for, talk, timeouts
+
+from proxy.cli.account import current_token, open_cognito
+from proxy.demo.cognito import EmbeddedCognito
+from proxy.errors import SignInTimeout
 
 LOGIN = {"UL_PROXY_USERNAME": ALIAS, "UL_PROXY_PASSWORD": PASSWORD}
 RENEWAL = "GetTokensFromRefreshToken"
@@ -199,3 +203,13 @@ async def test_status(desk: Desk) -> None:
     assert "no proxy runs at unix:/nowhere/s. Start one with `ul-proxy serve`" in elsewhere.err
     assert (refused.status, refused.out) == (1, "")
     assert "refuses: the request presents no client token. Send client_token's value" in refused.err
+
+
+async def test_who_has_waited_long_enough(cognito: EmbeddedCognito, cognito_url: str) -> None:
+    """Nothing goes on after a command: it says to try again, not that the sign-in goes on."""
+    options = options_for(cognito_url, "http://127.0.0.1:9", timeouts=timeouts(auth=0.2))
+    cognito.faults.hold()
+    async with open_cognito(options) as client:
+        with pytest.raises(SignInTimeout) as caught:
+            await current_token(options, options.profile, client)
+    assert caught.value.hint == "Try again, or raise timeouts.auth."

@@ -43,12 +43,13 @@ BY_TOKEN = f"X-UL-Proxy-Token: {CLIENT_TOKEN}"
 ENDPOINTS = [
     ("GET", "/-/live"),
     ("GET", "/-/ready"),
+    ("GET", "/-/metrics"),
     ("GET", "/-/status"),
     ("GET", "/-/aws-credentials"),
     ("POST", "/-/refresh"),
     ("POST", "/-/stop"),
 ]
-PUBLIC = ENDPOINTS[:2]
+PUBLIC = ENDPOINTS[:3]
 
 
 def status_of(answer: bytes) -> int:

@@ -433,10 +433,10 @@ async def test_no_aws_credentials_without_a_setting() -> None:
 # ---- methods, and who may ask for what
 
 EVERYTHING = {
-    "/-/live": "GET", "/-/ready": "GET", "/-/status": "GET", "/-/aws-credentials": "GET",
+    "/-/live": "GET", "/-/ready": "GET", "/-/metrics": "GET", "/-/status": "GET", "/-/aws-credentials": "GET",
     "/-/refresh": "POST", "/-/stop": "POST",
 }  # fmt: skip
-PUBLIC = {"/-/live", "/-/ready"}
+PUBLIC = {"/-/live", "/-/ready", "/-/metrics"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "post"])

@@ -298,7 +298,7 @@ def test_tls(error: UpstreamError, words: str, fix: str) -> None:
 @pytest.mark.parametrize(
     ("error", "fix"),
     [
-        (LoginRequired("refused", hint="Correct X and Y, then restart the proxy."), "Correct X and Y."),
+        (LoginRequired("refused", hint="Correct X and Y."), "Correct X and Y."),
         (SignInFailed("Cognito cannot be reached (SSLError)"), "upstreams.ca_file"),
         (SignInFailed("Cognito cannot be reached (ClientConnectorCertificateError)"), "upstreams.ca_file"),
         (SignInFailed("Cognito is throttling"), "again in a minute"),

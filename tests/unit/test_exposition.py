@@ -169,6 +169,8 @@ def test_others_without_a_token() -> None:
             r"application/openmetrics-text; version=1\.0\.0;.*",
             "# EOF\n",
         ),
+        (b"application/openmetrics-text; version=\xd9\xa3", r"application/openmetrics-text; [ -~]*", "# EOF\n"),
+        (b"text/plain; version=nonsense", r"text/plain; version=0\.0\.4; charset=utf-8", ""),
         (b"caf\xe9", r"text/plain; version=0\.0\.4; charset=utf-8", ""),
     ],
 )
@@ -178,6 +180,19 @@ def test_forms(accept: bytes | None, media_type: str, end: str) -> None:
     assert re.fullmatch(media_type, given)
     assert text.endswith(end)
     assert "ul_proxy_profiles" in text
+
+
+def test_scrape_after_scrape() -> None:
+    """Each answer says how things stand by then."""
+    reports = iter([report(), report(draining=True)])
+    exposition = Exposition(lambda: next(reports))
+
+    async def bodies() -> list[bytes]:
+        return [(await exposition(())).body for _ in range(2)]
+
+    first, second = asyncio.run(bodies())
+    assert b"ul_proxy_draining 0.0" in first
+    assert b"ul_proxy_draining 1.0" in second
 
 
 def test_nobody_waits_for_the_library() -> None:

@@ -42,6 +42,26 @@ def test_lets_in_what_no_other_page_sent(text: str, policy: Policy) -> None:
     assert check_origin(lines(text), policy, HOST) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Origin: https://localhost:8080", True),
+        ("Origin: https://localhost:8080 | Sec-Fetch-Site: same-origin", True),
+        ("Origin: https://localhost:8080 | Sec-Fetch-Site: same-site", False),
+        ("Origin: http://localhost:8080", False),
+        ("Origin: http://localhost:8080 | Sec-Fetch-Site: same-origin", False),
+        ("Origin: https://localhost", False),
+    ],
+)
+def test_own_origin_by_https(text: str, verdict: bool) -> None:
+    """Where the proxy speaks HTTPS, its own page has an origin of that scheme, and no other."""
+    if verdict:
+        assert check_origin(lines(text), NOBODY, HOST, secure=True) is None
+    else:
+        with pytest.raises(OriginNotAllowed):
+            check_origin(lines(text), NOBODY, HOST, secure=True)
+
+
 PAGES = {
     "fetch": "Origin: https://evil.test | Sec-Fetch-Site: cross-site | Sec-Fetch-Mode: cors",
     "fetch, old browser": "Origin: https://evil.test",

@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from support.wire import PATIENCE
 
 from proxy import logs
 from proxy.access import AccessEntry
@@ -69,6 +71,17 @@ def test_levels(level: str, logged: list[str], capfd: pytest.CaptureFixture[str]
     log.error("error")
     told.close()
     assert [json.loads(line)["message"] for line in capfd.readouterr().out.splitlines()] == logged
+
+
+def test_a_line_that_cannot_be_made(capfd: pytest.CaptureFixture[str]) -> None:
+    """A defect in a log call costs its line, and is told on stderr."""
+    told = logs.configure("json", "info")
+    logging.getLogger("proxy.test").info("%d", "one")
+    logging.getLogger("proxy.test").info("two")
+    told.close()
+    out, err = capfd.readouterr()
+    assert [json.loads(line)["message"] for line in out.splitlines()] == ["two"]
+    assert "TypeError" in err
 
 
 @pytest.mark.parametrize("library", ["botocore.endpoint", "aiobotocore", "aiohttp.client", "asyncio", "urllib3"])
@@ -142,6 +155,32 @@ def test_errors_are_seen_where_the_log_goes_nowhere(capfd: pytest.CaptureFixture
             with suppress(OSError):
                 os.close(fd)
     assert json.loads(capfd.readouterr().err)["message"] == "it failed"
+
+
+@pytest.mark.parametrize(("log_format", "told"), [("json", '"dropped": 2}'), ("text", "and were dropped: 2")])
+def test_lines_that_nobody_took(log_format: logs.LogFormat, told: str, tmp_path: Path) -> None:
+    """Once lines go out again, one in the log's own form says how many did not."""
+    reading, writing = os.pipe()
+    before = os.dup(1)
+    with (tmp_path / "log").open("w") as file:
+        try:
+            os.dup2(writing, 1)
+            os.close(reading)
+            log = logs.configure(log_format, "info")
+            log.say("one\ntwo")
+            assert log.writers[0].flush(PATIENCE)
+            os.dup2(file.fileno(), 1)
+            log.say("three")
+            log.close()
+        finally:
+            os.dup2(before, 1)
+            os.close(before)
+            os.close(writing)
+    assert log.dropped == 2
+    three, notice = (tmp_path / "log").read_text().splitlines()
+    assert three == "three"
+    assert notice.endswith(told)
+    assert "warning" in notice.lower()
 
 
 @pytest.mark.parametrize(
