@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
 from proxy.cli.terminal import Terminal
+from proxy.cli.waiting import Waiting
 from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.errors import CredentialMissing
 
@@ -23,7 +24,7 @@ class Piped:
         self._read, self._write = os.pipe()
         self._raw = io.BytesIO()
         self.sink = io.TextIOWrapper(self._raw, encoding=encoding, write_through=True)
-        self.terminal = Terminal(Lines(self._read), self.sink, profile)
+        self.terminal = Terminal(Lines(self._read), self.sink, profile, Waiting("asking", self.sink))
         self._open = True
 
     def types(self, *lines: str) -> "Piped":
