@@ -12,9 +12,9 @@ from proxy.app import SystemClock
 from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognito, open_keeper, run_to_end
 from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import place_of
-from proxy.cli.progress import Progress, colourful, is_terminal
 from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
+from proxy.cli.waiting import Waiting
 from proxy.cognito.endpoints import user_pool
 from proxy.doctor import Finding, Kind, NetworkProbes, Report, Result, State, Step, plan, walk
 from proxy.doctor.faults import of_sign_in
@@ -23,7 +23,7 @@ from proxy.doctor.probes import SignedIn
 from proxy.doctor.report import document, summary
 from proxy.errors import CredentialError, SettingsError
 from proxy.model import Bind, Profile, ServeOptions, Upstream
-from proxy.settings import Loaded, load
+from proxy.settings import Loaded, bears_colours, load
 from proxy.store import open_store
 from proxy.tls import CallerTls
 from proxy.upstream import Connector
@@ -43,8 +43,9 @@ class _Course:
     results: list[Result] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
-        self.report = Report([_SETTINGS.title], colours=colourful(sys.stdout), columns=columns)
+        on_terminal = sys.stdout.isatty()
+        columns = shutil.get_terminal_size().columns if on_terminal else None
+        self.report = Report([_SETTINGS.title], colours=on_terminal and bears_colours(), columns=columns)
         self._began = self.now()
 
     def now(self) -> float:
@@ -117,10 +118,16 @@ async def _walk(
     course.report = replace(course.report, titles=[_SETTINGS.title, *(hop.step.title for hop in hops)])
     course.add(settings)
     try:
-        async for result in walk(hops, now=course.now, watch=Progress(course.report.waiting).watch):
+        async for result in walk(hops, now=course.now, watch=_watch):
             course.add(result)
     finally:
         await probes.close()
+
+
+async def _watch(step: Step, task: "asyncio.Task[Result]") -> None:
+    """Wait for a hop, and say so where that takes its time."""
+    with Waiting(step.title):
+        await asyncio.wait((task,))
 
 
 async def _sign_in(options: ServeOptions, profile: Profile) -> SignedIn:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy import __version__
-from proxy.doctor.findings import Result, State, Step
+from proxy.doctor.findings import Result, State
 from proxy.logs import printable
 
 _MARKS = {State.OK: "ok", State.WARN: "warn", State.FAIL: "FAIL", State.NOT_TRIED: "-"}
@@ -41,10 +41,6 @@ class Report:
             *(line for note in finding.notes for line in self._wrapped(note)),
             *(self._wrapped(f"fix: {finding.fix}") if finding.fix else []),
         ]
-
-    def waiting(self, step: Step, seconds: int) -> str:
-        """The line that is there while a hop takes its time."""
-        return self._coloured(f"...   {printable(step.title)}: {seconds} s", "2")
 
     def _wrapped(self, text: str) -> list[str]:
         """A sentence below a row, on several lines where the screen ends before it does."""

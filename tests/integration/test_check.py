@@ -726,14 +726,14 @@ async def test_a_terminal(patient: Patient) -> None:
     patient.use_pat()
     release = patient.api.faults.hold("GET /v1/job")
     async with terminal("check", env=patient.env | {"TERM": "xterm"}, cwd=patient.folder) as screen:
-        await screen.sees("...   GET /v1/job → ")
-        await screen.sees(": 1 s")
+        await screen.sees("\r\x1b[KGET /v1/job → ")
+        await screen.sees(" (1 s)")
         release.set()
         await screen.sees("All is well")
         assert await screen.ended() == 0
     assert "\x1b[32mok  \x1b[0m  settings" in screen.text
     # The line has been taken away again.
-    assert re.search(r": \d s\x1b\[0m\r\x1b\[K\x1b\[32mok", screen.text)
+    assert re.search(r" \(\d s\)\r\x1b\[K\x1b\[32mok", screen.text)
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])

@@ -357,7 +357,6 @@ def test_colours() -> None:
     coloured = "\n".join(Report([BAD.title], colours=True).lines(BAD))
     assert "\x1b[1;31mFAIL\x1b[0m  DNS" in coloured
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == "\n".join(Report([BAD.title]).lines(BAD))
-    assert Report([], colours=True).waiting(BAD.step, 3) == "\x1b[2m...   DNS api.example: 3 s\x1b[0m"
 
 
 def test_nothing_acts_on_the_terminal() -> None:

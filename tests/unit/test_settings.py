@@ -17,7 +17,7 @@ from support.environment import ROOT, is_ambient
 from proxy.cli import main
 from proxy.errors import SettingsError
 from proxy.model import Auth, AuthFlow, Bind, CertificateFiles, Policy, Upstream
-from proxy.settings import Leaf, Loaded, leaves, load, serve_options
+from proxy.settings import Leaf, Loaded, bears_colours, leaves, load, serve_options
 
 CANARY = "c4n4ry"
 LONG_CANARY = CANARY * 4
@@ -1265,3 +1265,23 @@ def test_everything_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert names == ["listen", "api_key", "max_connections", "log_level"]
     assert "max_connections (environment UL_PROXY_MAX_CONNECTIONS)" in error.detail
     assert CANARY not in error.detail
+
+
+@pytest.mark.parametrize(
+    ("environment", "bears"),
+    [
+        ({}, True),
+        ({"TERM": "xterm-256color"}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "0"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_colours(environment: dict[str, str], bears: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR with any value, and a terminal that knows none, forbid colours."""
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert bears_colours() is bears
