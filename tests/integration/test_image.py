@@ -112,6 +112,21 @@ async def test_unhealthy_without_a_credential(engine: Engine, image: str, health
     await asyncio.to_thread(scenario)
 
 
+async def test_probes_from_outside(engine: Engine, image: str, given: Given, health: list[str]) -> None:
+    """With admin_listen on every interface a kubelet gets its answers there, and the command inside still works."""
+    port = free_port()
+    environment = given["environment"] | {"UL_PROXY_ADMIN_LISTEN": f"0.0.0.0:{port}"}
+
+    def scenario() -> None:
+        with engine.running(environment=environment, flags=given["flags"]) as container:
+            container.line("signed in")
+            assert container.execute(*health) == 0
+            for path in ("/-/live", "/-/ready", "/-/metrics"):
+                assert get(f"http://127.0.0.1:{port}{path}")[0] == 200
+
+    await asyncio.to_thread(scenario)
+
+
 async def test_a_session_is_kept_in_a_volume(engine: Engine, image: str, given: Given) -> None:
     """What one container signed in to, another renews without the password, from a volume that nobody prepared."""
     volume = ("--volume", f"{secrets.token_hex(4)}:/var/lib/ul-proxy")

@@ -38,7 +38,6 @@ ELSEWHERE: Mapping[str, str] = {
     "make test": "this test is a part of it",
     "curl http://127.0.0.1:8080/@survey/v1/job": _PROFILES,
     "curl http://127.0.0.1:8080/v1/job -H 'X-UL-Proxy-Profile: survey'": _PROFILES,
-    "ID=$(ul-proxy status --json | jq -r .profiles.default.identityId)": _AWS,
     "aws --profile unleash s3 cp flight.mp4 s3://library-upload-syd-cloud/$ID/$(uuidgen)/flight.mp4 \\\n"
     "       --metadata name=flight.mp4,location=FOLDER": _AWS,
     "aws sts get-caller-identity": _AWS,
@@ -77,8 +76,12 @@ async def test_page(page: str, shell: Shell) -> None:
         # Whoever reads on has entered the environment and signed in, as the README says.
         login = SIGNED_IN
         shell.environment["PATH"] = f"{Path(sys.prefix) / 'bin'}:{shell.environment['PATH']}"
+    not_typed: list[str] = []
     async with shell.left_running(sandbox, **at_the_sandbox), AsyncExitStack() as stack:
         for command in COMMANDS[page]:
+            if "| jq " in command.text and shutil.which("jq") is None:
+                not_typed.append(command.text)
+                continue
             if command.text in ELSEWHERE or command.text.startswith(IN_CONTAINERS):
                 continue
             if command.text in SERVES:
@@ -90,3 +93,5 @@ async def test_page(page: str, shell: Shell) -> None:
                     assert b" 200 OK" in answer, f"{command}: {answer.decode()}"
             else:
                 await shell.run(command, **at_the_sandbox, **SIGNED_IN)
+    if not_typed:
+        pytest.skip(f"all but this was typed, for want of jq: {not_typed}")
