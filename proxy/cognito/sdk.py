@@ -31,7 +31,7 @@ class Sdk:
     """Unsigned calls, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
 
     def __init__(self, *, timeout: float, outbound: OutboundProxies, ca_file: Path | None) -> None:
-        """`timeout` in seconds holds for connecting and for each answer. `ca_file` replaces the machine's authorities."""
+        """`timeout` in seconds is for connecting and for each answer. `ca_file` replaces the machine's authorities."""
         self._timeout = timeout
         self._outbound = outbound
         self._ca_file = ca_file
