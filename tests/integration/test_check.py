@@ -646,7 +646,7 @@ async def test_a_check_that_is_interrupted_while_it_renews(patient: Patient) -> 
         del patient.env[f"UL_PROXY_{name}"]
     release = patient.cognito.faults.hold("GetTokensFromRefreshToken")
     async with terminal("check", env=patient.env, cwd=patient.folder) as screen:
-        await screen.sees("sign-in: 1 s")
+        await screen.sees("sign-in (1 s)")
         while not patient.cognito.counts["GetTokensFromRefreshToken"]:  # noqa: ASYNC110 - the pool tells nobody
             await asyncio.sleep(0.01)
         screen.presses(CTRL_C)
