@@ -53,7 +53,8 @@ class Doors:
         self._port_file: PortFile | None = None
         try:
             for door, bind in _binds(options, passed=bool(sockets)):
-                self._sockets += [(door, sock) for sock in open_sockets(bind)]
+                setting = "listen" if door is Door.CALLERS else "admin_listen"
+                self._sockets += [(door, sock) for sock in open_sockets(bind, setting)]
         except BaseException:
             self.close()
             raise

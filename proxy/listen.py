@@ -14,21 +14,22 @@ from proxy.model import Bind
 BACKLOG = 1024
 
 
-def open_sockets(bind: Bind) -> list[socket.socket]:
-    """Bound, listening sockets for one `listen` value: several where a name has several addresses.
+def open_sockets(bind: Bind, setting: str = "listen") -> list[socket.socket]:
+    """Bound, listening sockets for one value of `setting`: several where a name has several addresses.
 
     Raises StartError.
     """
+    flag, variable = f"--{setting.replace('_', '-')}", f"UL_PROXY_{setting.upper()}"
     try:
         return [_open_unix(Path(bind.path))] if bind.path is not None else _open_tcp(bind)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StartError(
                 f"{bind} is in use by another program",
-                hint="End that program, or choose another port with --listen or UL_PROXY_LISTEN.",
+                hint=f"End that program, or choose another port with {flag} or {variable}.",
             ) from None
         reason = error.strerror or str(error)
-        raise StartError(f"cannot listen on {bind}: {reason}", hint="Check --listen and UL_PROXY_LISTEN.") from None
+        raise StartError(f"cannot listen on {bind}: {reason}", hint=f"Check {flag} and {variable}.") from None
 
 
 def url_of(sock: socket.socket, *, tls: bool = False) -> str:

@@ -75,13 +75,16 @@ def test_does_not_block(opened: ExitStack, tmp_path: Path) -> None:
 
 
 def test_port_in_use(opened: ExitStack) -> None:
-    """A port that another program has is an error that says so and what to do."""
+    """A port that another program has is an error that says so and what to do, with the setting's own flag."""
     (sock,) = listen(Bind("127.0.0.1", 0), opened)
     port = sock.getsockname()[1]
     with pytest.raises(StartError, match=f"^127.0.0.1:{port} is in use by another program$") as caught:
         open_sockets(Bind("127.0.0.1", port))
     assert "--listen" in caught.value.hint
     assert "UL_PROXY_LISTEN" in caught.value.hint
+    with pytest.raises(StartError) as caught:
+        open_sockets(Bind("127.0.0.1", port), "admin_listen")
+    assert caught.value.hint.endswith("choose another port with --admin-listen or UL_PROXY_ADMIN_LISTEN.")
 
 
 def test_nothing_stays_open_after_a_failure(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
