@@ -14,7 +14,7 @@ from proxy import totp
 from proxy.app import SystemClock
 from proxy.cli.signals import to_the_end
 from proxy.cognito import Cognito
-from proxy.errors import LoginRequired, SettingsError, SignInTimeout, login_command, variables
+from proxy.errors import LoginRequired, SettingsError, SignInFailed, SignInTimeout, login_command, variables
 from proxy.logs import TextFormatter
 from proxy.model import Profile, ServeOptions, Token
 from proxy.settings import Loaded, load
@@ -50,7 +50,13 @@ def chosen_profile(options: ServeOptions, flags: Mapping[str, Any], name: str) -
 
 def run_to_end(main: Coroutine[Any, Any, int], interrupted: str) -> int:
     """The exit status of `main`: 1 where a signal ends it before it has one, with a sentence on stderr."""
-    return to_the_end(lambda: asyncio.run(main), interrupted)
+    try:
+        return to_the_end(lambda: asyncio.run(main), interrupted)
+    except SignInFailed as error:
+        if error.hint != SignInFailed.default_hint:
+            raise
+        # Nothing tries again once this process has ended.
+        raise SignInFailed(error.detail, hint="Try again; `ul-proxy check` says what is in the way.") from error
 
 
 @asynccontextmanager

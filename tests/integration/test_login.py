@@ -451,6 +451,7 @@ async def test_cognito_out_of_reach(desk: Desk) -> None:
     outcome = await desk.run("login", "--no-input", **login)
     assert (outcome.status, outcome.out) == (1, "")
     assert outcome.err.startswith("ul-proxy: Cognito cannot be reached")
+    assert outcome.err.endswith(". Try again; `ul-proxy check` says what is in the way.\n")
     assert outcome.err.count("\n") == 1
 
 
