@@ -28,6 +28,8 @@ Every command explains itself, with examples: ul-proxy COMMAND --help. Flags wit
 Exit status: 0 a clean end, 1 a failure, 2 unusable arguments or settings. What went wrong, and what mends it, is one
 sentence on stderr.
 """
+_ELSEWHERE = {"start": "serve", "run": "serve"} | dict.fromkeys(("--port", "--host", "--bind"), "--listen")
+"""What other programs call it: the nearest spelling would be something else."""
 _SOURCES = """\
 DURATION is a number of seconds, or 500ms, 10s, 5m, 1h; SIZE a number of bytes, or 64 KiB, 1 MiB, 1 GiB.
 A list is written between commas, or by giving the flag again; a variable may also hold a JSON list.
@@ -110,7 +112,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         argv = ["serve", *argv]
     parser, parsers = parsers_of_all()
     if not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        near = get_close_matches(argv[0], COMMANDS, 1)
+        near = _near(argv[0], COMMANDS)
         suggestion = f": did you mean {near[0]}?" if near else f": there are {', '.join(COMMANDS)}"
         parser.error(f"there is no command {argv[0]!r}{suggestion}")
     arguments, unknown = parser.parse_known_args(argv)
@@ -173,6 +175,13 @@ def _ignored(command: str, leaf: Leaf) -> bool:
     return not used or not names.isdisjoint(described.ignored)
 
 
+def _near(unknown: str, known: Iterable[str]) -> list[str]:
+    """What was meant, if that can be told."""
+    names = list(known)
+    meant = _ELSEWHERE.get(unknown)
+    return [meant] if meant in names else get_close_matches(unknown, names, 1)
+
+
 def _complaint(command: str, unknown: str) -> str:
     """What is wrong with an argument. What follows it is not quoted: somebody may have hoped to pass a secret."""
     leaf = next((leaf for leaf in leaves() if unknown in _spellings(leaf)), None)
@@ -184,7 +193,7 @@ def _complaint(command: str, unknown: str) -> str:
         return f"{unknown} has no effect on ul-proxy {command}"
     own = [option.flag for option in COMMANDS[command].options]
     known = [_CONFIG, *own, *(flag for leaf in _settings_of(command) for flag in _spellings(leaf))]
-    near = get_close_matches(unknown, known, 1) if unknown.startswith("--") else []
+    near = _near(unknown, known) if unknown.startswith("--") else []
     return f"unrecognized argument {unknown}" + (f": did you mean {near[0]}?" if near else "")
 
 

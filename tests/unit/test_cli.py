@@ -278,6 +278,9 @@ DURATION = "write a number of seconds, or 500ms, 10s, 5m, 1h"
         (["stop", "--max=0"], "--max: '0' must be more than 0. See `ul-proxy stop --help`."),
         (["frobnicate"], f"there is no command 'frobnicate': there are {', '.join(COMMANDS)}. See `ul-proxy --help`."),
         (["stat\nus"], "there is no command 'stat\\nus': did you mean status?"),
+        (["start"], "there is no command 'start': did you mean serve?"),
+        (["--port", "9000"], "unrecognized argument --port: did you mean --listen?"),
+        (["token", "--port", "1"], "unrecognized argument --port. See `ul-proxy token --help`."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
