@@ -51,7 +51,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(
             f"config file {path} is nested too deeply", hint="No setting is more than a list of tables."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(
+            f"config file {path} is not valid TOML: it is not UTF-8 text (at line {line})", hint="Save it as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         # The parser quotes positions, never the text of a line.
         raise SettingsError(f"config file {path} is not valid TOML: {error}", hint="Mend that line.") from None
 

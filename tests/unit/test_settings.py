@@ -1047,7 +1047,11 @@ UNUSABLE = [
     Unusable("unclosed text", "config file ul-proxy.toml is not valid TOML", file=f'password = "{CANARY}\n'),
     Unusable("second value", "config file ul-proxy.toml is not valid TOML", file=f'a = "1" {CANARY}\n'),
     Unusable("no value", "config file ul-proxy.toml is not valid TOML", file=f'password "{CANARY}"\n'),
-    Unusable("not UTF-8", "config file ul-proxy.toml is not valid TOML", file=f'a = "{CANARY}\xff"'.encode("latin-1")),
+    Unusable(
+        "not UTF-8",
+        "config file ul-proxy.toml is not valid TOML: it is not UTF-8 text (at line 2)",
+        file=f'a = 1\nb = "{CANARY}\xff"'.encode("latin-1"),
+    ),
     Unusable("nested file", "config file ul-proxy.toml is nested too deeply", file=f"deny = {'[' * 9999}"),
     Unusable("nested in a file", "deny (file ul-proxy.toml): ", file=f"deny = {'[' * 50}{']' * 50}", but="text"),
     Unusable("nested list", "deny (environment UL_PROXY_DENY): ", {"UL_PROXY_DENY": '["a",' + "[" * 99999},
