@@ -163,12 +163,12 @@ class ClientTokenRequired(CallerError):
 
 class HostNotAllowed(CallerError):
     status, code, title = 403, "host_not_allowed", "Host not allowed"
-    default_hint = "Call the proxy by a loopback name, or add the name to allowed_hosts."
+    default_hint = "Call the proxy by a loopback name, or add the name to allowed_hosts (UL_PROXY_ALLOWED_HOSTS)."
 
 
 class OriginNotAllowed(CallerError):
     status, code, title = 403, "origin_not_allowed", "Origin not allowed"
-    default_hint = "Add the page's origin to allowed_origins."
+    default_hint = "Add the page's origin to allowed_origins (UL_PROXY_ALLOWED_ORIGINS)."
 
 
 class NotPermitted(CallerError):

@@ -137,5 +137,5 @@ def refuse_exposed(settings: Settings, passed: Iterable[socket.socket]) -> None:
 def _exposed(what: str) -> SettingsError:
     return SettingsError(
         f"{what} is not loopback, and whoever reaches it could use your login",
-        hint="Set client_token, listen on 127.0.0.1, or set allow_anonymous_clients = true.",
+        hint="Set client_token (UL_PROXY_CLIENT_TOKEN), listen on 127.0.0.1, or set allow_anonymous_clients = true.",
     )
