@@ -103,7 +103,9 @@ async def _walk(
     token = options.policy.client_token
 
     async def inquire(bind: Bind) -> Mapping[str, Any]:
-        return await asyncio.to_thread(Inquiry(place_of(bind, options.tls), token).status)
+        told = await asyncio.to_thread(Inquiry(place_of(bind, options.tls), token).ask, "/-/status")
+        # One that does not tell, for its own endpoints are elsewhere say, is a proxy of ours all the same.
+        return told.document if told.good else {}
 
     cognito = Upstream.parse(user_pool(profile.pool).address)
     probes = NetworkProbes(

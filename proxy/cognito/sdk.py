@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,7 @@ class Sdk:
     """Unsigned calls, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
 
     def __init__(self, *, timeout: float, outbound: OutboundProxies, ca_file: Path | None) -> None:
-        """`timeout` in seconds holds for connecting and for each answer. `ca_file` replaces the SDK's authorities."""
+        """`timeout` in seconds is for connecting and for each answer. `ca_file` replaces the machine's authorities."""
         self._timeout = timeout
         self._outbound = outbound
         self._ca_file = ca_file
@@ -110,6 +111,13 @@ def _models() -> Loader:
 
 class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
     """The SDK's HTTP client without its habit to follow redirects: they would be sent the password."""
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
+        context: ssl.SSLContext = super()._get_ssl_context()
+        if self._verify is True:
+            # The SDK brings authorities of its own. The machine's are trusted as well, as they are of upstreams.
+            context.load_default_certs()
+        return context
 
     async def _get_session(self, proxy_url: str | None) -> "_NoRedirects":
         return _NoRedirects(await super()._get_session(proxy_url))

@@ -36,7 +36,9 @@ async def look_at(bind: Bind, inquire: Callable[[Bind], Awaitable[Mapping[str, A
 
 def of_ours(told: Mapping[str, Any]) -> Finding:
     """The verdict on a proxy of ours that is there already."""
-    named = f"ul-proxy {told.get('version')} runs there"
+    if "version" not in told:
+        return ok("a proxy of ours runs there")
+    named = f"ul-proxy {told['version']} runs there"
     if told.get("ready"):
         return ok(f"{named}, and is ready")
     profiles = told.get("profiles")

@@ -99,7 +99,7 @@ class _Plan:
 
     def hops(self) -> list[Hop]:
         probes = self._probes
-        for bind in self._options.listen:
+        for bind in (*self._options.listen, *self._options.admin_listen):
             self._hop(Step(Kind.LISTEN, str(bind)), partial(probes.listen, bind))
         requests = requests_of(self._options, self._profile)
         sign_in: tuple[Hop, ...] = ()

@@ -63,7 +63,8 @@ class NetworkProbes:
     ) -> None:
         """`sign_in` makes one attempt.
 
-        `inquire` returns what a proxy of ours says of itself that listens there, and raises a ProxyError.
+        `inquire` returns what a proxy of ours says of itself that listens there, nothing where it says nothing; it
+        raises a ProxyError where there is no such proxy.
         """
         self._profile = profile
         self._connector = connector

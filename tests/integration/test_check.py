@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from support.certificates import Authority, authority
 from support.commands import kept_in, settings_for, ul_proxy
 from support.connect_proxy import ConnectProxy
@@ -304,6 +305,14 @@ async def test_a_proxy_of_ours_with_https(patient: Patient, ca: Authority) -> No
         address = app.urls[0].removeprefix("https://")
         diagnosis = await patient.check(UL_PROXY_LISTEN=address, UL_PROXY_TLS_CERT=str(file))
     assert "runs there" in diagnosis.hop("listen")["detail"]
+
+
+async def test_a_proxy_of_ours_that_does_not_tell(patient: Patient) -> None:
+    """One that wants another client token, or has its own endpoints elsewhere, is known as ours all the same."""
+    token = SecretStr("another")
+    async with running_proxy(direct_options("http://127.0.0.1:9", client_token=token)) as app:
+        diagnosis = await patient.check(UL_PROXY_LISTEN=app.urls[0].removeprefix("http://"))
+    assert (diagnosis.status, diagnosis.hop("listen")["detail"]) == (0, "a proxy of ours runs there")
 
 
 async def test_another_program_is_there(patient: Patient) -> None:

@@ -437,23 +437,28 @@ class TestIdentityPool:
                 await pilot.client.aws_credentials(profile, token.id_token)
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_cognito_behind_an_authority_of_ones_own(trusted: bool, tmp_path: Path) -> None:
-    """With `ca_file` both Cognito and its keys are reached over TLS; without it neither is trusted."""
+@pytest.mark.parametrize("trust", ["ca_file", "system", "none"])
+async def test_cognito_behind_an_authority_of_ones_own(
+    trust: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cognito is trusted by `ca_file`, which counts for its keys as well, or by the machine; else not at all."""
     ca = authority(tmp_path)
     cognito = new_cognito()
-    client = new_client(SystemClock(), ca_file=ca.file if trusted else None)
+    if trust == "system":
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca.file))
+    client = new_client(SystemClock(), ca_file=ca.file if trust == "ca_file" else None)
     async with cognito.running(tls=ca.server("127.0.0.1")) as url:
         profile = Profile("default", pool_of(cognito.pool.config, url), USERNAME, SecretStr(PASSWORD))
         try:
-            if trusted:
-                await client.sign_in(profile)
-            else:
+            if trust == "none":
                 with pytest.raises(SignInFailed):
                     await client.sign_in(profile)
+            else:
+                await client.sign_in(profile)
         finally:
             await client.close()
-    assert cognito.counts["JWKS"] == int(trusted)
+    if trust != "system":  # aiohttp, which fetches the keys, asked the machine when it was imported
+        assert cognito.counts["JWKS"] == int(trust == "ca_file")
 
 
 async def test_profiles_do_not_wait_for_each_other(pilot: Account) -> None:

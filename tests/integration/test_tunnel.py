@@ -136,7 +136,9 @@ async def test_the_upgrade_carries_the_credential() -> None:
     ):
         await peer.send(ASK.replace(b"\r\n\r\n", b"\r\nAuthorization: mine\r\nX-A: b\r\n\r\n"))
         head = await peer.head()
-    assert received[0].lines == [
+    *lines, (name, _) = received[0].lines
+    assert name == b"X-Request-Id"
+    assert lines == [
         (b"Host", origin.url.removeprefix("http://").encode()),
         (b"Sec-WebSocket-Key", b"x"),
         (b"X-A", b"b"),

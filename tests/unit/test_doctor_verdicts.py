@@ -333,6 +333,7 @@ def test_requests(error: ProxyError, fix: str) -> None:
     ("told", "state", "words"),
     [
         ({"version": "9", "ready": True}, OK, "ul-proxy 9 runs there, and is ready"),
+        ({}, OK, "a proxy of ours runs there"),
         ({"version": "9", "ready": False}, WARN, "ul-proxy 9 runs there, and is not ready"),
         (
             {

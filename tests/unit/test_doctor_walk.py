@@ -117,6 +117,12 @@ def test_what_needs_what() -> None:
     assert (one(hops, "clock").needs, one(hops, "clock").after) == ((), (keys,))
 
 
+def test_where_the_own_endpoints_are() -> None:
+    """An admin_listen is a place to listen like the others."""
+    hops = planned(options(admin_listen=(Bind("127.0.0.1", 9090), Bind(path="/s"))))
+    assert titles(hops)[:3] == ["listen 127.0.0.1:0", "listen 127.0.0.1:9090", "listen unix:/s"]
+
+
 def test_a_personal_access_token_needs_no_cognito() -> None:
     """Nobody signs in, so nothing of Cognito is looked at; the time is what any upstream says."""
     hops = planned(options(personal_access_token=SecretStr("pat")))
