@@ -13,6 +13,7 @@ from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.downstream.parser import RequestParser
 from proxy.downstream.stepper import Stepper
 from proxy.errors import ProxyError, RequestError, RequestTimeout
+from proxy.outbox import Outbox
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -30,6 +31,7 @@ class Host(Protocol):
     """Who answers the requests of a connection."""
 
     draining: bool
+    outbox: Outbox
     answer: Callable[[Caller], Awaitable[None]]
     """Answers a request."""
     refuse: Callable[[Caller, ProxyError], None]
@@ -43,12 +45,34 @@ class Connection(RequestHandler):
     what is malformed with the offending bytes. This one makes a `Caller`, and a task where one is needed.
     """
 
-    __slots__ = ("_answering", "_heard", "_host", "_partial_since", "_requests", "_stuck_since", "own", "surplus")
+    __slots__ = (
+        "_answering",
+        "_heard",
+        "_held",
+        "_host",
+        "_partial_since",
+        "_requests",
+        "_stuck_since",
+        "own",
+        "surplus",
+    )
+        "_answering",
+        "_heard",
+        "_held",
+        "_host",
+        "_partial_since",
+        "_requests",
+        "_stuck_since",
+        "own",
+        "surplus",
+    )
 
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
         self._host = host
         self._answering: Stepper | None = None
+        self._held = b""
+        """What the host's outbox holds of this connection."""
         self.surplus = False
         """There are too many connections: this one is served with an error."""
         self.own = False
@@ -114,9 +138,11 @@ class Connection(RequestHandler):
             caller = Caller(self, head, content, closing=self.surplus)
             caller.surplus = self.surplus
             self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+            host.outbox.busy += 1
             try:
                 await host.answer(caller)
             finally:
+                host.outbox.busy -= 1
                 self._current_request = None
                 self.own = caller.own
             if content is not NOTHING:
@@ -132,8 +158,32 @@ class Connection(RequestHandler):
             if not lasts or self._close:
                 self._end()
 
+    def send(self, data: bytes, *, soon: bool = False) -> None:
+        """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
+        transport, outbox = self.transport, self._host.outbox
+        if transport is None:
+            return
+        if soon and outbox.takes(len(self._held) + len(data)):
+            if not self._held:
+                outbox.put(self.flush)
+            self._held += data
+            return
+        self.flush()
+        transport.write(data)
+
+    def flush(self) -> None:
+        """Write what the outbox holds."""
+        held, self._held = self._held, b""
+        if held and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(held)
+
+    def force_close(self) -> None:
+        self.flush()
+        super().force_close()
+
     def _end(self) -> None:
         self._close = True
+        self.flush()
         if self.transport is not None:
             self.transport.close()
 
@@ -232,6 +282,7 @@ class Connection(RequestHandler):
             return
         # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
         self._close = True
+        self.flush()
         with suppress(OSError):  # reset a moment ago
             transport.write_eof()
         # Cancelled when the connection is lost.
