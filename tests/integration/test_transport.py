@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
+import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,6 +277,54 @@ async def test_a_caller_who_leaves_takes_the_connection_along(answered: bool) ->
         await asyncio.wait_for(gone.wait(), PATIENCE)
         assert (await ask(app.urls[0], request())).body == b"ok"
         assert origin.connections == 2
+
+
+@pytest.mark.parametrize("ending", ["the caller", "the caller first", "the upstream first"])
+@pytest.mark.parametrize("upload", [False, True])
+async def test_a_caller_who_leaves_a_kept_connection(
+    ending: str, upload: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Callers come and go as they like, also at the moment at which the upstream goes: it is no defect."""
+    began, gone = asyncio.Event(), asyncio.Event()
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    upstreams = []
+
+    async def script(peer: Peer) -> None:
+        upstreams.append(peer)
+        await peer.message()
+        await peer.send(OK)
+        await peer.head()
+        began.set()
+        await peer.rest()
+        gone.set()
+
+    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
+        async with caller(app.urls[0]) as peer:
+            await peer.send(request())
+            await peer.message()
+            await peer.send(request("POST", "/v1/x", "Content-Length: 9") + b"abc" if upload else request())
+            await began.wait()
+            await asyncio.sleep(0.05)
+            if ending != "the caller":
+                # Both within one round of the event loop.
+                ends = [peer, upstreams[0]]
+                for end in ends if ending == "the caller first" else reversed(ends):
+                    shut(end)
+        await asyncio.wait_for(gone.wait(), PATIENCE)
+        assert (await ask(app.urls[0], request())).body == b"ok"
+        assert origin.connections == 2
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def shut(peer: Peer) -> None:
+    """End both directions of a connection, now and not in the next round of the event loop."""
+    sock = peer.writer.get_extra_info("socket")
+    with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
