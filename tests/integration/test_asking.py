@@ -431,6 +431,25 @@ async def test_nothing_to_stop(shell: Shell) -> None:
     assert outcome == Outcome(1, "", f"ul-proxy: no proxy runs at {url}. If it is elsewhere, tell --url.\n")
 
 
+@pytest.mark.parametrize(
+    "beginning", [b"HTTP/1.1 200 OK\r\nX-Odd: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"]
+)
+async def test_an_answer_that_trickles_in_is_none(beginning: bytes, shell: Shell) -> None:
+    """`--max` holds, too, where what answers goes on without an end."""
+
+    async def trickle(_: Recorded, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(beginning)
+        while True:
+            writer.write(b"{")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with Origin(responder=trickle).running() as origin:
+        outcome = await shell.run("wait", "--max", "0.5s", "--url", origin.url)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert f"the proxy at {origin.url} cannot be asked: it does not answer" in outcome.err
+
+
 async def test_stop_tells_a_terminal_nothing_in_its_own_language(shell: Shell) -> None:
     """What answers like a proxy and is none has no way into the terminal."""
 
