@@ -46,7 +46,7 @@ def passed_sockets(environ: MutableMapping[str, str], pid: int) -> list[Passed]:
     for descriptor in descriptors:
         try:
             os.set_inheritable(descriptor, False)
-        except (OSError, OverflowError):
+        except OSError:
             raise StartError(
                 f"file descriptor {descriptor} of LISTEN_FDS is not open",
                 hint="Pass as many sockets as LISTEN_FDS says, or unset it.",
