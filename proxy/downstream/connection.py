@@ -113,17 +113,18 @@ class Connection(RequestHandler):
     async def start(self) -> None:
         """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
 
-    def _answer_waiting(self) -> None:
-        """Answer the requests that wait, one after the other."""
+    def _answer_next(self) -> None:
+        """Answer the next of the requests that wait, once the one before it has been answered."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        while messages and self._answering is None and not (self._close or self._force_close):
+        if messages and self._answering is None and not (self._close or self._force_close):
             self._answering = Stepper(self._answer(*messages.popleft()), self._loop, self._answered)
             self._answering.step()
 
     def _answered(self) -> None:
         self._answering = None
         if self._messages:
-            self._loop.call_soon(self._answer_waiting)
+            # Not at once: who sends request upon request would let nobody else have a turn.
+            self._loop.call_soon(self._answer_next)
 
     async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
         """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
@@ -205,7 +206,7 @@ class Connection(RequestHandler):
         elif self._partial_since is None:
             self._partial_since = self._heard
         if self._messages:
-            self._answer_waiting()
+            self._answer_next()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -242,7 +243,7 @@ class Connection(RequestHandler):
             return
         late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
         self._messages.append(late)  # type: ignore[arg-type]  # of our parser, not of aiohttp's
-        self._answer_waiting()
+        self._answer_next()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser
