@@ -56,16 +56,6 @@ class Connection(RequestHandler):
         "own",
         "surplus",
     )
-        "_answering",
-        "_heard",
-        "_held",
-        "_host",
-        "_partial_since",
-        "_requests",
-        "_stuck_since",
-        "own",
-        "surplus",
-    )
 
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
