@@ -72,6 +72,8 @@ async def run(configuration: dict[str, Any]) -> None:
     async with App(options(configuration), clock=clock) as app:
         say({"url": app.urls[0]})
         answering = asyncio.create_task(_answer(reader, app, configuration))
+        # Whoever asked has gone, perhaps without a word.
+        answering.add_done_callback(lambda _: stop.set())
         await stop.wait()
         answering.cancel()
 

@@ -56,7 +56,10 @@ class PortFile:
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             try:
-                beside.write_text(self._text)
+                # One that is left from a crash; and a link that somebody has put there is not followed.
+                beside.unlink(missing_ok=True)
+                with beside.open("x") as file:
+                    file.write(self._text)
                 beside.replace(path)
             finally:
                 beside.unlink(missing_ok=True)

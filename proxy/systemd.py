@@ -44,7 +44,13 @@ def passed_sockets(environ: MutableMapping[str, str], pid: int) -> list[Passed]:
         return []
     descriptors = range(_FIRST, _FIRST + int(count))
     for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:
+            raise StartError(
+                f"file descriptor {descriptor} of LISTEN_FDS is not open",
+                hint="Pass as many sockets as LISTEN_FDS says, or unset it.",
+            ) from None
     names += [""] * (int(count) - len(names))
     return [Passed(name, _listening(descriptor)) for name, descriptor in zip(names, descriptors, strict=False)]
 

@@ -4,8 +4,10 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,8 +72,10 @@ class Conversation:
     """One connection to a proxy, as a context."""
 
     def __init__(self, inquiry: Inquiry, patience: float = PATIENCE) -> None:
-        """`patience` is how many seconds the proxy may be silent."""
+        """`patience` is how many seconds an answer may take, however it trickles in."""
         self._inquiry = inquiry
+        self._patience = patience
+        self._late = False
         self._connection = _connection(inquiry.place, patience)
 
     def __enter__(self) -> "Conversation":
@@ -89,11 +93,14 @@ class Conversation:
         if profile is not None:
             headers["X-UL-Proxy-Profile"] = profile
         try:
-            self._connection.request(method, path, headers=headers)
-            answer = self._connection.getresponse()
-            status, body = answer.status, answer.read(_LONGEST)
+            if self._connection.sock is None:
+                self._connection.connect()
+            with self._in_time(self._connection.sock):
+                self._connection.request(method, path, headers=headers)
+                answer = self._connection.getresponse()
+                status, body = answer.status, answer.read(_LONGEST)
         except (OSError, http.client.HTTPException) as error:
-            raise _unanswered(place, error) from None
+            raise _unanswered(place, TimeoutError() if self._late else error) from None
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
@@ -102,6 +109,30 @@ class Conversation:
         if not isinstance(document, dict) or not (signed or _MARKS[path] in document):
             raise NotRunning(f"what answers at {place} is no ul-proxy", hint="Check listen, or tell --url.")
         return Told(status, document)
+
+    @contextmanager
+    def _in_time(self, sock: socket.socket) -> Iterator[None]:
+        """Raises TimeoutError where what is done inside takes too long. A socket's own timeout begins anew at every
+        byte.
+        """
+
+        def give_up() -> None:
+            self._late = True
+            with suppress(OSError):  # it has ended by itself
+                # Past TLS, which somebody else is amid of reading.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._patience, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+        if self._late:
+            # What has come may be half of it.
+            raise TimeoutError
 
     def ended(self, patience: float) -> bool:
         """Whether the proxy, which has been told to stop, ends within `patience` seconds."""

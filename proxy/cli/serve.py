@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ from proxy.systemd import Notifier, passed_sockets
 log = logging.getLogger(__name__)
 
 _LOOKED_FOR = 50
+_BESIDES = 256
+"""Files and sockets that are no caller's: listeners, connections to Cognito, logs, libraries."""
 
 
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
     told = start_logging(loaded)
+    make_room_for(loaded.settings.max_connections)
     sockets = [passed.sock for passed in passed_sockets(os.environ, os.getpid())]
 
     def reread() -> Loaded:
@@ -49,6 +53,20 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
 def leave_no_core() -> None:
     """Have the system write no core file when the process crashes: tokens and passwords would be in it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def make_room_for(callers: int) -> None:
+    """Raise the limit of open files as far as the system lets this process: every caller wants an upstream, too.
+
+    What most systems begin with, 1024, is there for programs that use `select`, which this one does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * callers + _BESIDES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a limit besides that it does not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def start_logging(loaded: Loaded) -> Logs:

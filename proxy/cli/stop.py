@@ -9,6 +9,7 @@ from proxy.cli.signals import to_the_end
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
+from proxy.logs import printable
 from proxy.settings import load
 
 
@@ -40,8 +41,8 @@ def _stop(inquiry: Inquiry, limit: float) -> int:
 
 
 def _requests(told: Told) -> str:
-    count = told.document.get("requests_in_flight")
-    return f"{count} request{'' if count == 1 else 's'}"
+    count = printable(str(told.document.get("requests_in_flight")))
+    return f"{count} request{'' if count == '1' else 's'}"
 
 
 def _refusal(inquiry: Inquiry, told: Told) -> ProxyError:

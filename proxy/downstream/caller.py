@@ -34,6 +34,12 @@ class Line(Protocol):
     def writing_paused(self) -> bool:
         """Whether the caller reads too slowly."""
 
+    def send(self, data: bytes, *, soon: bool = False) -> None:
+        """Write; `soon` where nothing but answers to other requests will follow."""
+
+    def flush(self) -> None:
+        """Write what is held."""
+
     async def _drain_helper(self) -> None: ...
 
     def pause_reading(self) -> None: ...
@@ -164,7 +170,7 @@ class Caller:
         if self._chunked:
             end = last_chunk(trailers)
             data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
-        self._send(data)
+        self._send(data, soon=self._keep_alive)
 
     def close(self) -> None:
         """Make this the last answer of its connection."""
@@ -177,6 +183,7 @@ class Caller:
         transport = self._transport
         if transport is None:
             return
+        self._connection.flush()
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
             # Without Content-Length or chunks an orderly end would look like the end of the content.
@@ -228,7 +235,7 @@ class Caller:
         gone = isinstance(error, (ConnectionError, asyncio.CancelledError))
         self._content.fail(error if gone else ConnectionResetError("the caller has gone"))
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, *, soon: bool = False) -> None:
         transport = self._transport
         head = self._head
         if transport is None or transport.is_closing():
@@ -236,11 +243,11 @@ class Caller:
         if head is not None:
             self._head = None
             if len(data) > _JOINED:
-                transport.write(head)
+                self._connection.send(head)
             else:
                 data = head + data
         if data:
-            transport.write(data)
+            self._connection.send(data, soon=soon)
 
 
 def _head(status: int, reason: bytes, section: bytes) -> bytes:

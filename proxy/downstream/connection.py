@@ -13,6 +13,7 @@ from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.downstream.parser import RequestParser
 from proxy.downstream.stepper import Stepper
 from proxy.errors import ProxyError, RequestError, RequestTimeout
+from proxy.outbox import Outbox
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -30,6 +31,7 @@ class Host(Protocol):
     """Who answers the requests of a connection."""
 
     draining: bool
+    outbox: Outbox
     answer: Callable[[Caller], Awaitable[None]]
     """Answers a request."""
     refuse: Callable[[Caller, ProxyError], None]
@@ -43,12 +45,24 @@ class Connection(RequestHandler):
     what is malformed with the offending bytes. This one makes a `Caller`, and a task where one is needed.
     """
 
-    __slots__ = ("_answering", "_heard", "_host", "_partial_since", "_requests", "_stuck_since", "own", "surplus")
+    __slots__ = (
+        "_answering",
+        "_heard",
+        "_held",
+        "_host",
+        "_partial_since",
+        "_requests",
+        "_stuck_since",
+        "own",
+        "surplus",
+    )
 
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
         self._host = host
         self._answering: Stepper | None = None
+        self._held = b""
+        """What the host's outbox holds of this connection."""
         self.surplus = False
         """There are too many connections: this one is served with an error."""
         self.own = False
@@ -89,17 +103,18 @@ class Connection(RequestHandler):
     async def start(self) -> None:
         """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
 
-    def _answer_waiting(self) -> None:
-        """Answer the requests that wait, one after the other."""
+    def _answer_next(self) -> None:
+        """Answer the next of the requests that wait, once the one before it has been answered."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        while messages and self._answering is None and not (self._close or self._force_close):
+        if messages and self._answering is None and not (self._close or self._force_close):
             self._answering = Stepper(self._answer(*messages.popleft()), self._loop, self._answered)
             self._answering.step()
 
     def _answered(self) -> None:
         self._answering = None
         if self._messages:
-            self._loop.call_soon(self._answer_waiting)
+            # Not at once: who sends request upon request would let nobody else have a turn.
+            self._loop.call_soon(self._answer_next)
 
     async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
         """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
@@ -114,9 +129,11 @@ class Connection(RequestHandler):
             caller = Caller(self, head, content, closing=self.surplus)
             caller.surplus = self.surplus
             self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+            host.outbox.busy += 1
             try:
                 await host.answer(caller)
             finally:
+                host.outbox.busy -= 1
                 self._current_request = None
                 self.own = caller.own
             if content is not NOTHING:
@@ -132,8 +149,32 @@ class Connection(RequestHandler):
             if not lasts or self._close:
                 self._end()
 
+    def send(self, data: bytes, *, soon: bool = False) -> None:
+        """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
+        transport, outbox = self.transport, self._host.outbox
+        if transport is None:
+            return
+        if soon and outbox.takes(len(self._held) + len(data)):
+            if not self._held:
+                outbox.put(self.flush)
+            self._held += data
+            return
+        self.flush()
+        transport.write(data)
+
+    def flush(self) -> None:
+        """Write what the outbox holds."""
+        held, self._held = self._held, b""
+        if held and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(held)
+
+    def force_close(self) -> None:
+        self.flush()
+        super().force_close()
+
     def _end(self) -> None:
         self._close = True
+        self.flush()
         if self.transport is not None:
             self.transport.close()
 
@@ -155,7 +196,7 @@ class Connection(RequestHandler):
         elif self._partial_since is None:
             self._partial_since = self._heard
         if self._messages:
-            self._answer_waiting()
+            self._answer_next()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -192,7 +233,7 @@ class Connection(RequestHandler):
             return
         late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
         self._messages.append(late)  # type: ignore[arg-type]  # of our parser, not of aiohttp's
-        self._answer_waiting()
+        self._answer_next()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
         tunnel = self._payload_parser
@@ -232,6 +273,7 @@ class Connection(RequestHandler):
             return
         # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
         self._close = True
+        self.flush()
         with suppress(OSError):  # reset a moment ago
             transport.write_eof()
         # Cancelled when the connection is lost.

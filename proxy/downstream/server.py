@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.downstream.caller import Caller
 from proxy.downstream.connection import Connection
 from proxy.errors import ProxyError
+from proxy.outbox import Outbox
 
 _TICK = 1.0
 """Seconds between two looks at slow callers, at most."""
@@ -55,6 +56,7 @@ class Server(web.Server):
         self.answer = handle
         self.refuse = refuse
         self._limits = limits
+        self.outbox = Outbox(self._loop.call_soon)
         self.draining = False
         """Answers are the last of their connections."""
         self._quiet_since: dict[RequestHandler, float] = {}

@@ -57,6 +57,9 @@ class Stepper:
             self._loop.call_soon(self._task.cancel)
         elif (awaited := self._awaited) is not None:
             self._awaited = awaited.resume = None
+            if not awaited.cancel():
+                # It has failed a moment ago, and nobody will ask how: asyncio would take that for a defect.
+                awaited.exception()
             self._loop.call_soon(self.step, asyncio.CancelledError())
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:

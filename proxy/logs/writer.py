@@ -40,7 +40,11 @@ class Writer:
         """Have whole lines written, sooner or later, or count them as dropped."""
         with self._changed:
             if self._closed or self._size + len(text) > self._limit:
-                self._drop(text)
+                # What fits goes: a batch may hold a stranger's lines of any length, and other people's.
+                fits = 0 if self._closed else text.rfind("\n", 0, max(0, self._limit - self._size)) + 1
+                self._drop(text[fits:])
+                text = text[:fits]
+            if not text:
                 return
             self._waiting.append(text)
             self._size += len(text)

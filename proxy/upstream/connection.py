@@ -10,6 +10,7 @@ from typing import cast
 
 from proxy.errors import UpstreamBroken
 from proxy.framing import Head
+from proxy.outbox import Outbox
 from proxy.upstream.exchange import HIGH_WATER, Disconnected, Exchange
 
 
@@ -23,7 +24,11 @@ class Connection(asyncio.Protocol):
         on_idle: Callable[["Connection"], None],
         on_lost: Callable[["Connection"], None],
         idle_timeout: float,
+        outbox: Outbox,
     ) -> None:
+        self._outbox = outbox
+        self._held = b""
+        """What the outbox holds of this connection."""
         self.origin = origin
         self.loop = asyncio.get_running_loop()
         self.idle_timeout = idle_timeout
@@ -41,8 +46,14 @@ class Connection(asyncio.Protocol):
     def begin(self, method: str, data: bytes, *, upgrade: bool, inform: Callable[[Head], None]) -> Exchange:
         """Send the beginning of a request."""
         exchange = self._exchange = Exchange(self, method, inform, upgrade=upgrade)
+        outbox = self._outbox
+        outbox.busy += 1
         if self.usable:
-            self._transport.write(data)
+            if outbox.takes(len(data)):
+                self._held = data
+                outbox.put(self._write_held)
+            else:
+                self._transport.write(data)
         else:
             # It was lost, or said something, between the end of its handshake and now.
             exchange.fail(Disconnected(answered=False))
@@ -83,6 +94,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self._lost:
+            self._write_held()
             self._transport.write(data)
 
     async def drain(self, *, tunnel_ended: bool) -> None:
@@ -120,6 +132,7 @@ class Connection(asyncio.Protocol):
 
     def release(self, *, reusable: bool, gently: bool) -> None:
         """The exchange is over. `gently`: what was written is still to arrive."""
+        self._outbox.busy -= 1
         self.deadline = math.inf
         if reusable and self.usable:
             self._exchange = None
@@ -129,6 +142,11 @@ class Connection(asyncio.Protocol):
             self.deadline = self.loop.time() + self.idle_timeout
         else:
             self.abort()
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self._lost:
+            self._transport.write(held)
 
     # What the event loop calls.
 

@@ -45,7 +45,12 @@ class Arrival(asyncio.Future[None]):
         super().set_exception(exception)
         if self.resume is not None:
             # Whoever tells of a failure may be about to do more.
-            self.get_loop().call_soon(self.resume)
+            self.get_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        """Call `resume`, unless whoever has set it was cancelled meanwhile."""
+        if self.resume is not None:
+            self.resume()
 
 
 class Link(Protocol):

@@ -9,6 +9,7 @@ from typing import Protocol
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
 from proxy.framing import Head, chunk, chunked_content, last_chunk, request_head
 from proxy.model import Headers, Timeouts, Upstream
+from proxy.outbox import Outbox
 from proxy.upstream.connect import Connector
 from proxy.upstream.connection import Connection
 from proxy.upstream.exchange import Disconnected, Exchange
@@ -105,6 +106,7 @@ class PooledTransport:
         self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._pool = Pool()
+        self._outbox = Outbox(self._loop.call_soon)
         self._connections: set[Connection] = set()
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
@@ -137,7 +139,11 @@ class PooledTransport:
     async def _connect(self, upstream: Upstream) -> Connection:
         def new() -> Connection:
             return Connection(
-                upstream.origin, on_idle=self._pool.put, on_lost=self._forget, idle_timeout=self._timeouts.idle
+                upstream.origin,
+                on_idle=self._pool.put,
+                on_lost=self._forget,
+                idle_timeout=self._timeouts.idle,
+                outbox=self._outbox,
             )
 
         await asyncio.sleep(0)  # the timeout wants a task

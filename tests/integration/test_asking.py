@@ -431,6 +431,40 @@ async def test_nothing_to_stop(shell: Shell) -> None:
     assert outcome == Outcome(1, "", f"ul-proxy: no proxy runs at {url}. If it is elsewhere, tell --url.\n")
 
 
+@pytest.mark.parametrize(
+    "beginning", [b"HTTP/1.1 200 OK\r\nX-Odd: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"]
+)
+async def test_an_answer_that_trickles_in_is_none(beginning: bytes, shell: Shell) -> None:
+    """`--max` holds, too, where what answers goes on without an end."""
+
+    async def trickle(_: Recorded, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(beginning)
+        while True:
+            writer.write(b"{")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with Origin(responder=trickle).running() as origin:
+        outcome = await shell.run("wait", "--max", "0.5s", "--url", origin.url)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert f"the proxy at {origin.url} cannot be asked: it does not answer" in outcome.err
+
+
+async def test_stop_tells_a_terminal_nothing_in_its_own_language(shell: Shell) -> None:
+    """What answers like a proxy and is none has no way into the terminal."""
+
+    async def impostor(_: Recorded, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps({"stopping": True, "requests_in_flight": "\x1b]0;owned\x07"}).encode()
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+
+    async with Origin(responder=impostor).running() as origin:
+        outcome = await shell.run("stop", "--url", origin.url)
+    assert outcome == Outcome(
+        0, f"The proxy at {origin.url} has ended; it had \\x1b]0;owned\\x07 requests under way.\n", ""
+    )
+
+
 async def test_stop_interrupted(shell: Shell) -> None:
     """Whoever is stopped in waiting for the end does not say that it has come."""
     slow = Slow()

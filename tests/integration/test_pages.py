@@ -78,6 +78,7 @@ async def test_page(page: str, shell: Shell) -> None:
         shell.environment["PATH"] = f"{Path(sys.prefix) / 'bin'}:{shell.environment['PATH']}"
     not_typed: list[str] = []
     async with shell.left_running(sandbox, **at_the_sandbox), AsyncExitStack() as stack:
+        await shell.run(Command(page, ".venv/bin/ul-proxy wait", (), ()), **at_the_sandbox)
         for command in COMMANDS[page]:
             if "| jq " in command.text and shutil.which("jq") is None:
                 not_typed.append(command.text)

@@ -103,6 +103,24 @@ async def test_listening_line(settings: dict[str, str]) -> None:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells the limits of another process")
+@pytest.mark.parametrize(("callers", "room"), [("100", 456), ("1", 300), ("100000", 600)])
+async def test_room_for_sockets(settings: dict[str, str], callers: str, room: int) -> None:
+    """The limit of open files is raised for `max_connections`, as far as the system allows, and never lowered."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 600));"
+        "from proxy.cli import main; sys.exit(main(['serve']))"
+    )
+    settings["UL_PROXY_MAX_CONNECTIONS"] = callers
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, env=settings, stdout=PIPE, stderr=PIPE)
+    try:
+        await url_of(Served(process))
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (room, 600)
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells the limits of another process")
 async def test_leaves_no_core_file(settings: dict[str, str]) -> None:
     """A crash writes no file with the tokens in it."""
     async with serving(settings) as served:

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
+import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from support.wire import PATIENCE, Message, Peer, Script, Scripted, answer, answ
 loop_factories = EVERY_LOOP
 
 OK = answer()
+OK_LINE = b"HTTP/1.1 200 "
 
 
 async def ask(url: str, data: bytes, *, bodiless: bool = False) -> Message:
@@ -276,6 +280,54 @@ async def test_a_caller_who_leaves_takes_the_connection_along(answered: bool) ->
         assert origin.connections == 2
 
 
+@pytest.mark.parametrize("ending", ["the caller", "the caller first", "the upstream first"])
+@pytest.mark.parametrize("upload", [False, True])
+async def test_a_caller_who_leaves_a_kept_connection(
+    ending: str, upload: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Callers come and go as they like, also at the moment at which the upstream goes: it is no defect."""
+    began, gone = asyncio.Event(), asyncio.Event()
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    upstreams = []
+
+    async def script(peer: Peer) -> None:
+        upstreams.append(peer)
+        await peer.message()
+        await peer.send(OK)
+        await peer.head()
+        began.set()
+        await peer.rest()
+        gone.set()
+
+    async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
+        async with caller(app.urls[0]) as peer:
+            await peer.send(request())
+            await peer.message()
+            await peer.send(request("POST", "/v1/x", "Content-Length: 9") + b"abc" if upload else request())
+            await began.wait()
+            await asyncio.sleep(0.05)
+            if ending != "the caller":
+                # Both within one round of the event loop.
+                ends = [peer, upstreams[0]]
+                for end in ends if ending == "the caller first" else reversed(ends):
+                    shut(end)
+        await asyncio.wait_for(gone.wait(), PATIENCE)
+        assert (await ask(app.urls[0], request())).body == b"ok"
+        assert origin.connections == 2
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def shut(peer: Peer) -> None:
+    """End both directions of a connection, now and not in the next round of the event loop."""
+    sock = peer.writer.get_extra_info("socket")
+    with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
 async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that nobody has used for a while is closed."""
     monkeypatch.setattr("proxy.upstream.pool.MAX_IDLE", 0.1)
@@ -368,7 +420,7 @@ async def test_control_bytes_of_a_caller_go_nowhere(byte: int) -> None:
 
 
 async def test_header_order_is_kept_both_ways() -> None:
-    """Fields cross in their order and their case, between Host, Via and the credential."""
+    """Fields cross in their order and their case, between Host and what is added."""
     received: list[Message] = []
     lines = [b"B: 1", b"a: 2", b"B: 3", b"ETag: x", b"b: 4", b"Date: today", b"Server: odd"]
     async with (
@@ -376,7 +428,7 @@ async def test_header_order_is_kept_both_ways() -> None:
         running_proxy(direct_options(origin.url)) as app,
     ):
         message = await ask(app.urls[0], request("GET", "/v1/x", *(line.decode() for line in lines)))
-    assert received[0].head.split(b"\r\n")[2:-4] == lines
+    assert received[0].head.split(b"\r\n")[2:-5] == lines
     assert message.head.split(b"\r\n")[1:-4] == lines
 
 
@@ -712,6 +764,31 @@ async def test_pipelined_requests() -> None:
     assert [message.body for message in received] == [b"", b"abc", b"abc", b""]
 
 
+@pytest.mark.parametrize("target", ["/-/live", "/v1/x"])
+async def test_pipelined_requests_leave_turns_to_others(target: str) -> None:
+    """A caller who sends a thousand requests at once does not make the next one wait for all of them."""
+    heard = bytearray()
+
+    class Greedy(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            heard.extend(data)
+
+    async with upstream(answering(OK)) as origin, running_proxy(direct_options(origin.url)) as app:
+        await ask(app.urls[0], request())
+        port = int(app.urls[0].rpartition(":")[2])
+        greedy, _ = await asyncio.get_running_loop().create_connection(Greedy, "127.0.0.1", port)
+        async with caller(app.urls[0]) as peer:
+            await peer.send(request(target="/-/live"))
+            await peer.message()
+            greedy.write(request(target=target) * 1000)
+            await peer.send(request(target="/-/live"))
+            await peer.message()
+            assert heard.count(OK_LINE) < 500
+        while heard.count(OK_LINE) < 1000:  # noqa: ASYNC110 - a protocol tells nobody
+            await asyncio.sleep(0.01)
+        greedy.abort()
+
+
 async def test_events_leave_at_once() -> None:
     """A server-sent event reaches the caller before the next one is written, also without chunks."""
     go_on = asyncio.Event()
@@ -768,7 +845,7 @@ async def test_a_location_on_the_upstreams_origin_becomes_local(
 
 
 async def test_no_header_is_invented() -> None:
-    """A bare request gains Host, Via and the credential; a bare answer gains Via and how it ends."""
+    """A bare request gains Host, Via, the credential and an id; a bare answer gains Via and how it ends."""
     received: list[Message] = []
     async with (
         upstream(answering(answer(), requests=received)) as origin,
@@ -776,8 +853,9 @@ async def test_no_header_is_invented() -> None:
     ):
         message = await ask(app.urls[0], request("POST", body=b"x"))
         bare = await ask(app.urls[0], b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert [name for name, _ in received[0].lines] == [b"Host", b"Content-Length", b"Via", b"Authorization"]
-    assert [name for name, _ in received[1].lines] == [b"Host", b"Via", b"Authorization"]
+    added = [b"Via", b"Authorization", b"X-Request-Id"]
+    assert [name for name, _ in received[0].lines] == [b"Host", b"Content-Length", *added]
+    assert [name for name, _ in received[1].lines] == [b"Host", *added]
     assert [name for name, _ in message.lines] == [name for name, _ in bare.lines] == [b"Content-Length", b"Via"]
 
 

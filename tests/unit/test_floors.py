@@ -25,6 +25,7 @@ FLOORS = {
         "problem",
         "outbound",
         "framing",
+        "outbox",
         "operation",
         "metrics",
         "totp",

@@ -251,6 +251,17 @@ def test_port_file(opened: ExitStack, tmp_path: Path) -> None:
     port_file.remove()
 
 
+def test_port_file_beside_a_trap(opened: ExitStack, tmp_path: Path) -> None:
+    """A link at the name under which it is written leads nowhere else, for others may write to its folder, too."""
+    path, precious = tmp_path / "port", tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / f".port.{os.getpid()}").symlink_to(precious)
+    PortFile(path, listen(Bind("127.0.0.1", 0), opened))
+    assert precious.read_text() == "precious"
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
 def test_port_file_of_a_successor_stays(opened: ExitStack, tmp_path: Path) -> None:
     """What another program has written meanwhile is not removed."""
     path = tmp_path / "port"

@@ -1,6 +1,7 @@
 """Coroutines that run in the callbacks which wake them, and in a task only where they must."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -148,13 +149,28 @@ async def test_is_cancelled_where_it_waits(
     assert await steps.end() == noted
 
 
-async def test_a_result_after_the_cancellation_changes_nothing() -> None:
-    """An arrival that comes when its waiting was given up wakes nobody twice."""
+async def test_what_was_given_up_is_cancelled() -> None:
+    """Whoever brings an arrival can tell that nobody waits for it any more."""
     steps = Steps(wait_for_arrival)
     await asyncio.sleep(0)
     steps.stepper.cancel()
-    steps.arrival.set_result(None)
+    assert steps.arrival.cancelled()
     assert await steps.end() == ["cancelled"]
+
+
+async def test_a_failure_and_a_cancellation_in_the_same_moment() -> None:
+    """A coroutine that is cancelled before it was told of a failure goes on once, and the failure is no defect."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    steps = Steps(wait_for_arrival)
+    await asyncio.sleep(0)
+    steps.arrival.set_exception(ConnectionError())
+    steps.stepper.cancel()
+    assert await steps.end() == ["cancelled"]
+    del steps
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
 
 
 @pytest.mark.parametrize("work", [fail, fail_later])

@@ -153,6 +153,13 @@ def test_no_stream_listener(first: int) -> None:
         os.fstat(first)
 
 
+@pytest.mark.parametrize("count", ["2", "99999"])
+def test_not_open(count: str, first: int) -> None:
+    """A number of sockets that are not all there is an error in words."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp, pytest.raises(StartError, match=f"{first + 1} .* is not open"):
+        passed_sockets(passing(tcp, first=first) | {"LISTEN_FDS": count}, PID)
+
+
 def test_no_socket(first: int, tmp_path: Path) -> None:
     """A file is no socket."""
     with (tmp_path / "file").open("w") as file:

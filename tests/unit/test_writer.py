@@ -82,6 +82,15 @@ def test_nobody_reads(pipe: tuple[int, int]) -> None:
     assert writer.dropped == 51
 
 
+def test_a_batch_that_is_too_large(pipe: tuple[int, int]) -> None:
+    """Of several lines those go out that fit, whole."""
+    writer = Writer(pipe[1], notice, limit=250)
+    writer.write("first\n" + LINE * 5)
+    assert writer.dropped == 3
+    data = read_until(pipe[0], lambda data: b"dropped" in data)
+    assert data.decode() == "first\n" + LINE * 2 + notice(3)
+
+
 def test_the_end_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
     """Where nobody reads, the end gives up on the lines that are left."""
     writer = Writer(pipe[1], notice, limit=1 << 17)

@@ -1,0 +1,61 @@
+"""Writes that are held until the turn is over."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.outbox import CROWD, SMALL, Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Turn:
+    """An outbox, and the turn of an event loop that it is in."""
+
+    def __init__(self, busy: int = CROWD) -> None:
+        self._calls: list[Callable[[], None]] = []
+        self.outbox = Outbox(self._calls.append)
+        self.outbox.busy = busy
+        self.written: list[str] = []
+
+    def put(self, name: str) -> None:
+        self.outbox.put(lambda: self.written.append(name))
+
+    def end(self) -> int:
+        """End the turn; how many calls the event loop was asked for."""
+        calls = list(self._calls)
+        self._calls.clear()
+        for call in calls:
+            call()
+        return len(calls)
+
+
+@pytest.mark.parametrize(
+    ("busy", "size", "taken"),
+    [(CROWD, SMALL, True), (CROWD + 1, 0, True), (CROWD - 1, 1, False), (0, 1, False), (CROWD, SMALL + 1, False)],
+)
+def test_takes(busy: int, size: int, taken: bool) -> None:
+    """Small messages are held where many exchanges are under way; a lone one never waits."""
+    assert Turn(busy).outbox.takes(size) is taken
+
+
+def test_writes_in_a_row() -> None:
+    """What was put in goes out at the end of the turn, in its order, at the price of one call."""
+    turn = Turn()
+    turn.put("a")
+    turn.put("b")
+    assert turn.written == []
+    assert turn.end() == 1
+    assert turn.written == ["a", "b"]
+
+
+def test_each_turn_has_its_own() -> None:
+    """What a write puts in goes out with the next turn, and nothing goes out twice."""
+    turn = Turn()
+    turn.outbox.put(lambda: turn.put("later"))
+    turn.end()
+    assert turn.written == []
+    turn.end()
+    assert turn.end() == 0
+    assert turn.written == ["later"]
