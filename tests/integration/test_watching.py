@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from support.stack import PASSWORD
 from proxy.app import App
 from proxy.cli.watch import Watch
 from proxy.demo.accounts import User
+from proxy.model import RenewalPolicy
 from proxy.settings import load
 
 
@@ -107,7 +109,8 @@ async def test_at_once_after_a_terminal_failure(desk: Desk, origin: Origin, monk
     monkeypatch.setenv("UL_PROXY_PASSWORD_FILE", str(password))
     loaded = load(flags)
     watch = Watch(loaded, lambda: load(flags), interval=1e9)
-    async with App(loaded.options(), on_login_required=lambda _: watch.look()) as app:
+    options = replace(loaded.options(), renewal=RenewalPolicy(new=0.0))
+    async with App(options, on_login_required=lambda _: watch.look()) as app:
         watching = asyncio.create_task(watch.run(app.reload))
         caller = await Connection.to(app.urls[0])
         assert await caller.ask() == 200
