@@ -251,7 +251,7 @@ async def test_requests_are_counted(origin: Origin) -> None:
 
 
 async def test_what_is_under_way(origin: Origin) -> None:
-    """A scrape sees open connections and requests under way, but for those about the proxy itself, and log lines that were dropped."""
+    """A scrape sees open connections, requests under way but its own, and log lines that were dropped."""
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def hold(request: Recorded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
