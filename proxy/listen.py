@@ -114,7 +114,7 @@ def _open_unix(path: Path) -> socket.socket:
     if path.exists():
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise StartError(f"{path} exists and is no socket", hint="Choose another path, or remove it.")
-        if _is_live(path):
+        if is_live(path):
             raise StartError(f"unix:{path} is in use by another program", hint="End it, or choose another path.")
         path.unlink()
     sock = _UnixSocket()
@@ -132,7 +132,7 @@ def _open_unix(path: Path) -> socket.socket:
     return sock
 
 
-def _is_live(path: Path) -> bool:
+def is_live(path: Path) -> bool:
     """Whether somebody listens there; only a refusal says that nobody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)

@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.doctor.findings import Finding, fail, ok, warn
 from proxy.errors import ProxyError
+from proxy.listen import is_live
 from proxy.model import Bind
 
 _ANOTHER = "End that program, or choose another address: --listen or UL_PROXY_LISTEN."
@@ -73,12 +74,4 @@ def _taken_path(path: Path) -> bool:
         return False
     if not stat.S_ISSOCK(path.stat().st_mode):
         raise OSError(errno.EEXIST, f"{path} exists and is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except BlockingIOError:  # its backlog is full
-            return True
-        return True
+    return is_live(path)

@@ -145,7 +145,8 @@ class Connection(asyncio.Protocol):
 
     def _write_held(self) -> None:
         held, self._held = self._held, b""
-        if held and not self._lost:
+        # An exchange that was given up in this turn has dropped the connection.
+        if held and self.usable:
             self._transport.write(held)
 
     # What the event loop calls.

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from support.arrivals import Arrivals
 from support.certificates import authority
 from support.commands import PATIENCE, Outcome, settings_for, ul_proxy
-from support.origin import OK, Origin, Recorded
+from support.origin import Origin, Recorded, Slow
 from support.screen import terminal
 from support.servers import free_port
 from support.stack import PASSWORD, USERNAME, closing, direct_options, options_for, running_proxy, talk, timeouts
@@ -70,19 +70,6 @@ async def outcome_of(process: Process) -> Outcome:
         out, err = await process.communicate()
     assert process.returncode is not None
     return Outcome(process.returncode, out.decode(), err.decode())
-
-
-class Slow:
-    """An upstream that answers when it is let."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.let = asyncio.Event()
-
-    async def __call__(self, _request: Recorded, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked.set()
-        await self.let.wait()
-        writer.write(OK)
 
 
 @asynccontextmanager

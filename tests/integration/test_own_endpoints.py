@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from support.clock import FakeClock
 from support.loops import EVERY_LOOP
-from support.origin import OK, Origin, Recorded
+from support.origin import Origin, Slow
 from support.stack import (
     PASSWORD,
     SIGNER,
@@ -155,19 +155,6 @@ async def test_probes_of_a_proxy_that_is_full(origin: Origin) -> None:
 
 
 # ---- a proxy that drains
-
-
-class Slow:
-    """An upstream that answers when it is let."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.let = asyncio.Event()
-
-    async def __call__(self, _request: Recorded, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked.set()
-        await self.let.wait()
-        writer.write(OK)
 
 
 @asynccontextmanager

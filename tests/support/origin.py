@@ -81,6 +81,19 @@ class Origin:
             server.close()
 
 
+class Slow:
+    """A responder that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def __call__(self, _request: Recorded, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.set()
+        await self.let.wait()
+        writer.write(OK)
+
+
 async def _read_body(request: Recorded, reader: asyncio.StreamReader) -> bytes:
     if lengths := request.values(b"content-length"):
         return await reader.readexactly(int(lengths[0]))

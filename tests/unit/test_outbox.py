@@ -1,10 +1,12 @@
 """Writes that are held until the turn is over."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxy.outbox import CROWD, SMALL, Outbox
+from proxy.upstream.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,3 +61,44 @@ def test_each_turn_has_its_own() -> None:
     turn.end()
     assert turn.end() == 0
     assert turn.written == ["later"]
+
+
+class Aborting(asyncio.Transport):
+    """A transport that refuses writes once it is aborted, as uvloop's do when they are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self._aborted = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self._aborted
+
+    def abort(self) -> None:
+        self._aborted = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._aborted:
+            raise RuntimeError("the handler is closed")
+        self.written.append(bytes(data))
+
+
+async def test_a_request_given_up_holds_up_nobody() -> None:
+    """A connection that was dropped before its request went out sends nothing, and the others' requests go out."""
+    turn = Turn()
+
+    def begun() -> tuple[Connection, Aborting]:
+        connection = Connection(
+            "http://a", on_idle=lambda _: None, on_lost=lambda _: None, idle_timeout=60, outbox=turn.outbox
+        )
+        transport = Aborting()
+        connection.connection_made(transport)
+        connection.begin("GET", b"GET / HTTP/1.1\r\n\r\n", upgrade=False, inform=lambda _: None)
+        return connection, transport
+
+    (dropped, nothing), (_, sent) = begun(), begun()
+    dropped.abort()
+    turn.end()
+    assert (nothing.written, sent.written) == ([], [b"GET / HTTP/1.1\r\n\r\n"])
