@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import perf_counter
+from typing import TypeAlias
 
 from proxy import guard, headers
 from proxy.access import OWN, AccessEntry
@@ -34,6 +35,9 @@ CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
 
+Tap: TypeAlias = Callable[[Caller, AccessEntry, Transport], Transport]
+"""Looks on: is told of every request as it begins, and stands in for the transport on its way."""
+
 _DEFAULT = Choice(DEFAULT_PROFILE, "", "")
 
 
@@ -59,6 +63,7 @@ class Forwarder:
         The `profile` is a name that a request chose: there may be none such. With `own_alone` nothing is forwarded.
         `ids` are as `request_ids.made` has them.
         """
+        self.tap: Tap | None = None
         self._note = note
         self._ids = ids
         self._gate = Gate(policy, routes)
@@ -74,6 +79,7 @@ class Forwarder:
     async def handle(self, caller: Caller) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
         entry = AccessEntry(caller.method, perf_counter())
+        transport = self._transport if self.tap is None else self.tap(caller, entry, self._transport)
         try:
             target, entry.path = self._gate.target(caller)
             if (preflight := self._gate.preflight(caller)) is not None:
@@ -90,14 +96,18 @@ class Forwarder:
                 entry.route = OWN
                 path = target.partition("?")[0]
                 answer = await self._own(caller.method, path, choice.name, caller.fields.lines)
-                caller.answer(answer._replace(headers=answer.headers + passport.own))
+                answer = answer._replace(headers=answer.headers + passport.own)
+                if answer.pieces is None:
+                    caller.answer(answer)
+                else:
+                    await caller.stream(answer, answer.pieces)
             elif self._own_alone:
                 raise NoRoute("only the proxy's own endpoints are here", hint="Send other requests to `listen`.")
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
                 line = b"" if passport.numbered else line
-                await self._forward(caller, target, entry, passport, choice, line=line)
+                await self._forward(caller, target, entry, passport, choice, transport, line=line)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -117,7 +127,15 @@ class Forwarder:
         self._conclude(caller, entry)
 
     async def _forward(
-        self, caller: Caller, target: str, entry: AccessEntry, passport: Passport, choice: Choice, *, line: bytes
+        self,
+        caller: Caller,
+        target: str,
+        entry: AccessEntry,
+        passport: Passport,
+        choice: Choice,
+        transport: Transport,
+        *,
+        line: bytes,
     ) -> None:
         """Have an upstream answer; `line` is a field that it is to get besides."""
         path = target.partition("?")[0] if choice.prefix else entry.path
@@ -152,7 +170,7 @@ class Forwarder:
         )
         entry.asked = perf_counter()
         try:
-            answer = await self._transport.send(request)
+            answer = await transport.send(request)
         finally:
             entry.answered = perf_counter()
             if entry.graphql:
@@ -168,7 +186,7 @@ class Forwarder:
                         fields, route.upstream.authority, credential.name, secure=passport.secure
                     )
                     request.fields = crossing + credential.line + line
-                    answer, prefix = await self._ask_again(request, entry), b""
+                    answer, prefix = await _ask_again(transport, request, entry), b""
             entry.source = _UPSTREAM
             if answer.head.status == _SWITCHING_PROTOCOLS:
                 entry.relaying = perf_counter()
@@ -191,14 +209,6 @@ class Forwarder:
         made = self._credentials[name] = Credentials(profile, self._keeper)
         return made
 
-    async def _ask_again(self, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:
-        """Send a request for the second time; what went between the two is the proxy's own share."""
-        entry.asked += perf_counter() - entry.answered
-        try:
-            return await self._transport.send(request)
-        finally:
-            entry.answered = perf_counter()
-
     def _begin(self, answer: UpstreamAnswer, caller: Caller, route: Route, passport: Passport, *, below: str) -> None:
         """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
@@ -216,7 +226,7 @@ class Forwarder:
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source.value
-        entry.code = error.code
+        entry.code, entry.detail, entry.hint = error.code, error.detail, error.hint
         entry.request_id = entry.request_id or request_ids.given(caller.fields.lines)[0] or next(self._ids)[0]
         if isinstance(error, RequestError):
             # What cannot be judged may be read in another way: nothing that follows it is believed.
@@ -240,6 +250,15 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     """Whether a request can be sent again with a credential that was not refused."""
     token, body = credential.token, request.body
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
+
+
+async def _ask_again(transport: Transport, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:
+    """Send a request for the second time; what went between the two is the proxy's own share."""
+    entry.asked += perf_counter() - entry.answered
+    try:
+        return await transport.send(request)
+    finally:
+        entry.answered = perf_counter()
 
 
 async def _stream(answer: UpstreamAnswer, data: bytes, caller: Caller) -> bytes:
