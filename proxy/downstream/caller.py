@@ -205,9 +205,10 @@ class Caller:
         """Send an answer of this proxy's whose content comes in pieces, as fast as the caller takes them."""
         async with aclosing(pieces):
             self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=False)
-            async for piece in pieces:
-                self.write(piece)
-                await self.drain()
+            if not self._bodiless:
+                async for piece in pieces:
+                    self.write(piece)
+                    await self.drain()
             self.finish()
 
     # A tunnel, after an answer of 101.

@@ -107,7 +107,7 @@ class Forwarder:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
                 line = b"" if passport.numbered else line
-                await self._forward(caller, target, entry, passport, choice, transport, line=line)
+                await self._forward(caller, target, entry, passport, choice, transport=transport, line=line)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -133,8 +133,8 @@ class Forwarder:
         entry: AccessEntry,
         passport: Passport,
         choice: Choice,
-        transport: Transport,
         *,
+        transport: Transport,
         line: bytes,
     ) -> None:
         """Have an upstream answer; `line` is a field that it is to get besides."""

@@ -1,0 +1,93 @@
+"""What the page is told of requests, as values that JSON can carry: a line of each, and of one all that there is."""
+
+from typing import Any
+
+from proxy.access import AccessEntry
+from proxy.framing import lines_of
+from proxy.inspector.contents import Content, shown
+from proxy.inspector.curl import curl_line
+from proxy.inspector.fields import came, compared, value_of
+from proxy.inspector.masks import Masks
+from proxy.inspector.wire import Wire
+from proxy.model import Headers
+
+_LONGEST = 1024
+"""Letters of a target that are shown in a line."""
+
+
+def id_of(entry: AccessEntry) -> str:
+    """By what the page knows a request: no two begin in the same nanosecond."""
+    return f"{int(entry.began * 1e9):x}"
+
+
+def line(entry: AccessEntry, wire: Wire | None, masks: Masks, offset: float) -> dict[str, Any]:
+    """A request that has ended; `offset` makes wall time of the entry's own. Durations are in milliseconds."""
+    target = entry.path if wire is None else masks.text(wire.request.target[: 2 * _LONGEST])
+    told: dict[str, Any] = {
+        **_beginning(entry, target, offset),
+        "status": entry.status,
+        "source": entry.source,
+        "ms": _ms(entry.ended - entry.began),
+        "overhead_ms": _ms(entry.overhead),
+        "received": entry.received,
+        "sent": entry.sent,
+        "level": entry.level,
+        "kept": wire is not None,
+    }
+    if entry.asked:
+        told["upstream_ms"] = _ms(entry.answered - entry.asked)
+    facts = {"code": entry.code, "detail": entry.detail, "hint": entry.hint, "request_id": entry.request_id}
+    return told | {name: value for name, value in facts.items() if value}
+
+
+def unfinished(entry: AccessEntry, offset: float) -> dict[str, Any]:
+    """A request that is still under way."""
+    return _beginning(entry, entry.path, offset)
+
+
+def _beginning(entry: AccessEntry, target: str, offset: float) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": id_of(entry),
+        "time": round((entry.began + offset) * 1e3),
+        "method": entry.method,
+        "target": target if len(target) <= _LONGEST else target[:_LONGEST] + "…",
+    }
+    facts = {"route": entry.route, "profile": entry.profile, "operation": entry.operation}
+    return told | {name: value for name, value in facts.items() if value}
+
+
+def details(entry: AccessEntry, wire: Wire, masks: Masks, *, origin: str, with_token: bool) -> dict[str, Any]:
+    """All that went over the wire for a request, which a line of curl at `origin` would send again."""
+    request, answer = wire.request, wire.answer
+    passed_status, _, passed_section = wire.passed_on.partition(b"\r\n")
+    passed = lines_of(passed_section.removesuffix(b"\r\n"))
+    sent = lines_of(wire.asked_fields)
+    content = bytes(wire.request_content)
+    whole = len(content) >= entry.received and (content != b"" or not request.has_content)
+    return {
+        "id": id_of(entry),
+        "request": {
+            "line": f"{request.method} {masks.text(request.target)}",
+            "asked": f"{request.method} {masks.text(wire.asked)}" if wire.asked else "",
+            "fields": compared(request.fields, sent, masks, credential=True)
+            if wire.asked
+            else came(request.fields, masks),
+            "content": _content(content, entry.received, request.fields, masks)._asdict(),
+            "refusals": wire.refusals,
+        },
+        "answer": {
+            "line": passed_status.decode("latin-1"),
+            "fields": came(passed, masks) if answer is None else compared(answer.headers, passed, masks),
+            "content": _content(bytes(wire.answer_content), entry.sent, passed, masks)._asdict(),
+        },
+        "curl": curl_line(origin, request, content if whole else None, masks, with_token=with_token),
+    }
+
+
+def _content(data: bytes, total: int, fields: Headers, masks: Masks) -> Content:
+    media_type, coding = (value_of(fields, name).lower() for name in (b"content-type", b"content-encoding"))
+    return shown(data, total, media_type, coding, masks)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 2)
