@@ -100,6 +100,7 @@ class Forwarder:
                 if answer.pieces is None:
                     caller.answer(answer)
                 else:
+                    entry.relaying = perf_counter()
                     await caller.stream(answer, answer.pieces)
             elif self._own_alone:
                 raise NoRoute("only the proxy's own endpoints are here", hint="Send other requests to `listen`.")

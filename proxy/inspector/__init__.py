@@ -6,12 +6,9 @@ which shows what `masks` hides. All of it is imported by the first page that ask
 """
 
 import asyncio
-import dataclasses
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
-
-from pydantic import SecretStr
 
 from proxy.forward import Tap
 from proxy.journal import Journal, Recent
@@ -31,18 +28,20 @@ class Inspector:
 
     def __init__(self, journal: Journal, look_on: Callable[[Tap | None], None], *, grace: float = GRACE) -> None:
         """`look_on` has requests tapped, or not any more; `grace` in seconds."""
-        self._recent = Recent(RECENT)
         self._journal = journal
+        self._recent = Recent(RECENT)
         self._look_on = look_on
         self._grace = grace
+        self._options: ServeOptions | None = None
         self._desk: Any = None
         self._closed = False
         journal.follow(self._recent)
 
     def adopt(self, options: ServeOptions) -> None:
-        """Go by the settings as they are now."""
+        """Go by the settings as they are now. To be called before anybody asks."""
         self._options = options
-        self._masks: Any = None
+        if self._desk is not None:
+            self._desk.adopt(options)
 
     async def __call__(self, path: str, headers: Headers) -> Answer:
         """The answer to GET on `/-/` or below `/-/inspector/`.
@@ -51,14 +50,13 @@ class Inspector:
         """
         if self._desk is None:
             # In a thread: what is imported, and the files that are read, would hold up requests.
-            made = await asyncio.to_thread(self._made)
-            self._desk = self._desk or made
-        if self._closed:
-            self._desk.close()
-        if self._masks is None:
-            self._masks = importlib.import_module("proxy.inspector.masks").Masks(_secrets_in(self._options))
-        secure, with_token = self._options.tls is not None, self._options.policy.client_token is not None
-        answer: Answer = self._desk.answer(path, headers, masks=self._masks, secure=secure, with_token=with_token)
+            module = await asyncio.to_thread(importlib.import_module, "proxy.inspector.desk")
+            if self._desk is None:
+                self._desk = module.Desk(self._journal, self._recent, self._look_on, grace=self._grace)
+                self._desk.adopt(self._options)
+                if self._closed:
+                    self._desk.close()
+        answer: Answer = self._desk.answer(path, headers)
         return answer
 
     def close(self) -> None:
@@ -66,22 +64,3 @@ class Inspector:
         self._closed = True
         if self._desk is not None:
             self._desk.close()
-
-    def _made(self) -> Any:
-        desk = importlib.import_module("proxy.inspector.desk")
-        return desk.Desk(self._journal, self._recent, self._look_on, grace=self._grace)
-
-
-def _secrets_in(value: Any) -> Iterator[str]:
-    """Every secret in settings, however deep."""
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _secrets_in(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _secrets_in(item)
-    elif dataclasses.is_dataclass(value):
-        for known in dataclasses.fields(value):
-            yield from _secrets_in(getattr(value, known.name))

@@ -11,12 +11,13 @@ from proxy.access import OWN, AccessEntry
 from proxy.errors import Draining, NoRoute, OriginNotAllowed, Overloaded
 from proxy.forward import Tap
 from proxy.inspector.feed import Watcher
-from proxy.inspector.masks import Masks
-from proxy.inspector.page import page
+from proxy.inspector.fields import value_of
+from proxy.inspector.masks import Masks, secrets_in
+from proxy.inspector.page import PAGE
 from proxy.inspector.recorder import REQUESTS, Recorder
 from proxy.inspector.told import details, id_of, line, unfinished
 from proxy.journal import Journal, Recent
-from proxy.model import Headers
+from proxy.model import Headers, ServeOptions
 from proxy.problem import Answer, json_answer
 
 WATCHERS = 4
@@ -41,7 +42,6 @@ class Desk:
         self._recent = recent
         self._look_on = look_on
         self._grace = grace
-        self._page = page()
         self._watchers: set[Watcher] = set()
         self._recorder: Recorder | None = None
         self._lines: deque[str] = deque(maxlen=REQUESTS)
@@ -49,21 +49,25 @@ class Desk:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def answer(self, path: str, headers: Headers, *, masks: Masks, secure: bool, with_token: bool) -> Answer:
+    def adopt(self, options: ServeOptions) -> None:
+        """Go by the settings as they are now."""
+        self._masks = Masks(secrets_in(options))
+        self._scheme = "http" if options.tls is None else "https"
+        self._with_token = options.policy.client_token is not None
+
+    def answer(self, path: str, headers: Headers) -> Answer:
         """The answer to GET on one of the inspector's paths.
 
-        `secure` where the proxy speaks HTTPS, `with_token` where callers must present a token. Raises NoRoute,
-        OriginNotAllowed, Overloaded or Draining.
+        Raises NoRoute, OriginNotAllowed, Overloaded or Draining.
         """
         _check_own_page(headers)
-        self._masks = masks
         if path == "/-/":
-            return self._page
+            return PAGE
         if path == _EVENTS:
             return self._feed()
-        host = next(value for name, value in headers if name.lower() == b"host").decode("latin-1")
-        origin = f"{'https' if secure else 'http'}://{host}"
-        return self._details(path.removeprefix(_REQUEST), origin, with_token=with_token)
+        if path.startswith(_REQUEST):
+            return self._details(path.removeprefix(_REQUEST), f"{self._scheme}://{value_of(headers, b'host')}")
+        raise NoRoute("the inspector has nothing there", hint="Open /-/ in a browser.")
 
     def close(self) -> None:
         """Nobody is told anything any more."""
@@ -155,11 +159,11 @@ class Desk:
             for watcher in self._watchers:
                 watcher.tell(lines, dropped)
 
-    def _details(self, wanted: str, origin: str, *, with_token: bool) -> Answer:
+    def _details(self, wanted: str, origin: str) -> Answer:
         kept = () if self._recorder is None else self._recorder.kept
         for entry, wire in kept:
             if id_of(entry) == wanted:
-                told = details(entry, wire, self._masks, origin=origin, with_token=with_token)
+                told = details(entry, wire, self._masks, origin=origin, with_token=self._with_token)
                 return json_answer(200, told, *_GUARDED)
         raise NoRoute(
             "what went over the wire for this request is not kept",

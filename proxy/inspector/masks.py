@@ -5,9 +5,13 @@ of known shapes, and the proxy's own secrets letter by letter, are found without
 harm.
 """
 
+import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote_plus
+
+from pydantic import SecretStr
 
 HIDDEN = "•••"
 
@@ -53,6 +57,21 @@ def tells_secret(name: str, *, in_query: bool = False) -> bool:
     if plain in _WHOLE or (in_query and plain in _IN_QUERIES):
         return True
     return plain not in _HARMLESS and _TELLING.search(plain) is not None
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Every secret in settings, however deep."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_in(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from secrets_in(item)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from secrets_in(getattr(value, field.name))
 
 
 class Masks:

@@ -94,7 +94,7 @@ function rowOf(request) {
     element("td", "quiet", request.route ?? ""),
     element("td", "quiet", request.profile ?? ""),
     durationOf(request),
-    element("td", "number quiet", ended ? bytes(request.sent) : ""),
+    bytesOf(request),
   );
   row.tabIndex = -1;
   row.dataset.id = request.id;
@@ -120,6 +120,13 @@ function durationOf(request) {
     cell.append(element("span", "part", filled));
     cell.title = `${duration(request.upstream_ms)} waiting for the upstream, ${duration(request.overhead_ms)} in the proxy`;
   }
+  return cell;
+}
+
+function bytesOf(request) {
+  if (request.sent === undefined) return element("td", "number quiet");
+  const cell = element("td", "number quiet", bytes(request.sent));
+  cell.title = `${bytes(request.received)} sent, ${bytes(request.sent)} received`;
   return cell;
 }
 
@@ -169,7 +176,8 @@ function settle() {
   const words = [];
   if (paused) words.push(`${waiting.size} waiting`);
   if (dropped) words.push(`${dropped} not shown`);
-  words.push(visible.length === requests.size ? `${requests.size} requests` : `${visible.length} of ${requests.size} requests`);
+  const all = requests.size === 1 ? "1 request" : `${requests.size} requests`;
+  words.push(visible.length === requests.size ? all : `${visible.length} of ${all}`);
   $("count").textContent = words.join(", ");
   $("empty").hidden = requests.size > 0;
   // One row is in the tab order: the arrow keys lead to the others.
@@ -289,7 +297,7 @@ function timesOf(request) {
   const key = element("div", "key");
   for (const [kind, name, ms] of parts) {
     const piece = element("i", kind);
-    piece.style.flexGrow = Math.max(ms, request.ms / 1000);
+    piece.style.flexGrow = 1000 * Math.max(ms, request.ms / 1000);
     share.append(piece);
     key.append(element("span", "", element("i", kind), `${duration(ms)} ${name}`));
   }
@@ -299,7 +307,7 @@ function timesOf(request) {
 function factsOf(request) {
   const list = element("dl", "");
   const facts = {
-    "Answered by": request.source,
+    Source: request.source,
     Route: request.route,
     Profile: request.profile,
     Operation: request.operation,

@@ -10,8 +10,7 @@ _FOLDER = Path(__file__).parent
 _STYLE, _SCRIPT = '<link rel="stylesheet" href="page.css">', '<script src="page.js" defer></script>'
 
 
-def page() -> Answer:
-    """The page as an answer. It reads files."""
+def _page() -> Answer:
     style, script = (_FOLDER.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     text = _FOLDER.joinpath("page.html").read_text("utf-8")
     text = text.replace(_STYLE, f"<style>{style}</style>")
@@ -55,3 +54,7 @@ def _policy(style: str, script: str) -> bytes:
 
 def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+PAGE = _page()
+"""The page as an answer."""
