@@ -1,4 +1,4 @@
-"""A page in a real browser, looked at and handled from outside by way of the DevTools protocol: no page is in the way."""
+"""A page in a real browser, looked at and handled from outside, by way of the DevTools protocol."""
 
 import asyncio
 import base64
@@ -49,7 +49,7 @@ class Page:
         """The value of an expression once it is true."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while (value := await self.ask(expression)) in (None, False, "", 0):
+                while (value := await self.ask(expression)) in (None, False, "", 0):  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(_PAUSE)
                 return value
         except TimeoutError:
@@ -96,6 +96,6 @@ async def opened(url: str) -> AsyncIterator[Page]:
 async def _port_in(path: Path) -> int:
     """The port that the browser writes into a file once it listens."""
     async with asyncio.timeout(PATIENCE):
-        while not (path.exists() and "\n" in path.read_text()):
+        while not (path.exists() and "\n" in path.read_text()):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(_PAUSE)
     return int(path.read_text().split("\n")[0])
