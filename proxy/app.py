@@ -109,7 +109,7 @@ class App:
         self._passed = sockets
         self._started = self._clock.now()
         self._draining = False
-        self._inspector = Inspector(self.journal, self._look_on) if options.inspector else None
+        self._inspector = Inspector(self.journal, self._look_on, options) if options.inspector else None
         self._tap: Tap | None = None
         self._hurry = asyncio.Event()
 

@@ -1,8 +1,9 @@
 """The live inspector: a page at `/-/` that shows requests as they come, and what went over the wire for each.
 
-`page` is what a browser loads, `desk` knows who looks on, `feed` tells them, `recorder` listens in on requests
-meanwhile, `wire` is what it hears, `told` what becomes of that for the page: `fields`, `contents` and `curl`, none of
-which shows what `masks` hides. All of it is imported by the first page that asks, and nothing is kept for nobody.
+`page` is what a browser loads, `desk` answers it, `feed` tells it what is new. A `session` lasts while somebody looks
+on: its `recorder` listens in on requests, `wire` is what that hears, `told` what becomes of it for the page, by way of
+`fields`, `contents` and `curl`, none of which shows what `masks` hide. All of it is imported by the first page that
+asks, and nothing is kept for nobody.
 """
 
 import asyncio
@@ -26,19 +27,26 @@ GRACE = 5.0
 class Inspector:
     """Answers for the page, from the first request on; until then it is hardly there."""
 
-    def __init__(self, journal: Journal, look_on: Callable[[Tap | None], None], *, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        look_on: Callable[[Tap | None], None],
+        options: ServeOptions,
+        *,
+        grace: float = GRACE,
+    ) -> None:
         """`look_on` has requests tapped, or not any more; `grace` in seconds."""
         self._journal = journal
         self._recent = Recent(RECENT)
         self._look_on = look_on
         self._grace = grace
-        self._options: ServeOptions | None = None
+        self._options = options
         self._desk: Any = None
         self._closed = False
         journal.follow(self._recent)
 
     def adopt(self, options: ServeOptions) -> None:
-        """Go by the settings as they are now. To be called before anybody asks."""
+        """Go by the settings as they are now."""
         self._options = options
         if self._desk is not None:
             self._desk.adopt(options)
@@ -52,10 +60,10 @@ class Inspector:
             # In a thread: what is imported, and the files that are read, would hold up requests.
             module = await asyncio.to_thread(importlib.import_module, "proxy.inspector.desk")
             if self._desk is None:
-                self._desk = module.Desk(self._journal, self._recent, self._look_on, grace=self._grace)
-                self._desk.adopt(self._options)
+                made = module.Desk(self._journal, self._recent, self._look_on, self._options, grace=self._grace)
+                self._desk = made
                 if self._closed:
-                    self._desk.close()
+                    made.close()
         answer: Answer = self._desk.answer(path, headers)
         return answer
 

@@ -223,6 +223,7 @@ async function choose(id, { focus = true } = {}) {
   document.body.classList.add("split");
   const moved = panel.dataset.id !== id;
   panel.dataset.id = id;
+  panel.ariaBusy = "true";
   let told = null;
   let missing = "It is under way: what goes over the wire is shown once it has ended.";
   if (request.kept) {
@@ -239,6 +240,7 @@ async function choose(id, { focus = true } = {}) {
   }
   if (chosen !== id) return; // another one was chosen meanwhile
   panel.replaceChildren(...detailsOf(request, told, missing));
+  panel.ariaBusy = "false";
   if (moved) panel.scrollTop = 0;
   if (focus) rows.get(id)?.scrollIntoView({ block: "nearest" });
 }

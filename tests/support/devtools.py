@@ -40,7 +40,12 @@ class Page:
 
     async def ask(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page; a promise's when it is there."""
-        options = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        options = {
+            "awaitPromise": True,
+            "returnByValue": True,
+            "userGesture": True,
+            "allowUnsafeEvalBlockedByCSP": False,
+        }
         said = await self.call("Runtime.evaluate", expression=expression, **options)
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")

@@ -3,17 +3,20 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from proxy.access import OWN, AccessEntry
-from proxy.downstream import Caller
 from proxy.framing import Head, parse_head
 from proxy.inspector.recorder import Recorder
 from proxy.inspector.wire import Wire
 from proxy.model import Upstream
-from proxy.upstream import Transport, UpstreamRequest
+from proxy.upstream import UpstreamRequest
+
+if TYPE_CHECKING:
+    from proxy.downstream import Caller
+    from proxy.upstream import Transport
 
 REFUSED, OK = (parse_head(b"HTTP/1.1 %b\r\nX-A: 1\r\n\r\n" % line)[0] for line in (b"401 No", b"200 OK"))
 SWITCHED = parse_head(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")[0]
@@ -107,7 +110,7 @@ def request(body: Body | None = None) -> UpstreamRequest:
     return UpstreamRequest("POST", upstream, "/base/v1/job?token=x", b"Host: api.test\r\n", lambda _: None, body)
 
 
-def begin(recorder: Recorder, entry: AccessEntry, upstreams: Upstreams, **caller: Any) -> Transport:
+def begin(recorder: Recorder, entry: AccessEntry, upstreams: Upstreams, **caller: Any) -> "Transport":
     return recorder(cast("Caller", Someone(**caller)), entry, cast("Transport", upstreams))
 
 

@@ -1,0 +1,105 @@
+"""What is known while somebody looks on: which requests there were, which are under way, and what went over the wire."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter, time
+from typing import Any
+
+from proxy.access import OWN, AccessEntry
+from proxy.forward import Tap
+from proxy.inspector.masks import Masks
+from proxy.inspector.recorder import REQUESTS, Recorder
+from proxy.inspector.told import details, id_of, line, unfinished
+from proxy.journal import Journal, Recent
+
+_BATCH = 200
+"""Requests of one batch that are told: where there are more, nobody reads them one by one."""
+_TICK = 0.2
+"""Seconds between two looks at what is under way: most requests have ended before, and are told once."""
+
+
+class Session:
+    """From its making to its end requests are listened in on."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        recent: Recent,
+        look_on: Callable[[Tap | None], None],
+        tell: Callable[[list[str], int], None],
+        masks: Masks,
+    ) -> None:
+        """`look_on` has requests tapped, or not any more.
+
+        `tell` is told requests, each as JSON on one line, and how many more there were. What `masks` hide is not.
+        """
+        self.masks = masks
+        self._journal = journal
+        self._look_on = look_on
+        self._tell = tell
+        self._recorder = Recorder()
+        self._lines: deque[str] = deque(maxlen=REQUESTS)
+        self._announced: set[AccessEntry] = set()
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_TICK, self._tick)
+        journal.flush()
+        for entries, offset in recent:
+            self._note(entries, offset)
+        journal.follow(self._hear)
+        look_on(self._recorder)
+
+    def end(self) -> None:
+        """Nothing is listened in on any more."""
+        self._timer.cancel()
+        self._journal.leave(self._hear)
+        self._look_on(None)
+
+    @property
+    def lines(self) -> list[str]:
+        """All that has been told and is still to be told to whoever comes now."""
+        return [*self._lines, *_under_way(self._announced)]
+
+    def details(self, wanted: str, *, origin: str, with_token: bool) -> dict[str, Any] | None:
+        """What went over the wire for the request with the id `wanted`, None where that is not kept."""
+        for entry, wire in self._recorder.kept:
+            if id_of(entry) == wanted:
+                return details(entry, wire, self.masks, origin=origin, with_token=with_token)
+        return None
+
+    def _tick(self) -> None:
+        """Tell of requests that take long."""
+        known = self._announced
+        self._announced = set(self._recorder.under_way())
+        if news := _under_way(self._announced - known):
+            self._tell(news, 0)
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+    def _hear(self, entries: Sequence[AccessEntry], offset: float) -> None:
+        """Requests have ended."""
+        self._announced.difference_update(entries)
+        lines, more = self._note(entries, offset)
+        if lines:
+            self._tell(lines, more)
+
+    def _note(self, entries: Sequence[AccessEntry], offset: float) -> tuple[list[str], int]:
+        """The lines of requests that have ended, but for those about the proxy itself, and how many more there were."""
+        recorder = self._recorder
+        for entry in entries:
+            recorder.end(entry)
+        callers = [entry for entry in entries if entry.route != OWN]
+        told = callers[-_BATCH:]
+        lines = [_json(line(entry, recorder.wire(entry), self.masks, offset)) for entry in told]
+        self._lines.extend(lines)
+        return lines, len(callers) - len(told)
+
+
+def _under_way(entries: Iterable[AccessEntry]) -> list[str]:
+    offset = time() - perf_counter()
+    return [_json(unfinished(entry, offset)) for entry in sorted(entries, key=lambda entry: entry.began)]
+
+
+def _json(value: Any) -> str:
+    """In ASCII, so that no line of it can end too early."""
+    return json.dumps(value, separators=(",", ":"))
