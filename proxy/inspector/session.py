@@ -1,4 +1,4 @@
-"""What is known while somebody looks on: which requests there were, which are under way, and what went over the wire."""
+"""What is known while somebody looks on: which requests there were and are, and what went over the wire for them."""
 
 import asyncio
 import json
