@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from proxy.banner import curl
 from proxy.inspector.contents import is_plain
@@ -32,15 +33,18 @@ _LEFT_OUT = frozenset(
 _ANY = "*/*"
 
 
-def curl_line(
-    origin: str,
-    request: Request,
-    content: bytes | None,
-    masks: Masks,
-    *,
-    with_token: bool = False,
-) -> str:
-    """The line that sends a request to the proxy at `origin`, whose callers present a token where `with_token`.
+class Place(NamedTuple):
+    """Where the proxy is called, and what that takes."""
+
+    origin: str
+    trusting: str = ""
+    """The option that trusts its certificate."""
+    with_token: bool = False
+    """Callers must present the client token."""
+
+
+def curl_line(place: Place, request: Request, content: bytes | None, masks: Masks) -> str:
+    """The line that sends a request to the proxy.
 
     `content` is None where not all of it is known: the line then reads it from a file. Masked values are left for a
     person to fill in, and fields with such are left out: the proxy adds its credential by itself.
@@ -53,7 +57,8 @@ def curl_line(
     if content != b"":
         named = any(line.name.lower() == "content-type" for line in lines)
         words += [*([] if named else ["-H", "Content-Type:"]), *_data(content, masks)]
-    return curl(origin, masks.text(request.target), shlex.join(words), with_token=with_token)
+    options = " ".join(filter(None, (place.trusting, shlex.join(words))))
+    return curl(place.origin, masks.text(request.target), options, with_token=place.with_token)
 
 
 def _method(method: str, *, has_content: bool) -> list[str]:

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+from proxy.banner import trust
 from proxy.errors import Draining, NoRoute, OriginNotAllowed, Overloaded
 from proxy.forward import Tap
+from proxy.inspector.curl import Place
 from proxy.inspector.feed import Watcher
 from proxy.inspector.fields import value_of
 from proxy.inspector.masks import Masks, secrets_in
@@ -48,8 +50,7 @@ class Desk:
     def adopt(self, options: ServeOptions) -> None:
         """Go by the settings as they are now."""
         self._masks = Masks(secrets_in(options))
-        self._scheme = "http" if options.tls is None else "https"
-        self._with_token = options.policy.client_token is not None
+        self._options = options
         if self._session is not None:
             self._session.masks = self._masks
 
@@ -64,7 +65,7 @@ class Desk:
         if path == _EVENTS:
             return self._feed()
         if path.startswith(_REQUEST):
-            return self._details(path.removeprefix(_REQUEST), f"{self._scheme}://{value_of(headers, b'host')}")
+            return self._details(path.removeprefix(_REQUEST), value_of(headers, b"host"))
         raise NoRoute("the inspector has nothing there", hint="Open /-/ in a browser.")
 
     def close(self) -> None:
@@ -110,9 +111,11 @@ class Desk:
             self._session.end()
             self._session = None
 
-    def _details(self, wanted: str, origin: str) -> Answer:
-        session = self._session
-        told = None if session is None else session.details(wanted, origin=origin, with_token=self._with_token)
+    def _details(self, wanted: str, host: str) -> Answer:
+        session, tls = self._session, self._options.tls
+        origin = f"{'http' if tls is None else 'https'}://{host}"
+        place = Place(origin, trust(origin, tls), self._options.policy.client_token is not None)
+        told = None if session is None else session.details(wanted, place)
         if told is None:
             raise NoRoute(
                 "what went over the wire for this request is not kept",

@@ -297,7 +297,7 @@ function timesOf(request) {
   }
   const share = element("div", "share");
   const key = element("div", "key");
-  for (const [kind, name, ms] of parts) {
+  for (const [kind, name, ms] of parts.filter(([, , ms]) => ms >= 0.01)) {
     const piece = element("i", kind);
     piece.style.flexGrow = 1000 * Math.max(ms, request.ms / 1000);
     share.append(piece);

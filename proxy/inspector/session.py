@@ -9,6 +9,7 @@ from typing import Any
 
 from proxy.access import OWN, AccessEntry
 from proxy.forward import Tap
+from proxy.inspector.curl import Place
 from proxy.inspector.masks import Masks
 from proxy.inspector.recorder import REQUESTS, Recorder
 from proxy.inspector.told import details, id_of, line, unfinished
@@ -61,11 +62,11 @@ class Session:
         """All that has been told and is still to be told to whoever comes now."""
         return [*self._lines, *_under_way(self._announced)]
 
-    def details(self, wanted: str, *, origin: str, with_token: bool) -> dict[str, Any] | None:
-        """What went over the wire for the request with the id `wanted`, None where that is not kept."""
+    def details(self, wanted: str, place: Place) -> dict[str, Any] | None:
+        """As `told.details` for the request with the id `wanted`; None where that is not kept."""
         for entry, wire in self._recorder.kept:
             if id_of(entry) == wanted:
-                return details(entry, wire, self.masks, origin=origin, with_token=with_token)
+                return details(entry, wire, self.masks, place)
         return None
 
     def _tick(self) -> None:

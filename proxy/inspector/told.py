@@ -5,7 +5,7 @@ from typing import Any
 from proxy.access import AccessEntry
 from proxy.framing import lines_of
 from proxy.inspector.contents import Content, shown
-from proxy.inspector.curl import curl_line
+from proxy.inspector.curl import Place, curl_line
 from proxy.inspector.fields import came, compared, value_of
 from proxy.inspector.masks import Masks
 from proxy.inspector.wire import Wire
@@ -56,8 +56,8 @@ def _beginning(entry: AccessEntry, target: str, offset: float) -> dict[str, Any]
     return told | {name: value for name, value in facts.items() if value}
 
 
-def details(entry: AccessEntry, wire: Wire, masks: Masks, *, origin: str, with_token: bool) -> dict[str, Any]:
-    """All that went over the wire for a request, which a line of curl at `origin` would send again."""
+def details(entry: AccessEntry, wire: Wire, masks: Masks, place: Place) -> dict[str, Any]:
+    """All that went over the wire for a request, and what would send it again to the proxy at `place`."""
     request, answer = wire.request, wire.answer
     passed_status, _, passed_section = wire.passed_on.partition(b"\r\n")
     passed = lines_of(passed_section.removesuffix(b"\r\n"))
@@ -80,7 +80,7 @@ def details(entry: AccessEntry, wire: Wire, masks: Masks, *, origin: str, with_t
             "fields": came(passed, masks) if answer is None else compared(answer.headers, passed, masks),
             "content": _content(bytes(wire.answer_content), entry.sent, passed, masks)._asdict(),
         },
-        "curl": curl_line(origin, request, content if whole else None, masks, with_token=with_token),
+        "curl": curl_line(place, request, content if whole else None, masks),
     }
 
 

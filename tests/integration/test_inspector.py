@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -313,6 +314,14 @@ async def test_aws_credentials(cognito: EmbeddedCognito, cognito_url: str, origi
 # ---- what it costs
 
 
+@pytest.mark.one_loop
+def test_start(guarded_env: Callable[..., dict[str, str]]) -> None:
+    """Whoever never looks does not wait for what a look takes."""
+    script = "import sys, proxy.cli.serve; sys.exit(any(name.startswith('proxy.inspector.') for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], env=guarded_env(), check=False, timeout=60)
+    assert done.returncode == 0
+
+
 async def test_nobody_looks(origin: Origin, without_grace: None) -> None:
     """Nothing is listened in on before the first page looks, nor after the last one has gone."""
     async with running(direct_options(origin.url)) as app:
@@ -335,12 +344,22 @@ async def test_a_page_that_loads_again(origin: Origin) -> None:
     """What was kept is still there for a page that comes back soon."""
     async with running(direct_options(origin.url)) as app:
         async with watching(app.urls[0]) as feed:
-            await ask(app, "/v1/a")
-            await feed.ended("/v1/a")
+            for target in ("/v1/a", "/v1/b"):
+                await ask(app, target)
+                await feed.ended(target)
         async with watching(app.urls[0]) as feed:
-            told = await feed.ended("/v1/a")
+            told = await feed.ended("/v1/b")
             assert told["kept"]
-            assert (await details(app, told))["answer"]["content"]["text"] == "ok"
+            assert (await details(app, told))["request"]["line"] == "GET /v1/b"
+
+
+async def test_two_first_pages(origin: Origin) -> None:
+    """Pages that come at the same time are told the same."""
+    async with running(direct_options(origin.url)) as app, AsyncExitStack() as stack:
+        one, other = await asyncio.gather(*(stack.enter_async_context(watching(app.urls[0])) for _ in range(2)))
+        await ask(app, "/v1/a")
+        assert await one.ended("/v1/a") == await other.ended("/v1/a")
+        assert len(watchers(app)) == 2
 
 
 async def test_many_pages(origin: Origin) -> None:

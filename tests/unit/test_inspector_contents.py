@@ -49,6 +49,7 @@ def test_none() -> None:
     """No content is no content, and one that was not kept is counted."""
     assert show(b"") == Content("none", "", "")
     assert show(b"", total=2048) == Content("binary", "", "2 KiB, not kept")
+    assert repr(show(b"c4n4ry")) == "Content('text')"
 
 
 def test_cut_off() -> None:
@@ -108,6 +109,8 @@ def test_not_decoded(coding: str) -> None:
         ('{"u":"/x?token=a"}', ["{", f'  "u": "/x?token={HIDDEN}"', "}"]),
         ('{"q":"login(password: \\"a\\")"}', ["{", f'  "q": "login(password: \\"{HIDDEN}\\")"', "}"]),
         ('"hunter2!"', [f'"{HIDDEN}"']),
+        # What is not quite JSON.
+        ('{token:"a",b:c}', ["{", f"  token: {GONE},", "  b: c", "}"]),
         # Cut off.
         ('{"password":"x', ["{", f'  "password": "{HIDDEN}"']),
         ('{"a":[1,', ["{", '  "a": [', "    1,", "    "]),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.inspector.curl import curl_line
+from proxy.inspector.curl import Place, curl_line
 from proxy.inspector.masks import HIDDEN, Masks
 from proxy.inspector.wire import Request
 from proxy.model import Header
@@ -18,7 +18,7 @@ JSON = (b"Content-Type", b"application/json")
 
 def line(method: str = "GET", target: str = "/v1/job", *fields: Header, content: bytes | None = b"") -> str:
     request = Request(method, target, fields, has_content=content != b"")
-    return curl_line(ORIGIN, request, content, Masks(["hunter2!"]))
+    return curl_line(Place(ORIGIN), request, content, Masks(["hunter2!"]))
 
 
 def words(text: str) -> list[str]:
@@ -103,8 +103,15 @@ def test_secrets() -> None:
 
 def test_client_token() -> None:
     """Where callers need the client token, the line takes it from the shell's environment."""
-    text = curl_line(ORIGIN, Request("GET", "/", ()), b"", Masks(), with_token=True)
+    text = curl_line(Place(ORIGIN, with_token=True), Request("GET", "/", ()), b"", Masks())
     assert words(text) == ["-sS", "-H", "X-UL-Proxy-Token: t k", ORIGIN + "/"]
+
+
+def test_certificate() -> None:
+    """Where it takes an option to trust the proxy, the line has it."""
+    place = Place("https://localhost:1", "--cacert /c.pem")
+    text = curl_line(place, Request("DELETE", "/", ()), b"", Masks())
+    assert words(text) == ["-sS", "--cacert", "/c.pem", "-X", "DELETE", "https://localhost:1/"]
 
 
 TARGETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
@@ -119,7 +126,7 @@ CONTENTS = st.text(
 def test_quoting(target: str, value: str, content: str) -> None:
     """A shell reads back what was written, however it looks."""
     request = Request("POST", "/" + target, ((b"X-A", value.encode()), JSON), has_content=True)
-    text = curl_line(ORIGIN, request, content.encode(), Masks())
+    text = curl_line(Place(ORIGIN), request, content.encode(), Masks())
     if HIDDEN in text:
         return
     given = words(text)

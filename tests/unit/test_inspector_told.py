@@ -7,6 +7,7 @@ import pytest
 
 from proxy.access import AccessEntry
 from proxy.framing import parse_head
+from proxy.inspector.curl import Place
 from proxy.inspector.masks import HIDDEN, Masks
 from proxy.inspector.told import details, id_of, line, unfinished
 from proxy.inspector.wire import Request, Wire
@@ -95,7 +96,7 @@ def test_ids() -> None:
 
 
 def shown(wire: Wire, **facts: Any) -> dict[str, Any]:
-    told = details(entry(**facts), wire, MASKS, origin="http://localhost:1", with_token=False)
+    told = details(entry(**facts), wire, MASKS, Place("http://localhost:1"))
     document: dict[str, Any] = json.loads(json.dumps(told))
     return document
 
