@@ -2,6 +2,7 @@
 
 // Everything that comes over the wire is somebody else's text: it is shown by textContent, and never becomes markup.
 
+const HERE = location.origin + "/-/"; // without the user and password that the address may hold
 const MOST = 500; // rows
 const AGAIN = 2000; // milliseconds until the next try when the proxy is away
 const LOOK = 5000; // milliseconds between two looks at the proxy's state
@@ -228,7 +229,7 @@ async function choose(id, { focus = true } = {}) {
   let missing = "It is under way: what goes over the wire is shown once it has ended.";
   if (request.kept) {
     try {
-      const answer = await fetch("/-/inspector/requests/" + encodeURIComponent(id));
+      const answer = await fetch(`${HERE}inspector/requests/${encodeURIComponent(id)}`);
       const document = await answer.json();
       if (answer.ok) told = document;
       else missing = `${document.detail}. ${document.hint}`;
@@ -364,8 +365,8 @@ async function copy(at, text) {
 async function look() {
   if (document.hidden) return;
   try {
-    const said = await (await fetch("/-/status")).json();
-    if (!said.ready) said.reason = await (await fetch("/-/ready")).json();
+    const said = await (await fetch(HERE + "status")).json();
+    if (!said.ready) said.reason = await (await fetch(HERE + "ready")).json();
     status = { said, at: Date.now() };
   } catch {
     // The feed says that nobody is there.
@@ -377,7 +378,7 @@ function tell() {
   const state = $("state");
   if (away) {
     state.className = "away";
-    state.replaceChildren(away);
+    say(state, away);
     return;
   }
   if (!status?.said.version) return;
@@ -386,11 +387,15 @@ function tell() {
   $("version").textContent = said.version;
   document.title = said.ready ? "ul-proxy" : "ul-proxy: not ready";
   state.className = said.ready ? "ready" : "unready";
-  state.replaceChildren(said.draining ? "draining" : said.ready ? "ready" : "not ready");
-  if (!said.ready && said.reason?.detail) {
-    state.append(element("small", "", `: ${said.reason.detail}. ${said.reason.hint ?? ""}`));
-  }
+  const reason = !said.ready && said.reason?.detail ? `: ${said.reason.detail}. ${said.reason.hint ?? ""}` : "";
+  say(state, said.draining ? "draining" : said.ready ? "ready" : "not ready", reason && element("small", "", reason));
   $("profiles").replaceChildren(...Object.entries(said.profiles).map(([name, profile]) => profileOf(name, profile, age)));
+}
+
+// What a screen reader reads out is not written again where it stays the same.
+function say(at, ...content) {
+  const made = element("p", "", ...content);
+  if (made.textContent !== at.textContent) at.replaceChildren(...made.childNodes);
 }
 
 function profileOf(name, profile, age) {
@@ -422,7 +427,7 @@ async function* eventsOf(stream) {
 async function follow() {
   for (;;) {
     try {
-      const answer = await fetch("/-/inspector/events");
+      const answer = await fetch(HERE + "inspector/events");
       if (answer.ok) {
         away = "";
         look();

@@ -60,7 +60,7 @@ class Session:
     @property
     def lines(self) -> list[str]:
         """All that has been told and is still to be told to whoever comes now."""
-        return [*self._lines, *_under_way(self._announced)]
+        return [*self._lines, *self._under_way(self._announced)]
 
     def details(self, wanted: str, place: Place) -> dict[str, Any] | None:
         """As `told.details` for the request with the id `wanted`; None where that is not kept."""
@@ -73,7 +73,7 @@ class Session:
         """Tell of requests that take long."""
         known = self._announced
         self._announced = set(self._recorder.under_way())
-        if news := _under_way(self._announced - known):
+        if news := self._under_way(self._announced - known):
             self._tell(news, 0)
         self._timer = self._loop.call_later(_TICK, self._tick)
 
@@ -95,10 +95,11 @@ class Session:
         self._lines.extend(lines)
         return lines, len(callers) - len(told)
 
-
-def _under_way(entries: Iterable[AccessEntry]) -> list[str]:
-    offset = time() - perf_counter()
-    return [_json(unfinished(entry, offset)) for entry in sorted(entries, key=lambda entry: entry.began)]
+    def _under_way(self, entries: Iterable[AccessEntry]) -> list[str]:
+        offset = time() - perf_counter()
+        return [
+            _json(unfinished(entry, self.masks, offset)) for entry in sorted(entries, key=lambda entry: entry.began)
+        ]
 
 
 def _json(value: Any) -> str:

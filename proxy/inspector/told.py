@@ -22,9 +22,8 @@ def id_of(entry: AccessEntry) -> str:
 
 def line(entry: AccessEntry, wire: Wire | None, masks: Masks, offset: float) -> dict[str, Any]:
     """A request that has ended; `offset` makes wall time of the entry's own. Durations are in milliseconds."""
-    target = entry.path if wire is None else masks.text(wire.request.target[: 2 * _LONGEST])
     told: dict[str, Any] = {
-        **_beginning(entry, target, offset),
+        **_beginning(entry, entry.path if wire is None else wire.request.target, masks, offset),
         "status": entry.status,
         "source": entry.source,
         "ms": _ms(entry.ended - entry.began),
@@ -40,12 +39,14 @@ def line(entry: AccessEntry, wire: Wire | None, masks: Masks, offset: float) -> 
     return told | {name: value for name, value in facts.items() if value}
 
 
-def unfinished(entry: AccessEntry, offset: float) -> dict[str, Any]:
+def unfinished(entry: AccessEntry, masks: Masks, offset: float) -> dict[str, Any]:
     """A request that is still under way."""
-    return _beginning(entry, entry.path, offset)
+    return _beginning(entry, entry.path, masks, offset)
 
 
-def _beginning(entry: AccessEntry, target: str, offset: float) -> dict[str, Any]:
+def _beginning(entry: AccessEntry, target: str, masks: Masks, offset: float) -> dict[str, Any]:
+    # Cut before it is masked, which is no place to spend time, and once more behind what masks have made shorter.
+    target = masks.text(target[: 2 * _LONGEST])
     told: dict[str, Any] = {
         "id": id_of(entry),
         "time": round((entry.began + offset) * 1e3),

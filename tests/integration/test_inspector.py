@@ -529,6 +529,15 @@ async def test_where_it_is(changes: dict[str, Any], there: bool, origin: Origin)
             assert "client_token" in hint
 
 
+@pytest.mark.parametrize(("host", "there"), [("127.0.0.1", True), ("0.0.0.0", False)])  # noqa: S104
+async def test_at_a_socket_that_was_passed(host: str, there: bool, origin: Origin) -> None:
+    """A socket that a service manager passes is judged as any other."""
+    with socket.create_server((host, 0)) as passed:
+        async with App(direct_options(origin.url), sockets=[passed]) as app:
+            assert (status_of(await ask(app, "/-/")) == 200) == there
+            assert (app.page_url is not None) == there
+
+
 async def test_at_an_address_of_its_own(origin: Origin) -> None:
     """At an admin address on loopback it is there, whoever the callers are; beyond loopback it is not."""
     options = direct_options(origin.url, listen=(ANYWHERE,), admin_listen=(HERE, ANYWHERE))

@@ -225,6 +225,19 @@ async def test_a_proxy_that_is_not_ready() -> None:
     assert "ul-proxy login" in text
 
 
+async def test_client_token(origin: Origin) -> None:
+    """Who opens the page with the client token, as a browser sends it, sees requests; the page holds no token."""
+    token = "0123456789abcdef"
+    async with App(direct_options(origin.url, client_token=SecretStr(token), timeouts=timeouts(drain=0.2))) as app:
+        assert app.page_url is not None
+        async with opened(app.page_url.replace("://", f"://me:{token}@")) as page:
+            await page.until("document.getElementById('state').textContent === 'ready'")
+            await ask(app, "/v1/job", f"X-UL-Proxy-Token: {token}")
+            await page.until(row("/v1/job"))
+            assert "X-UL-Proxy-Token: •••" in await choose(page, row("/v1/job"))
+            assert token not in await page.ask("document.documentElement.outerHTML")
+
+
 FOREIGN = """<!doctype html><meta charset="utf-8"><body><script>
 const results = {};
 async function attempt(name, act) {

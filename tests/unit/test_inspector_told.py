@@ -77,6 +77,8 @@ def test_target() -> None:
     """With what went over the wire the query is told too, without its secrets; nothing too long is."""
     told = line(entry(**FORWARDED), Wire(Request("GET", "/v1?token=x&a=hunter2!", ())), MASKS, 0.0)
     assert (told["target"], told["kept"]) == (f"/v1?token={HIDDEN}&a={HIDDEN}", True)
+    assert line(entry(path="/hunter2!", ended=101.0), None, MASKS, 0.0)["target"] == f"/{HIDDEN}"
+    assert unfinished(entry(path="/hunter2!"), MASKS, 0.0)["target"] == f"/{HIDDEN}"
     long = line(entry(path="/" + "a" * 9999, ended=101.0), None, MASKS, 0.0)
     assert len(long["target"]) == 1025
     assert long["target"].endswith("a…")
@@ -84,7 +86,7 @@ def test_target() -> None:
 
 def test_unfinished() -> None:
     """Of a request that is under way, what is known so far."""
-    told = unfinished(entry(path="/v1/job", route="/"), 1000.0)
+    told = unfinished(entry(path="/v1/job", route="/"), MASKS, 1000.0)
     assert told == {"id": id_of(entry()), "time": 1_100_000, "method": "GET", "target": "/v1/job", "route": "/"}
 
 
