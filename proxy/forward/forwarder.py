@@ -203,16 +203,10 @@ class Forwarder:
         """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
         section = headers.to_caller(section, notable)
-        sized = moved = False
-        for name, _ in notable:
-            if name == b"content-length":
-                sized = True
-            elif name == b"location":
-                moved = status // 100 == _REDIRECTION or status == _CREATED
-        if moved:
+        if b"location" in notable and (status // 100 == _REDIRECTION or status == _CREATED):
             lines = self._routes.localised(lines_of(section), route, here=passport.origin, below=below)
             section = field_lines(lines)
-        caller.begin(status, reason, section + passport.foreign, sized=sized)
+        caller.begin(status, reason, section + passport.foreign, sized=b"content-length" in notable)
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source.value

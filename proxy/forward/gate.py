@@ -25,7 +25,7 @@ JUDGED = 1 << 20
 
 _TOKEN_OF_ITS_OWN = re.compile(r"(?:/@[A-Za-z0-9_-]+)?/-/aws-credentials(?:\?.*)?", re.DOTALL)
 """What wants a token in Authorization that is not the client token, and whose callers can send no other field."""
-_CONTINUE = Head(1, 100, b"Continue", b"", [])
+_CONTINUE = Head(1, 100, b"Continue", b"", {})
 
 
 @lru_cache(REMEMBERED)
