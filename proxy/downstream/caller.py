@@ -25,6 +25,8 @@ class Line(Protocol):
     """The connection that a request came on."""
 
     transport: asyncio.Transport | None
+    secure: bool
+    """It is encrypted."""
 
     @property
     def ending(self) -> bool:
@@ -52,8 +54,8 @@ class Line(Protocol):
 class Caller:
     """One request and the way back to whoever sent it."""
 
-    method = target = "-"
-    fields = Fields(b"")
+    head = RequestHead("-", "-", 1, Fields(b""))
+    method = "-"
     status: int = 0
     """Of the answer; 0 before it began."""
     surplus = False
@@ -76,17 +78,18 @@ class Caller:
         self._content = content
         self._keep_alive = False
         if head is not None:
-            self.method, self.target, minor, self.fields = head
-            self._http11 = minor == 1
+            self.head = head
+            self.method = head.method
+            self._http11 = head.minor == 1
             # Behind what might have become a tunnel, no more requests are read.
-            self._keep_alive = head.persistent and not (closing or self.fields.upgrade)
+            self._keep_alive = head.fields.persistent and not (closing or head.fields.upgrade)
 
     # The request.
 
     @property
     def secure(self) -> bool:
         """Whether it came by HTTPS."""
-        return self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
+        return self._connection.secure
 
     @property
     def has_content(self) -> bool:

@@ -8,9 +8,7 @@ from typing import NamedTuple
 from proxy.framing.fields import SECTION, FramingError, lines_of, notable_of
 from proxy.model import Header, Headers
 
-_HEAD = re.compile(
-    rb"(HTTP/1\.[01] [1-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*+)?)\r\n(" + SECTION + rb")\r\n"
-)
+_HEAD = re.compile(rb"(HTTP/1\.[01] [1-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*+)?)\r\n(" + SECTION + rb")\r\n")
 _DIGITS = 18
 """Of the longest Content-Length."""
 
