@@ -140,9 +140,9 @@ class Forwarder:
             route.upstream,
             self._head(caller, plan, credential, line),
             caller.inform,
-            body=body,
-            chunked=fields.chunked,
-            upgrade=fields.upgrade,
+            body,
+            fields.chunked,
+            fields.upgrade,
         )
         entry.asked = perf_counter()
         try:
@@ -154,15 +154,17 @@ class Forwarder:
                 entry.operation = operation_name(query, None if body is None else body.known)
         try:
             prefix = b""
-            if credential.token is not None and answer.head.status in REFUSALS:
+            status = answer.head.status
+            if credential.token is not None and status in REFUSALS:
                 prefix = await whole(answer) if may_refuse_token(answer.head) else b""
                 if refuses_token(answer.head, prefix) and _renewable(credentials, credential, request):
                     answer.close()
                     credential = await credentials.get(route)
                     request.head = self._head(caller, plan, credential, line)
                     answer, prefix = await self._ask_again(request, entry), b""
+                    status = answer.head.status
             entry.source = _UPSTREAM
-            if answer.head.status == _SWITCHING_PROTOCOLS:
+            if status == _SWITCHING_PROTOCOLS:
                 entry.relaying = perf_counter()
                 await _tunnel(answer, caller)
             else:
