@@ -58,10 +58,10 @@ class Plan:
     """All that the head of a request says of its way, once its caller is let in."""
 
     passport: Passport
-    choice: Choice
+    choice: Choice = field(repr=False)
     """The profile, and the target without what chose it."""
     path: str
-    """As the caller wrote it, without the query."""
+    """As the caller wrote it, without the query, which may hold a secret of theirs."""
     route: Route | None = None
     """None where it is about the proxy itself."""
     line: bytes = field(default=b"", repr=False)
