@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 from botocore.plugin import PluginContext, set_plugin_context
 
 from proxy.cognito.endpoints import Endpoint
-from proxy.cognito.failures import Refused
+from proxy.cognito.failures import Refused, unreachable
 from proxy.errors import SignInFailed
 from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose, url_of
@@ -53,7 +53,8 @@ class Sdk:
             # Its text quotes the parameters, a password among them.
             raise Refused(operation, 400, "InvalidParameterException", "") from None
         except (BotoCoreError, AiohttpError, TimeoutError, OSError) as error:
-            raise SignInFailed(f"Cognito cannot be reached ({type(error).__name__})") from None
+            log.debug("no answer", exc_info=True)
+            raise unreachable(error) from None
         except Exception as error:
             # The SDK's parsers raise whatever comes up when the answer has another shape than Cognito's.
             log.debug("an answer that the SDK cannot read", exc_info=True)

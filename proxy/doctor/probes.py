@@ -79,8 +79,8 @@ class NetworkProbes:
         self._token: SecretStr | None = None
         self._told: _Told | None = None
 
-    async def listen(self, bind: Bind) -> Finding:
-        return await look_at(bind, self._inquire)
+    async def listen(self, bind: Bind, setting: str) -> Finding:
+        return await look_at(bind, setting, self._inquire)
 
     async def resolve(self, host: str, port: int, setting: str) -> Finding:
         try:
