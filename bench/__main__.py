@@ -143,15 +143,23 @@ class Bench:
             ("TLS down", f"https://localhost:{self.tls_port}", None),
             ("TLS up", f"https://localhost:{self.tls_sink_port}", upload),
         ):
-            with self.running(peer, target) as (port, pid, started):
-                await asyncio.to_thread(measure.wait_for_answer, port, started)
-                measure.forget_peak(pid)
-                before = measure.memory(pid)
-                rate = await asyncio.to_thread(measure.transfer, port, upload=file)
-                figures[name].append(rate)
-                figures[f"{name} memory"].append(measure.memory(pid, "VmHWM") - before)
+            try:
+                await self._transfer(peer, figures, name, target, file)
+            except FAILURES as error:
+                print(f"  {peer.name}, {name}, failed: {error}", flush=True)
         if peer.name == OURS:
             await self._crowd(peer, figures)
+
+    async def _transfer(
+        self, peer: Peer, figures: dict[str, list[float]], name: str, target: str, upload: Path | None
+    ) -> None:
+        with self.running(peer, target) as (port, pid, started):
+            await asyncio.to_thread(measure.wait_for_answer, port, started)
+            measure.forget_peak(pid)
+            before = measure.memory(pid)
+            rate = await asyncio.to_thread(measure.transfer, port, upload=upload)
+            figures[name].append(rate)
+            figures[f"{name} memory"].append(measure.memory(pid, "VmHWM") - before)
 
     async def _crowd(self, peer: Peer, figures: dict[str, list[float]]) -> None:
         self.cognito.counts.clear()
