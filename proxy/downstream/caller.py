@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -26,6 +27,8 @@ class Line(Protocol):
     """The connection that a request came on."""
 
     transport: asyncio.Transport | None
+    secure: bool
+    """It is encrypted."""
 
     @property
     def ending(self) -> bool:
@@ -53,8 +56,8 @@ class Line(Protocol):
 class Caller:
     """One request and the way back to whoever sent it."""
 
-    method = target = "-"
-    fields = Fields(b"")
+    head = RequestHead("-", "-", 1, Fields(b""))
+    method = "-"
     status: int = 0
     """Of the answer; 0 before it began."""
     surplus = False
@@ -64,8 +67,8 @@ class Caller:
     received = 0
     sent = 0
     """Bytes of content, in each direction."""
-    head = b""
-    """Of the answer, as it goes out; empty before it began."""
+    answer_head = b""
+    """As it goes out; empty before the answer began."""
     own_content = b""
     """Of an answer that this proxy made."""
     _http11 = True
@@ -81,17 +84,18 @@ class Caller:
         self._content = content
         self._keep_alive = False
         if head is not None:
-            self.method, self.target, minor, self.fields = head
-            self._http11 = minor == 1
+            self.head = head
+            self.method = head.method
+            self._http11 = head.minor == 1
             # Behind what might have become a tunnel, no more requests are read.
-            self._keep_alive = head.persistent and not (closing or self.fields.upgrade)
+            self._keep_alive = head.fields.persistent and not (closing or head.fields.upgrade)
 
     # The request.
 
     @property
     def secure(self) -> bool:
         """Whether it came by HTTPS."""
-        return self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
+        return self._connection.secure
 
     @property
     def has_content(self) -> bool:
@@ -152,7 +156,7 @@ class Caller:
             section += b"Connection: close\r\n"
         elif not self._http11:
             section += b"Connection: keep-alive\r\n"
-        self.head = self._head = _head(status, reason, section)
+        self.answer_head = self._head = _head(status, reason, section)
 
     def write(self, data: bytes) -> None:
         """Send a piece of content, perhaps none; `drain` before the next."""
@@ -270,4 +274,10 @@ def _phrase(status: int) -> bytes:
 
 
 def _head(status: int, reason: bytes, section: bytes) -> bytes:
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, section)
+    return b"".join((_status_line(status, reason), section, b"\r\n"))
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int, reason: bytes) -> bytes:
+    """There are few different ones."""
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)

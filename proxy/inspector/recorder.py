@@ -81,7 +81,8 @@ class _Record:
         self._recorder = recorder
         self._caller = caller
         self._transport = transport
-        self._wire = Wire(Request(caller.method, caller.target, caller.fields.lines, has_content=caller.has_content))
+        head = caller.head
+        self._wire = Wire(Request(head.method, head.target, head.fields.lines, has_content=caller.has_content))
 
     @property
     def own(self) -> bool:
@@ -91,7 +92,7 @@ class _Record:
     def ended(self) -> Wire:
         """All that went over the wire."""
         wire, caller = self._wire, self._caller
-        wire.passed_on = caller.head
+        wire.passed_on = caller.answer_head
         if caller.own_content:
             # The proxy's own word takes the place of an upstream's.
             self._recorder.forget(wire.answer_content)
@@ -105,8 +106,8 @@ class _Record:
             wire.refusals.append(wire.answer.status)
             wire.answer = None
             self._recorder.forget(wire.answer_content)
-        wire.asked = f"{request.upstream.origin}{request.target}"
-        wire.asked_fields = request.fields
+        wire.origin = request.upstream.origin
+        wire.sent = request.head
         if request.body is not None and not isinstance(request.body, _Body):
             request.body = _Body(request.body, self)
         answer = await self._transport.send(request)

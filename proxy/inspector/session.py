@@ -15,10 +15,10 @@ from proxy.inspector.recorder import REQUESTS, Recorder
 from proxy.inspector.told import details, id_of, line, unfinished
 from proxy.journal import Journal, Recent
 
-_BATCH = 200
-"""Requests of one batch that are told: where there are more, nobody reads them one by one."""
 _TICK = 0.2
 """Seconds between two looks at what is under way: most requests have ended before, and are told once."""
+_MOST = 200
+"""Requests of that time that are told: where there are more, nobody reads them one by one."""
 
 
 class Session:
@@ -43,6 +43,8 @@ class Session:
         self._recorder = Recorder()
         self._lines: deque[str] = deque(maxlen=REQUESTS)
         self._announced: set[AccessEntry] = set()
+        self._told = 0
+        """Requests since the last tick."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_TICK, self._tick)
         journal.flush()
@@ -71,6 +73,7 @@ class Session:
 
     def _tick(self) -> None:
         """Tell of requests that take long."""
+        self._told = 0
         known = self._announced
         self._announced = set(self._recorder.under_way())
         if news := self._under_way(self._announced - known):
@@ -81,7 +84,7 @@ class Session:
         """Requests have ended."""
         self._announced.difference_update(entries)
         lines, more = self._note(entries, offset)
-        if lines:
+        if lines or more:
             self._tell(lines, more)
 
     def _note(self, entries: Sequence[AccessEntry], offset: float) -> tuple[list[str], int]:
@@ -90,7 +93,8 @@ class Session:
         for entry in entries:
             recorder.end(entry)
         callers = [entry for entry in entries if entry.route != OWN]
-        told = callers[-_BATCH:]
+        told = callers[: max(0, _MOST - self._told)]
+        self._told += len(told)
         lines = [_json(line(entry, recorder.wire(entry), self.masks, offset)) for entry in told]
         self._lines.extend(lines)
         return lines, len(callers) - len(told)

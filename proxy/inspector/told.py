@@ -59,30 +59,39 @@ def _beginning(entry: AccessEntry, target: str, masks: Masks, offset: float) -> 
 
 def details(entry: AccessEntry, wire: Wire, masks: Masks, place: Place) -> dict[str, Any]:
     """All that went over the wire for a request, and what would send it again to the proxy at `place`."""
-    request, answer = wire.request, wire.answer
-    passed_status, _, passed_section = wire.passed_on.partition(b"\r\n")
-    passed = lines_of(passed_section.removesuffix(b"\r\n"))
-    sent = lines_of(wire.asked_fields)
+    request, answer, fields = wire.request, wire.answer, wire.request.fields
+    sent_line, sent = _parted(wire.sent)
+    passed_line, passed = _parted(wire.passed_on)
     content = bytes(wire.request_content)
     whole = len(content) >= entry.received and (content != b"" or not request.has_content)
     return {
         "id": id_of(entry),
         "request": {
             "line": f"{request.method} {masks.text(request.target)}",
-            "asked": f"{request.method} {masks.text(wire.asked)}" if wire.asked else "",
-            "fields": compared(request.fields, sent, masks, credential=True)
-            if wire.asked
-            else came(request.fields, masks),
-            "content": _content(content, entry.received, request.fields, masks)._asdict(),
+            "asked": masks.text(_absolute(sent_line, wire.origin)),
+            "fields": compared(fields, sent, masks, credential=True) if wire.sent else came(fields, masks),
+            "content": _content(content, entry.received, fields, masks)._asdict(),
             "refusals": wire.refusals,
         },
         "answer": {
-            "line": passed_status.decode("latin-1"),
+            "line": passed_line,
             "fields": came(passed, masks) if answer is None else compared(answer.headers, passed, masks),
             "content": _content(bytes(wire.answer_content), entry.sent, passed, masks)._asdict(),
         },
         "curl": curl_line(place, request, content if whole else None, masks),
     }
+
+
+def _parted(head: bytes) -> tuple[str, Headers]:
+    """The first line of a head, and its fields."""
+    line, _, section = head.partition(b"\r\n")
+    return line.decode("latin-1"), lines_of(section.removesuffix(b"\r\n"))
+
+
+def _absolute(line: str, origin: str) -> str:
+    """A request line without its version, with the address of the upstream that it went to."""
+    method, _, target = line.removesuffix(" HTTP/1.1").partition(" ")
+    return f"{method} {origin}{target}" if method else ""
 
 
 def _content(data: bytes, total: int, fields: Headers, masks: Masks) -> Content:

@@ -21,10 +21,10 @@ class Wire:
     """A request, its answer, and what became of both on the way through the proxy."""
 
     request: Request
-    asked: str = ""
-    """What an upstream was asked for, with its address; empty where none was."""
-    asked_fields: bytes = b""
-    """The field lines that it was sent."""
+    origin: str = ""
+    """Of the upstream that was asked."""
+    sent: bytes = b""
+    """The head that it was sent; empty where none was asked."""
     refusals: list[int] = field(default_factory=list)
     """The statuses of answers that refused the token, after which the request was sent again."""
     answer: Head | None = None
@@ -40,4 +40,4 @@ class Wire:
         """Bytes that are held, but for those of contents."""
         answer = 0 if self.answer is None else len(self.answer.section)
         lines = sum(len(name) + len(value) for name, value in self.request.fields)
-        return len(self.request.target) + lines + len(self.asked_fields) + answer + len(self.passed_on)
+        return len(self.request.target) + lines + len(self.sent) + answer + len(self.passed_on)

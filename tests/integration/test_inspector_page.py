@@ -19,7 +19,9 @@ from support.wire import answer
 from proxy.app import App
 from proxy.model import Bind
 
-ROWS = "[...document.querySelectorAll('tbody tr')].filter(row => !row.hidden)"
+ROWS = "[...document.querySelectorAll('tbody tr:not(.under)')].filter(row => !row.hidden)"
+"""Those of requests that have ended."""
+UNDER_WAY = "document.querySelector('tbody tr.under')"
 HOSTILE = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>"
 
 
@@ -185,8 +187,8 @@ async def test_under_way() -> None:
     slow = Slow()
     async with Origin(responder=slow).running() as origin, shown(origin) as (app, page):
         asking = asyncio.create_task(ask(app, "/v1/slow"))
-        await page.until(row("under way"))
-        assert "once it has ended" in await choose(page, row("/v1/slow"))
+        assert "/v1/slow" in await page.until(f"{UNDER_WAY}?.textContent")
+        assert "once it has ended" in await choose(page, UNDER_WAY)
         slow.let.set()
         await asking
         await page.until("document.querySelector('#details .wire')")

@@ -1,14 +1,13 @@
 """Listening in: what passes between a forwarder and its transport is kept within bounds, and is passed on as it is."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from proxy.access import OWN, AccessEntry
-from proxy.framing import Head, parse_head
+from proxy.framing import Fields, Head, RequestHead, parse_head
 from proxy.inspector.recorder import Recorder
 from proxy.inspector.wire import Wire
 from proxy.model import Upstream
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.upstream import Transport
 
 REFUSED, OK = (parse_head(b"HTTP/1.1 %b\r\nX-A: 1\r\n\r\n" % line)[0] for line in (b"401 No", b"200 OK"))
+HEAD = b"POST /base/v1/job?token=x HTTP/1.1\r\nHost: api.test\r\n\r\n"
 SWITCHED = parse_head(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")[0]
 
 
@@ -26,13 +26,15 @@ SWITCHED = parse_head(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")[0]
 class Someone:
     """Stands in for a caller."""
 
-    method: str = "POST"
     target: str = "/v1/job?token=x"
-    fields: Any = field(default_factory=lambda: SimpleNamespace(lines=((b"Host", b"localhost"),)))
     has_content: bool = True
     own: bool = False
-    head: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
+    answer_head: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
     own_content: bytes = b""
+
+    @property
+    def head(self) -> RequestHead:
+        return RequestHead("POST", self.target, 1, Fields(b"Host: localhost\r\n"))
 
 
 class Body:
@@ -107,7 +109,7 @@ class Upstreams:
 
 def request(body: Body | None = None) -> UpstreamRequest:
     upstream = Upstream.parse("https://api.test/base")
-    return UpstreamRequest("POST", upstream, "/base/v1/job?token=x", b"Host: api.test\r\n", lambda _: None, body)
+    return UpstreamRequest("POST", upstream, HEAD, lambda _: None, body)
 
 
 def begin(recorder: Recorder, entry: AccessEntry, upstreams: Upstreams, **caller: Any) -> "Transport":
@@ -136,7 +138,7 @@ async def test_one_request(body: Body) -> None:
     wire = kept(recorder, entry)
     assert recorder.under_way() == []
     assert (wire.request.method, wire.request.target, wire.request.has_content) == ("POST", "/v1/job?token=x", True)
-    assert (wire.asked, wire.asked_fields) == ("https://api.test/base/v1/job?token=x", b"Host: api.test\r\n")
+    assert (wire.origin, wire.sent) == ("https://api.test", HEAD)
     assert (bytes(wire.request_content), bytes(wire.answer_content)) == (b"abcd", b"1234")
     assert (wire.answer, wire.passed_on, wire.refusals) == (OK, b"HTTP/1.1 200 OK\r\n\r\n", [])
     assert list(recorder.kept) == [(entry, wire)]
@@ -191,7 +193,7 @@ async def test_bounds() -> None:
 
     async def pass_by(n: int, size: int) -> AccessEntry:
         entry = AccessEntry("POST", float(n))
-        tap = begin(recorder, entry, Upstreams(Answer(OK, b"a" * size)), head=b"", target="/")
+        tap = begin(recorder, entry, Upstreams(Answer(OK, b"a" * size)), answer_head=b"", target="/")
         (await tap.send(request(Body(b"b" * size)))).take()
         recorder.end(entry)
         return entry
@@ -203,7 +205,7 @@ async def test_bounds() -> None:
     assert wire is not None
     assert (len(wire.request_content), len(wire.answer_content)) == (100, 100)
     huge = AccessEntry("GET", 7.0)
-    begin(recorder, huge, Upstreams(), head=b"h" * 5000, own_content=b"o" * 50)
+    begin(recorder, huge, Upstreams(), answer_head=b"h" * 5000, own_content=b"o" * 50)
     # What is too large for the room is kept alone: somebody may want to see just that.
     assert kept(recorder, huge).answer_content == b"o" * 50
     assert [entry for entry, _ in recorder.kept] == [huge]

@@ -107,8 +107,9 @@ def test_details() -> None:
     """Heads beside each other, contents set out, and the line that sends it again."""
     wire = Wire(
         Request("POST", "/v1/job?sig=x", (HOST, JSON, (b"Authorization", b"Bearer own")), has_content=True),
-        asked="https://api.test/v1/job?sig=x",
-        asked_fields=b"Host: api.test\r\nContent-Type: application/json\r\nX-Secret-Name: abc\r\n",
+        origin="https://api.test",
+        sent=b"POST /v1/job?sig=x HTTP/1.1\r\n"
+        b"Host: api.test\r\nContent-Type: application/json\r\nX-Secret-Name: abc\r\n\r\n",
         refusals=[401],
         answer=parse_head(b"HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nKeep-Alive: 5\r\n\r\n")[0],
         passed_on=b"HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nVia: 1.1 ul-proxy\r\n\r\n",
