@@ -109,7 +109,7 @@ class App:
         self._passed = sockets
         self._started = self._clock.now()
         self._draining = False
-        self._inspector = Inspector(self.journal, self._look_on, options) if options.inspector else None
+        self._inspector = Inspector(self.journal, self._look_on) if options.inspector else None
         self._tap: Tap | None = None
         self._hurry = asyncio.Event()
 
@@ -226,7 +226,7 @@ class App:
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         inspector = self._inspector if self._may_inspect(options) else None
         if inspector is not None:
-            inspector.adopt(options)
+            inspector.adopt(options, self.urls[0])
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
         admin = Admin(
             keeper=self.keeper,

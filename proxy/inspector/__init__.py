@@ -27,29 +27,21 @@ GRACE = 5.0
 class Inspector:
     """Answers for the page, from the first request on; until then it is hardly there."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        look_on: Callable[[Tap | None], None],
-        options: ServeOptions,
-        *,
-        grace: float = GRACE,
-    ) -> None:
+    def __init__(self, journal: Journal, look_on: Callable[[Tap | None], None], *, grace: float = GRACE) -> None:
         """`look_on` has requests tapped, or not any more; `grace` in seconds."""
         self._journal = journal
         self._recent = Recent(RECENT)
         self._look_on = look_on
         self._grace = grace
-        self._options = options
         self._desk: Any = None
         self._closed = False
         journal.follow(self._recent)
 
-    def adopt(self, options: ServeOptions) -> None:
-        """Go by the settings as they are now."""
-        self._options = options
+    def adopt(self, options: ServeOptions, url: str) -> None:
+        """Go by the settings as they are now, to be told before anybody asks; `url` is where callers find the proxy."""
+        self._adopted = options, url
         if self._desk is not None:
-            self._desk.adopt(options)
+            self._desk.adopt(options, url)
 
     async def __call__(self, path: str, headers: Headers) -> Answer:
         """The answer to GET on `/-/` or below `/-/inspector/`.
@@ -60,10 +52,10 @@ class Inspector:
             # In a thread: what is imported, and the files that are read, would hold up requests.
             module = await asyncio.to_thread(importlib.import_module, "proxy.inspector.desk")
             if self._desk is None:
-                made = module.Desk(self._journal, self._recent, self._look_on, self._options, grace=self._grace)
-                self._desk = made
+                desk = self._desk = module.Desk(self._journal, self._recent, self._look_on, grace=self._grace)
+                desk.adopt(*self._adopted)
                 if self._closed:
-                    made.close()
+                    desk.close()
         answer: Answer = self._desk.answer(path, headers)
         return answer
 

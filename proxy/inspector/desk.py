@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-from proxy.banner import trust
+from proxy.banner import curl, trust
 from proxy.errors import Draining, NoRoute, OriginNotAllowed, Overloaded
 from proxy.forward import Tap
 from proxy.inspector.curl import Place
-from proxy.inspector.feed import Watcher
+from proxy.inspector.feed import Watcher, event
 from proxy.inspector.fields import value_of
 from proxy.inspector.masks import Masks, secrets_in
 from proxy.inspector.page import PAGE
@@ -28,13 +28,7 @@ class Desk:
     """Answers the page's requests."""
 
     def __init__(
-        self,
-        journal: Journal,
-        recent: Recent,
-        look_on: Callable[[Tap | None], None],
-        options: ServeOptions,
-        *,
-        grace: float,
+        self, journal: Journal, recent: Recent, look_on: Callable[[Tap | None], None], *, grace: float
     ) -> None:
         """`look_on` has requests tapped, or not any more; `grace` in seconds."""
         self._journal = journal
@@ -45,12 +39,12 @@ class Desk:
         self._session: Session | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._closed = False
-        self.adopt(options)
 
-    def adopt(self, options: ServeOptions) -> None:
-        """Go by the settings as they are now."""
-        self._masks = Masks(secrets_in(options))
+    def adopt(self, options: ServeOptions, url: str) -> None:
+        """Go by the settings as they are now; `url` is where callers find the proxy."""
         self._options = options
+        self._url = url
+        self._masks = Masks(secrets_in(options))
         if self._session is not None:
             self._session.masks = self._masks
 
@@ -63,9 +57,9 @@ class Desk:
         if path == "/-/":
             return PAGE
         if path == _EVENTS:
-            return self._feed()
+            return self._feed(self._place(headers))
         if path.startswith(_REQUEST):
-            return self._details(path.removeprefix(_REQUEST), value_of(headers, b"host"))
+            return self._details(path.removeprefix(_REQUEST), self._place(headers))
         raise NoRoute("the inspector has nothing there", hint="Open /-/ in a browser.")
 
     def close(self) -> None:
@@ -75,14 +69,21 @@ class Desk:
             watcher.end()
         self._end()
 
-    def _feed(self) -> Answer:
+    def _place(self, headers: Headers) -> Place:
+        """Where whoever looks calls the proxy: by the name that they look at it by, where it is there."""
+        tls = self._options.tls
+        here = f"{'http' if tls is None else 'https'}://{value_of(headers, b'host')}"
+        origin = self._url if self._options.admin_listen else here
+        return Place(origin, trust(origin, tls), self._options.policy.client_token is not None)
+
+    def _feed(self, place: Place) -> Answer:
         if self._closed:
             raise Draining("the proxy is draining")
         if len(self._watchers) >= WATCHERS:
             raise Overloaded(f"{WATCHERS} pages look on already", hint="Close one of them.", retry_after=1)
-        return Answer(200, _FEED, b"", self._watched())
+        return Answer(200, _FEED, b"", self._watched(place))
 
-    async def _watched(self) -> AsyncGenerator[bytes, None]:
+    async def _watched(self, place: Place) -> AsyncGenerator[bytes, None]:
         """What one page is sent, for as long as it is there."""
         if self._leaving is not None:
             self._leaving.cancel()
@@ -92,8 +93,9 @@ class Desk:
         watcher.tell(self._session.lines)
         self._watchers.add(watcher)
         try:
-            async for event in watcher.events():
-                yield event
+            yield event({"try": curl(place.origin, "/v1/job", place.trusting, with_token=place.with_token)})
+            async for news in watcher.events():
+                yield news
         finally:
             self._watchers.discard(watcher)
             if not self._watchers:
@@ -111,11 +113,8 @@ class Desk:
             self._session.end()
             self._session = None
 
-    def _details(self, wanted: str, host: str) -> Answer:
-        session, tls = self._session, self._options.tls
-        origin = f"{'http' if tls is None else 'https'}://{host}"
-        place = Place(origin, trust(origin, tls), self._options.policy.client_token is not None)
-        told = None if session is None else session.details(wanted, place)
+    def _details(self, wanted: str, place: Place) -> Answer:
+        told = None if self._session is None else self._session.details(wanted, place)
         if told is None:
             raise NoRoute(
                 "what went over the wire for this request is not kept",

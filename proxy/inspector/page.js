@@ -148,6 +148,10 @@ function show(request) {
 }
 
 function take(told) {
+  if (told.try) {
+    $("try").textContent = told.try;
+    return;
+  }
   dropped += told.dropped;
   for (const request of told.requests) {
     const known = requests.get(request.id) ?? waiting.get(request.id);
@@ -502,7 +506,6 @@ $("errors").addEventListener("change", filter);
 $("pause").addEventListener("click", pause);
 $("clear").addEventListener("click", clear);
 document.addEventListener("visibilitychange", look);
-$("try").textContent = `curl ${location.origin}/v1/job`;
 settle();
 follow();
 setInterval(look, LOOK);

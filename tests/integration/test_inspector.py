@@ -43,6 +43,8 @@ class Feed:
         self.peer = peer
         self.told: list[dict[str, Any]] = []
         self.dropped = 0
+        self.line = ""
+        """To try the proxy with."""
         self._text = ""
 
     async def more(self) -> None:
@@ -55,8 +57,9 @@ class Feed:
         event, _, self._text = self._text.partition("\n\n")
         if event.startswith("data: "):
             document = json.loads(event.removeprefix("data: "))
-            self.told += document["requests"]
-            self.dropped += document["dropped"]
+            self.told += document.get("requests", [])
+            self.dropped += document.get("dropped", 0)
+            self.line = document.get("try", self.line)
 
     async def of(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first request told that is wanted."""
@@ -140,8 +143,8 @@ def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept once the last page has gone."""
 
     class Hasty(Inspector):
-        def __init__(self, journal: Journal, look_on: Any, options: ServeOptions) -> None:
-            super().__init__(journal, look_on, options, grace=0)
+        def __init__(self, journal: Journal, look_on: Any) -> None:
+            super().__init__(journal, look_on, grace=0)
 
     monkeypatch.setattr(proxy.app, "Inspector", Hasty)
 
@@ -548,5 +551,8 @@ async def test_at_an_address_of_its_own(origin: Origin) -> None:
             assert status_of(await talk(beyond, closing("GET", path))) == 404
         assert status_of(await talk(here, closing("GET", "/-/"))) == 200
         async with watching(here) as feed:
+            assert feed.line == app.urls[0].join(("curl -sS ", "/v1/job")).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
             await ask(app, "/v1/job")
-            assert (await feed.ended("/v1/job"))["kept"]
+            told = await feed.ended("/v1/job")
+            found = await talk(here, closing("GET", f"/-/inspector/requests/{told['id']}"))
+            assert document_of(found)["curl"] == feed.line
