@@ -406,9 +406,12 @@ function profileOf(name, profile, age) {
   const made = element("li", "", element("b", "", profile.email ?? profile.username ?? name));
   if (name !== "default") made.prepend(`@${name} `);
   const left = (seconds) => span(Math.max(0, seconds - age));
-  if (profile.expires_in !== null) made.append(` token good for ${left(profile.expires_in)}`);
-  else made.append(` ${profile.credentials.length ? profile.credentials.join(", ").replaceAll("_", " ") : "no credential"}`);
-  if (profile.next_refresh_in !== null) made.append(`, renewed in ${left(profile.next_refresh_in)}`);
+  if (profile.expires_in === null) {
+    made.append(` ${profile.credentials.join(", ").replaceAll("_", " ") || "no credential"}`);
+  } else {
+    made.append(` token good for ${left(profile.expires_in)}`);
+    if (profile.next_refresh_in !== null) made.append(`, renewed in ${left(profile.next_refresh_in)}`);
+  }
   if (profile.error) made.append(" ", element("span", "bad", profile.error.detail));
   return made;
 }

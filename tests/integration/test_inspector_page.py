@@ -55,7 +55,7 @@ async def test_a_request(origin: Origin) -> None:
     """A request shows up by itself, and a click shows what went over the wire; the page's policy forbids it nothing."""
     origin.answers = [answer(200, b"Content-Type: application/json", body=b'{"a":[1]}')]
     async with shown(origin) as (app, page):
-        assert await page.ask("document.getElementById('empty').innerText")
+        assert f"curl -sS {app.urls[0]}/v1/job" in await page.ask("document.getElementById('empty').innerText")
         await ask(app, "/v1/job?limit=3&token=abc", "X-Mine: 1", method="POST", body=b'{"title":"Tower"}')
         await page.until(row("/v1/job?limit=3&token=•••"))
         assert await page.ask("document.getElementById('count').textContent") == "1 request"
@@ -223,8 +223,10 @@ async def test_a_proxy_that_is_not_ready() -> None:
         async with opened(app.page_url) as page:
             state = "document.getElementById('state')"
             text = await page.until(f"{state}.className === 'unready' && {state}.innerText")
-    assert "not ready" in text
+            profiles = await page.ask("document.getElementById('profiles').innerText")
+    assert text.startswith("not ready: ")
     assert "ul-proxy login" in text
+    assert profiles == "default no credential"
 
 
 async def test_client_token(origin: Origin) -> None:
