@@ -181,7 +181,7 @@ class Forwarder:
         """The head of a request as it goes upstream."""
         name = credential.name
         crossing = plan.crossings.get(name) or self._gate.crossing(caller.head, plan, name)
-        return b"".join((crossing, credential.line, line, b"\r\n"))
+        return b"".join((plan.line, crossing, credential.line, line, b"\r\n"))
 
     def _credentials_of(self, name: str) -> Credentials:
         """The credentials of a profile that asks for the first time; raises UnknownProfile."""

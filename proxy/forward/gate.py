@@ -108,11 +108,12 @@ class Gate:
         return guard.refusal_fields(caller.head.fields.lines, self._policy, secure=caller.secure)
 
     def crossing(self, head: RequestHead, plan: Plan, added: bytes | None) -> bytes:
-        """A request's head as its upstream gets it with a credential named `added`, but for that and the empty line."""
+        """The caller's field lines as they go upstream with a credential named `added`, but for that one."""
         assert plan.route is not None  # noqa: S101 - the proxy itself is asked nothing this way
         fields = head.fields
         cross = self._crossing if fields.lasting else self._cross
-        crossing = plan.line + cross(fields, plan.route.upstream.authority, added, plan.passport.secure)
+        crossing = cross(fields, plan.route.upstream.authority, added, plan.passport.secure)
+        # The very bytes that other targets share: a copy for each of them would be most of what is remembered.
         plan.crossings[added] = crossing
         return crossing
 
