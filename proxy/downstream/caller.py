@@ -4,7 +4,6 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -255,10 +254,4 @@ class Caller:
 
 
 def _head(status: int, reason: bytes, section: bytes) -> bytes:
-    return b"".join((_status_line(status, reason), section, b"\r\n"))
-
-
-@lru_cache(maxsize=64)
-def _status_line(status: int, reason: bytes) -> bytes:
-    """There are few different ones."""
-    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, section)
