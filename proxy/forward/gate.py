@@ -1,4 +1,4 @@
-"""What the guards say of a request, remembered where it depends on what callers repeat."""
+"""Whether a request is let in, and which way it takes: judged once of a head that callers repeat."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -17,8 +17,8 @@ from proxy.replay import HeldBody
 from proxy.routing import RouteTable, parse_target
 
 REMEMBERED = 1280
-"""Field sections of which is remembered what becomes of them: callers send the same lines again and again, a thousand
-profiles each with a header of its own."""
+"""Heads, field sections and targets, each, of which is remembered what becomes of them: callers send the same again and
+again, a thousand profiles each with a header of its own."""
 _REMEMBERED_TARGET = 512
 """Characters of the longest target of which is remembered where it leads: callers ask for the same again and again."""
 JUDGED = 1 << 20
