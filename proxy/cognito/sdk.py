@@ -1,9 +1,11 @@
 """The AWS SDK, kept apart: importing it takes a good part of a second, so `calls.py` loads this module when needed."""
 
 import asyncio
+import gzip
+import json
 import logging
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from aiohttp import ClientError as AiohttpError
 from botocore import UNSIGNED, xform_name
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.plugin import PluginContext, set_plugin_context
 
 from proxy.cognito.endpoints import Endpoint
@@ -103,11 +105,34 @@ class Sdk:
         )
 
 
+class _Descriptions(JSONFileLoader):  # type: ignore[misc]  # the SDK has no types
+    """Reads the SDK's descriptions without what nobody here asks for, which would be a tenth of the idle memory.
+
+    That is their documentation, and where in the world each of AWS's services has endpoints: the rules of a service say
+    that as well.
+    """
+
+    def load_file(self, file_path: str) -> Any:
+        for suffix, open_file in ((".json", open), (".json.gz", gzip.open)):
+            with suppress(FileNotFoundError), open_file(file_path + suffix, "rb") as file:
+                return json.load(file, object_pairs_hook=_without_ballast)
+        return None
+
+
+def _without_ballast(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a description. Called for inner ones first: what those drop is free at once."""
+    kept = {name: value for name, value in pairs if name not in ("documentation", "endpoints")}
+    if "services" in kept:
+        kept["services"] = {}
+    return kept
+
+
 @cache
 def _models() -> Loader:
-    """The SDK's descriptions of services; reading one takes long, so that all clients share what has been read."""
+    """All clients share what has been read, which takes long."""
     # Not ~/.aws/models: a file there could send the password anywhere.
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    paths = [Loader.BUILTIN_DATA_PATH]
+    return Loader(extra_search_paths=paths, include_default_search_paths=False, file_loader=_Descriptions())
 
 
 class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
