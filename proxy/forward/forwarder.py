@@ -213,7 +213,8 @@ class Forwarder:
         entry.source = error.source.value
         entry.code = error.code
         entry.request_id = entry.request_id or request_ids.given(caller.head.fields.lines)[0] or next(self._ids)[0]
-        if entry.path == AccessEntry.path:
+        if entry.path == AccessEntry.path and not isinstance(error, InternalError):
+            # Who was not let in has no plan. What met a defect is not asked again.
             with suppress(ProxyError):
                 entry.path = self._gate.path(caller.head)
         if isinstance(error, RequestError):
