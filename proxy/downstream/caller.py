@@ -5,7 +5,6 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -57,7 +56,8 @@ class Caller:
     """One request and the way back to whoever sent it."""
 
     head = RequestHead("-", "-", 1, Fields(b""))
-    method = "-"
+    """Of the request; this one where none could be read."""
+    method = head.method
     status: int = 0
     """Of the answer; 0 before it began."""
     surplus = False
@@ -74,7 +74,8 @@ class Caller:
     _http11 = True
     _chunked = False
     _bodiless = False
-    _head: bytes | None = None
+    _unsent: bytes | None = None
+    """The head of the answer, until it goes out."""
     _tunnel: Tunnel | None = None
 
     def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
@@ -156,7 +157,7 @@ class Caller:
             section += b"Connection: close\r\n"
         elif not self._http11:
             section += b"Connection: keep-alive\r\n"
-        self.answer_head = self._head = _head(status, reason, section)
+        self.answer_head = self._unsent = _head(status, reason, section)
 
     def write(self, data: bytes) -> None:
         """Send a piece of content, perhaps none; `drain` before the next."""
@@ -188,7 +189,7 @@ class Caller:
     def abort(self) -> None:
         """Break the connection, so that a partial answer cannot pass for a whole one."""
         self._keep_alive = False
-        self._head = None
+        self._unsent = None
         transport = self._transport
         if transport is None:
             return
@@ -256,11 +257,11 @@ class Caller:
 
     def _send(self, data: bytes, *, soon: bool = False) -> None:
         transport = self._transport
-        head = self._head
+        head = self._unsent
         if transport is None or transport.is_closing():
             return
         if head is not None:
-            self._head = None
+            self._unsent = None
             if len(data) > _JOINED:
                 self._connection.send(head)
             else:
@@ -274,10 +275,4 @@ def _phrase(status: int) -> bytes:
 
 
 def _head(status: int, reason: bytes, section: bytes) -> bytes:
-    return b"".join((_status_line(status, reason), section, b"\r\n"))
-
-
-@lru_cache(maxsize=64)
-def _status_line(status: int, reason: bytes) -> bytes:
-    """There are few different ones."""
-    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, section)

@@ -146,7 +146,8 @@ class Connection(RequestHandler):
                     await self._linger()
             elif self.writing_paused:
                 # Who sends request after request and reads no answer must not fill the memory with them.
-                await self._drain_helper()
+                with suppress(ConnectionError):  # they may have left, which is no defect
+                    await self._drain_helper()
             lasts = caller.keep_alive
         finally:
             if not lasts or self._close:

@@ -196,7 +196,7 @@ class Forwarder:
         """The head of a request as it goes upstream."""
         name = credential.name
         crossing = plan.crossings.get(name) or self._gate.crossing(caller.head, plan, name)
-        return b"".join((crossing, credential.line, line, b"\r\n"))
+        return b"".join((plan.line, crossing, credential.line, line, b"\r\n"))
 
     def _credentials_of(self, name: str) -> Credentials:
         """The credentials of a profile that asks for the first time; raises UnknownProfile."""
@@ -220,7 +220,8 @@ class Forwarder:
         entry.source = error.source.value
         entry.code, entry.detail, entry.hint = error.code, error.detail, error.hint
         entry.request_id = entry.request_id or request_ids.given(caller.head.fields.lines)[0] or next(self._ids)[0]
-        if entry.path == AccessEntry.path:
+        if entry.path == AccessEntry.path and not isinstance(error, InternalError):
+            # Who was not let in has no plan. What met a defect is not asked again.
             with suppress(ProxyError):
                 entry.path = self._gate.path(caller.head)
         if isinstance(error, RequestError):

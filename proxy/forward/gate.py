@@ -1,4 +1,4 @@
-"""What the guards say of a request, remembered where it depends on what callers repeat."""
+"""Whether a request is let in, and which way it takes: judged once of a head that callers repeat."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -17,8 +17,8 @@ from proxy.replay import HeldBody
 from proxy.routing import RouteTable, parse_target
 
 REMEMBERED = 1280
-"""Field sections of which is remembered what becomes of them: callers send the same lines again and again, a thousand
-profiles each with a header of its own."""
+"""Heads, field sections and targets, each, of which is remembered what becomes of them: callers send the same again and
+again, a thousand profiles each with a header of its own."""
 _REMEMBERED_TARGET = 512
 """Characters of the longest target of which is remembered where it leads: callers ask for the same again and again."""
 JUDGED = 1 << 20
@@ -108,11 +108,12 @@ class Gate:
         return guard.refusal_fields(caller.head.fields.lines, self._policy, secure=caller.secure)
 
     def crossing(self, head: RequestHead, plan: Plan, added: bytes | None) -> bytes:
-        """A request's head as its upstream gets it with a credential named `added`, but for that and the empty line."""
+        """The caller's field lines as they go upstream with a credential named `added`, but for that one."""
         assert plan.route is not None  # noqa: S101 - the proxy itself is asked nothing this way
         fields = head.fields
         cross = self._crossing if fields.lasting else self._cross
-        crossing = plan.line + cross(fields, plan.route.upstream.authority, added, plan.passport.secure)
+        crossing = cross(fields, plan.route.upstream.authority, added, plan.passport.secure)
+        # The very bytes that other targets share: a copy for each of them would be most of what is remembered.
         plan.crossings[added] = crossing
         return crossing
 

@@ -2,13 +2,12 @@
 
 import re
 from enum import Enum, auto
-from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.framing.fields import SECTION, FramingError, lines_of, notable_of
 from proxy.model import Header, Headers
 
-_HEAD = re.compile(rb"(HTTP/1\.[01] [1-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*+)?)\r\n(" + SECTION + rb")\r\n")
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
 _DIGITS = 18
 """Of the longest Content-Length."""
 
@@ -56,20 +55,12 @@ def parse_head(data: bytes) -> tuple[Head, int]:
     match = _HEAD.match(data)
     if match is None:
         raise FramingError("not the head of an HTTP/1.1 answer")
-    line, section = match.groups()
-    minor, status, reason = _status_line(line)
+    minor, status, reason, section = match.groups(b"")
     lines = notable_of(section)
     notable = dict(lines)
     if len(notable) < len(lines):
         notable = _combined(lines)
-    return Head(minor, status, reason, section, notable), match.end()
-
-
-@lru_cache(maxsize=64)
-def _status_line(line: bytes) -> tuple[int, int, bytes]:
-    """Minor version, status and reason phrase: there are few different ones."""
-    version, status, reason = (*line.split(b" ", 2), b"")[:3]
-    return int(version[-1:]), int(status), reason
+    return Head(int(minor), int(status), reason, section, notable), match.end()
 
 
 def _combined(lines: Headers) -> dict[bytes, bytes]:
