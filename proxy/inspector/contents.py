@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from itertools import zip_longest
 from typing import NamedTuple
 
 from proxy.inspector.masks import HIDDEN, Masks, tells_secret
@@ -51,7 +52,15 @@ def shown(data: bytes, total: int, media_type: str, coding: str, masks: Masks) -
         return Content("binary", "", ", ".join([*notes, "binary"]))
     if _is_json(text, media_type, whole=whole):
         return Content("json", pretty(text, masks), ", ".join(notes))
-    return Content("text", masks.text(text), ", ".join(notes))
+    return Content("text", _plain(text, media_type, masks), ", ".join(notes))
+
+
+def as_written(text: str, media_type: str, masks: Masks) -> str:
+    """The whole of a content that is text, letter by letter, but without the secrets in it."""
+    if not _is_json(text, media_type, whole=True):
+        return _plain(text, media_type, masks)
+    masked = iter(_masked(_TOKEN.findall(text), masks))
+    return _TOKEN.sub(lambda _: next(masked), text)
 
 
 def size(count: int) -> str:
@@ -72,30 +81,48 @@ def pretty(text: str, masks: Masks) -> str:
 
     It is taken apart and not parsed: numbers, escapes and members that come twice are shown as they were written.
     """
-    tokens = _TOKEN.findall(text)
+    tokens = _masked(_TOKEN.findall(text), masks)
     out: list[str] = []
-    secret, levels = False, [False]
+    depth = 0
     for i, token in enumerate(tokens):
         following = tokens[i + 1] if i + 1 < len(tokens) else ""
         if token in "{[":
-            levels.append(secret and token == "[")
-            secret = levels[-1]
-            out += [token] if following in ("}", "]") else [token, _line(levels)]
+            depth += 1
+            out += [token] if following in ("}", "]") else [token, _line(depth)]
+        elif token in "}]":
+            depth = max(0, depth - 1)
+            out += [token] if tokens[i - 1] in "{[" else [_line(depth), token]
+        elif token == ",":
+            out += [",", _line(depth)]
+        else:
+            out.append(": " if token == ":" else token)
+    return "".join(out)
+
+
+def _masked(tokens: list[str], masks: Masks) -> list[str]:
+    """The tokens of JSON without the secrets in them: all below the name of one is one."""
+    out: list[str] = []
+    secret, levels = False, [False]
+    for token, following in zip_longest(tokens, tokens[1:], fillvalue=""):
+        if token in "{[":
+            levels.append(secret)
         elif token in "}]":
             levels[1:] = levels[1:-1]
             secret = levels[-1]
-            out += [token] if tokens[i - 1] in "{[" else [_line(levels), token]
         elif token == ",":
             secret = levels[-1]
-            out += [",", _line(levels)]
-        elif token == ":":
-            out.append(": ")
         elif following == ":":
-            secret = tells_secret(_name(token))
-            out.append(token)
-        else:
+            secret = levels[-1] or tells_secret(_name(token))
+        elif token != ":":
             out.append(_value(token, masks, secret=secret))
-    return "".join(out)
+            continue
+        out.append(token)
+    return out
+
+
+def _plain(text: str, media_type: str, masks: Masks) -> str:
+    """Text that is no JSON without the secrets in it."""
+    return masks.form(text) if "form-urlencoded" in media_type else masks.text(text)
 
 
 def _name(token: str) -> str:
@@ -114,8 +141,8 @@ def _value(token: str, masks: Masks, *, secret: bool) -> str:
     return '"' + masks.text(token[1:])
 
 
-def _line(levels: list[bool]) -> str:
-    return "\n" + "  " * min(len(levels) - 1, _DEEPEST)
+def _line(depth: int) -> str:
+    return "\n" + "  " * min(depth, _DEEPEST)
 
 
 def _decoded(data: bytes, coding: str) -> tuple[bytes, bool] | None:

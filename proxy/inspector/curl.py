@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from proxy.banner import curl
-from proxy.inspector.contents import is_plain
-from proxy.inspector.fields import Line, came
+from proxy.inspector.contents import as_written, is_plain
+from proxy.inspector.fields import Line, came, value_of
 from proxy.inspector.masks import HIDDEN, Masks
 from proxy.inspector.wire import Request
 
@@ -56,9 +56,12 @@ def curl_line(place: Place, request: Request, content: bytes | None, masks: Mask
         words += ["-H", f"{line.name}: {line.value}" if line.value else f"{line.name};"]
     if content != b"":
         named = any(line.name.lower() == "content-type" for line in lines)
-        words += [*([] if named else ["-H", "Content-Type:"]), *_data(content, masks)]
+        words += [
+            *([] if named else ["-H", "Content-Type:"]),
+            *_data(content, value_of(request.fields, b"content-type").lower(), masks),
+        ]
     options = " ".join(filter(None, (place.trusting, shlex.join(words))))
-    return curl(place.origin, masks.text(request.target), options, with_token=place.with_token)
+    return curl(place.origin, masks.form(request.target), options, with_token=place.with_token)
 
 
 def _method(method: str, *, has_content: bool) -> list[str]:
@@ -75,11 +78,11 @@ def _is_sent(line: Line) -> bool:
     return HIDDEN not in line.value and is_plain(line.value)
 
 
-def _data(content: bytes | None, masks: Masks) -> Sequence[str]:
+def _data(content: bytes | None, media_type: str, masks: Masks) -> Sequence[str]:
     try:
         text = None if content is None else content.decode()
     except UnicodeDecodeError:
         text = None
     if text is None or not is_plain(text):
         return ["--data-binary", "@content"]
-    return ["--data-raw", masks.text(text)]
+    return ["--data-raw", as_written(text, media_type, masks)]

@@ -11,7 +11,7 @@ from proxy.inspector.masks import Masks
 from proxy.inspector.wire import Wire
 from proxy.model import Headers
 
-_LONGEST = 1024
+_LONGEST = 512
 """Letters of a target that are shown in a line."""
 
 
@@ -36,7 +36,7 @@ def line(entry: AccessEntry, wire: Wire | None, masks: Masks, offset: float) -> 
     if entry.asked:
         told["upstream_ms"] = _ms(entry.answered - entry.asked)
     facts = {"code": entry.code, "detail": entry.detail, "hint": entry.hint, "request_id": entry.request_id}
-    return told | {name: value for name, value in facts.items() if value}
+    return told | {name: masks.text(value) for name, value in facts.items() if value}
 
 
 def unfinished(entry: AccessEntry, masks: Masks, offset: float) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def unfinished(entry: AccessEntry, masks: Masks, offset: float) -> dict[str, Any
 
 def _beginning(entry: AccessEntry, target: str, masks: Masks, offset: float) -> dict[str, Any]:
     # Cut before it is masked, which is no place to spend time, and once more behind what masks have made shorter.
-    target = masks.text(target[: 2 * _LONGEST])
+    target = masks.form(target[: 2 * _LONGEST])
     told: dict[str, Any] = {
         "id": id_of(entry),
         "time": round((entry.began + offset) * 1e3),
@@ -54,7 +54,7 @@ def _beginning(entry: AccessEntry, target: str, masks: Masks, offset: float) -> 
         "target": target if len(target) <= _LONGEST else target[:_LONGEST] + "…",
     }
     facts = {"route": entry.route, "profile": entry.profile, "operation": entry.operation}
-    return told | {name: value for name, value in facts.items() if value}
+    return told | {name: masks.text(value) for name, value in facts.items() if value}
 
 
 def details(entry: AccessEntry, wire: Wire, masks: Masks, place: Place) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def details(entry: AccessEntry, wire: Wire, masks: Masks, place: Place) -> dict[
     return {
         "id": id_of(entry),
         "request": {
-            "line": f"{request.method} {masks.text(request.target)}",
-            "asked": masks.text(_absolute(sent_line, wire.origin)),
+            "line": f"{request.method} {masks.form(request.target)}",
+            "asked": masks.form(_absolute(sent_line, wire.origin)),
             "fields": compared(fields, sent, masks, credential=True) if wire.sent else came(fields, masks),
             "content": _content(content, entry.received, fields, masks)._asdict(),
             "refusals": wire.refusals,
         },
         "answer": {
-            "line": passed_line,
+            "line": masks.text(passed_line),
             "fields": came(passed, masks) if answer is None else compared(answer.headers, passed, masks),
             "content": _content(bytes(wire.answer_content), entry.sent, passed, masks)._asdict(),
         },

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.inspector.contents import MOST, Content, is_plain, pretty, shown, size
+from proxy.inspector.contents import MOST, Content, as_written, is_plain, pretty, shown, size
 from proxy.inspector.masks import HIDDEN, Masks
 
 MASKS = Masks(["hunter2!"])
@@ -96,7 +96,7 @@ def test_not_decoded(coding: str) -> None:
         ('{"a":{"b":[]},"c":1.50}', ["{", '  "a": {', '    "b": []', "  },", '  "c": 1.50', "}"]),
         ('{"a":1,"a":2}', ["{", '  "a": 1,', '  "a": 2', "}"]),
         ('"\\u00e9"', ['"\\u00e9"']),
-        # Secrets by their names, of which arrays and numbers are no way out, and within other values.
+        # Secrets by their names, of which arrays, objects and numbers are no way out, and within other values.
         ('{"password":"x","ok":true}', ["{", f'  "password": "{HIDDEN}",', '  "ok": true', "}"]),
         ('{"pass\\u0077ord":"x"}', ["{", f'  "pass\\u0077ord": "{HIDDEN}"', "}"]),
         ('{"pin":1234,"token":null}', ["{", f'  "pin": {HIDDEN},', '  "token": null', "}"]),
@@ -105,7 +105,11 @@ def test_not_decoded(coding: str) -> None:
             '{"tokens":["a",["b"]],"c":"d"}',
             ["{", '  "tokens": [', f"    {GONE},", "    [", f"      {GONE}", "    ]", "  ],", '  "c": "d"', "}"],
         ),
-        ('{"token":{"id":"a"}}', ["{", '  "token": {', '    "id": "a"', "  }", "}"]),
+        ('{"token":{"id":"a"},"b":"c"}', ["{", '  "token": {', f'    "id": {GONE}', "  },", '  "b": "c"', "}"]),
+        (
+            '{"pin":[{"a":1,"c":"d"}]}',
+            ["{", '  "pin": [', "    {", f'      "a": {HIDDEN},', f'      "c": {GONE}', "    }", "  ]", "}"],
+        ),
         ('{"u":"/x?token=a"}', ["{", f'  "u": "/x?token={HIDDEN}"', "}"]),
         ('{"q":"login(password: \\"a\\")"}', ["{", f'  "q": "login(password: \\"{HIDDEN}\\")"', "}"]),
         ('"hunter2!"', [f'"{HIDDEN}"']),
@@ -157,3 +161,24 @@ def test_plain(character: str) -> None:
     """What a terminal would act on is told from text."""
     assert is_plain("a\r\n\té•")
     assert not is_plain(f"a{character}b")
+
+
+@pytest.mark.parametrize(
+    ("text", "media_type", "written"),
+    [
+        ('{ "pin": 1234,\n"a":"b" }', JSON, f'{{ "pin": {HIDDEN},\n"a":"b" }}'),
+        ('{"pass\\u0077ord":"x"}', JSON, f'{{"pass\\u0077ord":{GONE}}}'),
+        ('{"tokens": ["a", {"b": "c"}]}', "", f'{{"tokens": [{GONE}, {{"b": {GONE}}}]}}'),
+        ("password=a;b&c=d", "application/x-www-form-urlencoded", f"password={HIDDEN}&c=d"),
+        ("a: hunter2!", "text/plain", f"a: {HIDDEN}"),
+    ],
+)
+def test_as_written(text: str, media_type: str, written: str) -> None:
+    """What is to be sent once more hides what is hidden where it is set out, and is otherwise as it was."""
+    assert as_written(text, media_type, MASKS) == written
+
+
+def test_forms() -> None:
+    """A form's value goes on to the next `&`, whatever it holds."""
+    content = show(b"password=a;b 'c<d#e&f=g", "application/x-www-form-urlencoded")
+    assert content.text == f"password={HIDDEN}&f=g"

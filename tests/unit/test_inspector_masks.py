@@ -1,8 +1,12 @@
 """What the inspector never shows: secrets under names that tell them, of shapes that do, and the proxy's own."""
 
+import json
+import re
 import time
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from pydantic import SecretStr
@@ -22,6 +26,16 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln-bmF0dXJl"
         *("X-Amz-Cognito-Security-Token", "x-amz-security-token", "X-Amz-Signature", "X-Amz-Credential", "apiKey"),
         *("password", "newPassword", "passwd", "IdToken", "accessToken", "refresh_token", "SecretKey", "SessionToken"),
         *("client_secret", "SECRET_HASH", "SMS_MFA_CODE.password", "Session", "totp", "pin", "private-key", "sig"),
+        *(
+            "SMS_MFA_CODE",
+            "EMAIL_OTP_CODE",
+            "UserCode",
+            "code_verifier",
+            "SAMLResponse",
+            "X-Auth-Key",
+            "Authentication",
+        ),
+        *("streamKey", "Ocp-Apim-Subscription-Key", "user_pwd", "psk", "X-CSRF", "DPoP"),
     ],
 )
 def test_names_of_secrets(name: str) -> None:
@@ -110,13 +124,40 @@ def test_fields(name: str, value: str, shown: str) -> None:
         ('login(password: "a b", user: "u")', f'login(password: "{HIDDEN}", user: "u")'),
         ('{"query":"m { login(password: \\"a\\\\\\"b\\", u: \\"c\\") }"}', None),
         ("secret = 'a'", f"secret = '{HIDDEN}'"),
+        ('login(password: """a "b" c""", u: "d")', f'login(password: """{HIDDEN}""", u: "d")'),
+        ('login(password: "", u: "d")', 'login(password: "", u: "d")'),
+        ("login(otp: 424242, n: 1)", f"login(otp: {HIDDEN}, n: 1)"),
+        ('{"pins":1,"pin":1234}\n{"tokens":["a","b"]}', f'{{"pins":1,"pin":{HIDDEN}}}\n{{"tokens":{HIDDEN}]}}'),
+        # Lines of YAML, of settings and of HTTP.
+        ("user: a\n  - password: b c\nd: e", f"user: a\n  - password: {HIDDEN}\nd: e"),
+        ("password = b c\nd = e", f"password = {HIDDEN}\nd = e"),
+        ("Authorization: abc def\r\nA: b", f"Authorization: {HIDDEN}\r\nA: b"),
+        # Parts of a form.
+        (
+            '--b\r\nContent-Disposition: form-data; name="password"\r\nA: b\r\n\r\nc\r\nd\r\n--b--',
+            f'--b\r\nContent-Disposition: form-data; name="password"\r\nA: b\r\n\r\n{HIDDEN}\r\n--b--',
+        ),
+        # Addresses.
+        ("https://u:pw@a.test/x", f"https://{HIDDEN}@a.test/x"),
+        ("https:\\/\\/u:pw@a.test", f"https:\\/\\/{HIDDEN}@a.test"),
+        ("/?to=https%3A%2F%2Fu%3Apw%40a.test", f"/?to=https%3A%2F%2F{HIDDEN}%40a.test"),
+        ("https://a.test/@work/x", "https://a.test/@work/x"),
         # Elements of XML.
+        ("<Token><![CDATA[a<b]]></Token>", f"<Token>{HIDDEN}</Token>"),
         ("<Token type='a'>abc</Token><n>1</n>", f"<Token type='a'>{HIDDEN}</Token><n>1</n>"),
         # Shapes.
         (f"a {JWT}, b", f"a {HIDDEN}, b"),
         (f"a {JWT[:20]}", f"a {HIDDEN}"),
         ("a ul_pat_0123-x b", f"a {HIDDEN} b"),
+        (f"a\\n{JWT} b", f"a\\n{HIDDEN} b"),
+        (f"/?a=b%3D{JWT}", f"/?a=b%3D{HIDDEN}"),
+        (JWT.replace(".", "%2e"), HIDDEN),
+        (b64encode(JWT.encode()).decode(), HIDDEN),
+        ("%3Dul%5Fpat%5F0123", f"%3D{HIDDEN}"),
         ("Bearer 0123456789abcdef!", f"Bearer {HIDDEN}!"),
+        ("Bearer%200123456789abcdef!", f"Bearer%20{HIDDEN}!"),
+        ("Negotiate  0123456789abcdef", f"Negotiate  {HIDDEN}"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END", f"-----BEGIN RSA PRIVATE KEY-----{HIDDEN}-----END"),
         ("a bearer of news", "a bearer of news"),
     ],
 )
@@ -134,6 +175,39 @@ def test_own_secrets() -> None:
     assert masks.field("X-Note", "hunter2!") == HIDDEN
 
 
+@pytest.mark.parametrize("before", ["", "u:", "us:", "use:"])
+def test_spellings_of_own_secrets(before: str) -> None:
+    """A secret is hidden in JSON, in an address, in a form and in base64 as well, whatever stands in front of it."""
+    secret = 'p@ss "wörd"/1'
+    masks = Masks([secret])
+    coded = b64encode((before + secret + "!").encode()).decode()
+    for written in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), quote(secret), quote(secret, "")):
+        assert masks.text(before + written) == before + written.replace(written.strip('"'), HIDDEN)
+    assert masks.text(before + quote_plus(secret)) == before + HIDDEN
+    assert masks.text(re.sub("%..", lambda found: found[0].lower(), quote(secret))) == HIDDEN
+    assert HIDDEN in masks.text(coded)
+    assert len(masks.text(coded)) < len(before) + 12
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("%70assword=a&b=c", f"%70assword={HIDDEN}&b=c"),
+        ("/x?[password]=a;b'c\"d<e&f=g", f"/x?[password]={HIDDEN}&f=g"),
+        ("/x?-token=a", f"/x?-token={HIDDEN}"),
+        ("/x?a=b&token=", "/x?a=b&token="),
+        ("/x?a=%41+b&c=d%26", "/x?a=%41+b&c=d%26"),
+        ("/x?to=%2Fa%3Ftoken%3Db%26c%3Dd", f"/x?to=%2Fa%3Ftoken%3D{HIDDEN}%26c%3Dd"),
+        ("/x?to=%252Fa%253Ftoken%253Db", f"/x?to=%252Fa%253Ftoken%253D{HIDDEN}"),
+        ("/x?variables=%7B%22password%22%3A%22a%22%7D&b=c", f"/x?variables=%7B%22password%22%3A%22{HIDDEN}%22%7D&b=c"),
+        ("/x?query=m%7Blogin(otp%3A424242)%7D", f"/x?query=m%7Blogin%28otp%3A{HIDDEN}%29%7D"),
+    ],
+)
+def test_forms_and_targets(form: str, shown: str) -> None:
+    """Where nothing else is written, a value goes on to the next `&`, and a name may begin with anything."""
+    assert MASKS.form(form) == shown
+
+
 def test_every_secret_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever setting holds a secret, those of further profiles too, it is found in what the proxy is built from."""
     for variable, value in secret_settings().items():
@@ -145,6 +219,20 @@ def test_every_secret_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PIECES: list[Any] = ["a", 'a="', "eyJ", "<a", "a%", '\\"', "%26a", "[", "a.b-", "<", "a:", 'a:\\"', "bearer ", "&a=%26"]
+PIECES += ["://", "://a", "%3A%2F%2F", "-----BEGIN ", "-----BEGIN A PRIVATE KEY-----", "bearer", "pin=[", "pin:", "- "]
+PIECES += [
+    "\n",
+    "\npin: a",
+    'pin="""',
+    "<pin>",
+    "<![CDATA[",
+    "name=pin\r\n",
+    "name=pin\r\n\r\n",
+    "name=",
+    "a: 1\r\n",
+    "?",
+    "=",
+]
 
 
 @pytest.mark.parametrize("piece", PIECES)
@@ -152,6 +240,6 @@ def test_hostile_text(piece: str) -> None:
     """No text takes long: what is shown of a content is masked in a moment, whatever it is made of."""
     text = piece * (65_536 // len(piece))
     began = time.process_time()
-    MASKS.text(text)
+    MASKS.form(text)
     # Generous: what grows with the square of the length takes a minute.
     assert time.process_time() - began < 5
