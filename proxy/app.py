@@ -224,9 +224,9 @@ class App:
         """Make what answers requests; those that are being answered end as they began."""
         options = self._options
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
+        if self._inspector is not None:
+            self._inspector.adopt(options, self.urls[0])
         inspector = self._inspector if self._may_inspect(options) else None
-        if inspector is not None:
-            inspector.adopt(options, self.urls[0])
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
         admin = Admin(
             keeper=self.keeper,

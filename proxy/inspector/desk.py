@@ -39,12 +39,20 @@ class Desk:
         self._session: Session | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._closed = False
+        self._options: ServeOptions  # adopted before anybody asks
 
     def adopt(self, options: ServeOptions, url: str) -> None:
-        """Go by the settings as they are now; `url` is where callers find the proxy."""
+        """Go by the settings as they are now; `url` is where callers find the proxy.
+
+        Where another client token is wanted, pages that look on are told their end: they have to come with that one.
+        """
+        if self._watchers and options.policy.client_token != self._options.policy.client_token:
+            for watcher in self._watchers:
+                watcher.end()
         self._options = options
         self._url = url
-        self._masks = Masks(secrets_in(options))
+        names = (route.header for route in options.own_routes if route.header is not None)
+        self._masks = Masks(secrets_in(options), names)
         if self._session is not None:
             self._session.masks = self._masks
 

@@ -101,8 +101,12 @@ def secrets_in(value: Any) -> Iterator[str]:
 class Masks:
     """Hides secrets in text."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """`secrets` are hidden wherever they stand, as far as they are long enough to be told from other text."""
+    def __init__(self, secrets: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        """`secrets` are hidden wherever they stand, as far as they are long enough to be told from other text.
+
+        `names` are of header fields that hold one besides those that tell it.
+        """
+        self._names = frozenset(name.lower() for name in names)
         known = {written for secret in secrets if len(secret) >= _SHORTEST for written in _spellings(secret)}
         self._known = re.compile("|".join(map(re.escape, sorted(known, key=len, reverse=True)))) if known else None
 
@@ -135,7 +139,7 @@ class Masks:
 
     def field(self, name: str, value: str) -> str:
         """The value of a header field, without the secrets in it; of credentials the scheme is left."""
-        if not tells_secret(name):
+        if not tells_secret(name) and name.lower() not in self._names:
             return self.text(value)
         return hidden(value)
 

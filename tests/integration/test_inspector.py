@@ -25,7 +25,7 @@ from proxy.inspector import Inspector
 from proxy.inspector.feed import Watcher
 from proxy.inspector.recorder import Recorder
 from proxy.journal import Journal
-from proxy.model import Bind, ServeOptions
+from proxy.model import Auth, Bind, Route, ServeOptions, Upstream
 
 loop_factories = EVERY_LOOP
 
@@ -453,6 +453,28 @@ async def test_settings_that_change(origin: Origin) -> None:
         await ask(app, "/v1/echo", "X-Note: the brand-new-key, again")
         told = await details(app, await feed.ended("/v1/echo"))
         assert [" ", "X-Note", "the •••, again"] in told["request"]["fields"]
+
+
+async def test_a_client_token_that_changes(origin: Origin) -> None:
+    """Who looked on with another client token is told nothing more, also where there is no inspector any more."""
+    options = direct_options(origin.url, client_token=SecretStr(CLIENT_TOKEN), listen=(ANYWHERE,))
+    token = f"X-UL-Proxy-Token: {CLIENT_TOKEN}"
+    for changed in (SecretStr("fedcba9876543210"), None):
+        async with running(options) as app, watching(app.urls[0].replace("0.0.0.0", "127.0.0.1"), token) as feed:  # noqa: S104
+            app.reload(direct_options(origin.url, client_token=changed, listen=(ANYWHERE,)))
+            with pytest.raises(EOFError):
+                await feed.of(lambda _: False)
+
+
+async def test_a_header_of_a_route_of_ones_own(origin: Origin) -> None:
+    """What a caller sends in the header that a route has for its credential is hidden, also where it stays."""
+    upstream = Upstream.parse(origin.url)
+    route = Route("/own", upstream, Auth.BEARER, "X-Staging")
+    async with running(direct_options(origin.url, own_routes=(route,))) as app, watching(app.urls[0]) as feed:
+        await ask(app, "/own/a", "X-Staging: c4n4ry")
+        told = await details(app, await feed.ended("/own/a"))
+    assert ["-", "X-Staging", "•••"] in told["request"]["fields"]
+    assert "c4n4ry" not in json.dumps(told)
 
 
 # ---- who may look

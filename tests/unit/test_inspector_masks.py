@@ -175,6 +175,11 @@ def test_own_secrets() -> None:
     assert masks.field("X-Note", "hunter2!") == HIDDEN
 
 
+def test_further_names() -> None:
+    """A header that a route has for its credential is one, whatever it is called."""
+    assert Masks(names=["X-Staging"]).field("x-staging", "abc") == HIDDEN
+
+
 @pytest.mark.parametrize("before", ["", "u:", "us:", "use:"])
 def test_spellings_of_own_secrets(before: str) -> None:
     """A secret is hidden in JSON, in an address, in a form and in base64 as well, whatever stands in front of it."""
