@@ -139,7 +139,11 @@ class Server(web.Server):
 
 
 def _lingers(connection: RequestHandler) -> bool:
-    return isinstance(connection, Connection) and connection.own and connection.quiet
+    """Whether the end does not wait for a connection: it was asked about the proxy itself, or takes no such answer."""
+    if not isinstance(connection, Connection):
+        return False
+    caller = connection.caller
+    return connection.own and connection.quiet if caller is None else caller.own and connection.writing_paused
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:

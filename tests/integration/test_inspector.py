@@ -434,6 +434,21 @@ async def test_draining(origin: Origin) -> None:
         await asyncio.wait_for(ending, PATIENCE / 2)
 
 
+async def test_draining_while_a_page_does_not_read(origin: Origin) -> None:
+    """A page that takes nothing, in a tab that was put to sleep, is not waited for."""
+    long = json.dumps({"target": "/" + "a" * 16_000})
+    async with App(direct_options(origin.url, timeouts=timeouts(drain=PATIENCE))) as app, watching(app.urls[0]) as feed:
+        feed.peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        (watcher,) = watchers(app)
+
+        def is_full() -> bool:
+            watcher.tell([long] * 50)
+            return watcher._dropped > 0
+
+        await until(is_full)
+        await asyncio.wait_for(app.__aexit__(None, None, None), PATIENCE / 2)
+
+
 async def test_the_page_is_loaded_while_draining(origin: Origin) -> None:
     """The first look may come when the proxy ends."""
     async with App(direct_options(origin.url, drain_delay=0.5)) as app:
