@@ -30,6 +30,7 @@ _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#@]+)")
 _OWN_PORTS = {"http": ":80", "https": ":443"}
 _VARY = (b"Vary", b"Origin")
 _SHOWN = frozenset((b"document", b"embed", b"fencedframe", b"frame", b"iframe", b"object"))
+_PAGE = b"application/xhtml+xml"
 _CONFINED = ((b"Content-Security-Policy", b"script-src 'none'; connect-src 'none'; form-action 'none'"),)
 
 
@@ -124,10 +125,14 @@ def answer_fields(origin: bytes | None, policy: Policy) -> tuple[Header, ...]:
 def confinement(headers: Sequence[Header]) -> tuple[Header, ...]:
     """What an upstream's answer carries besides, so that no file of theirs acts as the proxy's own page.
 
-    A browser that shows one (Sec-Fetch-Dest) takes it for a page of this origin, which may do everything here: a
-    drawing with a script in it, that somebody put into the media library, would act with the login of the proxy.
+    A browser that shows one takes it for a page of this origin, which may do everything here: a drawing with a script in
+    it, that somebody put into the media library, would act with the login of the proxy. It says so in Sec-Fetch-Dest, or
+    where it sends none (over plain HTTP, to a name that is not loopback) by accepting XHTML, which no tool does.
     """
-    return _CONFINED if set(values_of(headers, b"sec-fetch-dest")) & _SHOWN else ()
+    shown = set(values_of(headers, b"sec-fetch-dest"))
+    if not shown:
+        return _CONFINED if any(_PAGE in value for value in values_of(headers, b"accept")) else ()
+    return _CONFINED if shown & _SHOWN else ()
 
 
 def is_cors_field(name: bytes) -> bool:

@@ -260,6 +260,13 @@ def test_confines_what_is_shown(shown: str) -> None:
     assert {b"script-src 'none'", b"connect-src 'none'", b"form-action 'none'"} == set(value.split(b"; "))
 
 
+def test_confines_what_is_shown_without_fetch_metadata() -> None:
+    """Over plain HTTP a browser sends other machines no Sec-Fetch-Dest: what it accepts of a page tells it."""
+    accepted = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    assert confinement(lines(accepted)) == confinement(lines("Sec-Fetch-Dest: document"))
+    assert confinement(lines(f"{accepted} | Sec-Fetch-Dest: empty")) == ()
+
+
 @pytest.mark.parametrize("text", ["", "Sec-Fetch-Dest: empty", "Sec-Fetch-Dest: image", "Accept: text/html"])
 def test_leaves_other_answers_alone(text: str) -> None:
     """Tools and pages that fetch get the upstream's answer as it is."""
