@@ -125,9 +125,10 @@ def answer_fields(origin: bytes | None, policy: Policy) -> tuple[Header, ...]:
 def confinement(headers: Sequence[Header]) -> tuple[Header, ...]:
     """What an upstream's answer carries besides, so that no file of theirs acts as the proxy's own page.
 
-    A browser that shows one takes it for a page of this origin, which may do everything here: a drawing with a script in
-    it, that somebody put into the media library, would act with the login of the proxy. It says so in Sec-Fetch-Dest, or
-    where it sends none (over plain HTTP, to a name that is not loopback) by accepting XHTML, which no tool does.
+    A browser that shows one takes it for a page of this origin, which may do everything here: a drawing with a script
+    in it, that somebody put into the media library, would act with the login of the proxy. It says so in
+    Sec-Fetch-Dest or, where it sends none (over plain HTTP, to a name that is not loopback), by accepting XHTML, which
+    no tool does.
     """
     shown = set(values_of(headers, b"sec-fetch-dest"))
     if not shown:
