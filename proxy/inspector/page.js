@@ -14,6 +14,7 @@ let chosen = null; // the id of the request whose details are shown
 let paused = false;
 let waiting = new Map(); // what came while paused, by id
 let dropped = 0;
+let fresh = false; // the feed has just begun, and is about to tell all that is under way
 let status = null; // the last that the proxy said of itself, and when
 let away = "connecting";
 
@@ -86,7 +87,7 @@ function rowOf(request) {
   const shown = ended ? (request.status === 499 ? "left" : request.status) : "…";
   const row = element(
     "tr",
-    `s${ended ? Math.floor(request.status / 100) : 0} ${request.level ?? "under"}`,
+    `s${ended ? Math.floor(request.status / 100) : 0} ${request.level ?? (request.lost ? "lost" : "under")}`,
     element("td", "time", clock(request.time)),
     element("td", "method", request.method),
     pathOf(request),
@@ -113,7 +114,7 @@ function pathOf(request) {
 }
 
 function durationOf(request) {
-  if (request.ms === undefined) return element("td", "number quiet", "under way");
+  if (request.ms === undefined) return element("td", "number quiet", request.lost ? "lost" : "under way");
   const cell = element("td", "number", duration(request.ms));
   if (request.upstream_ms !== undefined) {
     const filled = element("i");
@@ -153,6 +154,8 @@ function take(told) {
     return;
   }
   dropped += told.dropped;
+  if (fresh) lose(new Set(told.requests.map((request) => request.id)));
+  fresh = false;
   for (const request of told.requests) {
     const known = requests.get(request.id) ?? waiting.get(request.id);
     if (known && known.status !== undefined) continue; // it was told before the connection broke
@@ -162,6 +165,13 @@ function take(told) {
   trim(requests);
   trim(waiting);
   settle();
+}
+
+// What was under way is so no more, and nobody knows how it ended: the proxy has been another one since.
+function lose(here) {
+  for (const request of requests.values()) {
+    if (request.status === undefined && !here.has(request.id)) show({ ...request, lost: true });
+  }
 }
 
 function trim(kept) {
@@ -230,7 +240,9 @@ async function choose(id, { focus = true } = {}) {
   panel.dataset.id = id;
   panel.ariaBusy = "true";
   let told = null;
-  let missing = "It is under way: what goes over the wire is shown once it has ended.";
+  let missing = request.lost
+    ? "The proxy or this page was away when it ended."
+    : "It is under way: what goes over the wire is shown once it has ended.";
   if (request.kept) {
     try {
       const answer = await fetch(`${HERE}inspector/requests/${encodeURIComponent(id)}`);
@@ -437,6 +449,7 @@ async function follow() {
       const answer = await fetch(HERE + "inspector/events");
       if (answer.ok) {
         away = "";
+        fresh = true;
         look();
         for await (const told of eventsOf(answer.body)) take(told);
         away = "the proxy has ended, or lost this page";

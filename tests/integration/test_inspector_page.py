@@ -215,6 +215,24 @@ async def test_a_proxy_that_ends_and_comes_back(origin: Origin) -> None:
         await page.until(f"{ROWS}.length === 2")
 
 
+async def test_what_a_proxy_took_with_it() -> None:
+    """What was under way when the proxy ended is not shown as under way for ever."""
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(Origin(responder=Slow()).running())
+        async with App(direct_options(origin.url, timeouts=timeouts(drain=0.2))) as first:
+            assert first.page_url is not None
+            page = await stack.enter_async_context(opened(first.page_url))
+            asking = asyncio.create_task(ask(first, "/v1/slow"))
+            await page.until(UNDER_WAY)
+            port = urlsplit(first.page_url).port
+            assert port is not None
+        await asyncio.gather(asking, return_exceptions=True)
+        again = direct_options(origin.url, timeouts=timeouts(drain=0.2), listen=(Bind("127.0.0.1", port),))
+        await stack.enter_async_context(App(again))
+        await page.until(f"!{UNDER_WAY} && {ROWS}.length === 1")
+        assert "lost" in await page.ask(f"{ROWS}[0].innerText")
+
+
 async def test_a_proxy_that_is_not_ready() -> None:
     """The page says what is wrong, and what mends it."""
     options = options_for("http://127.0.0.1:9", "http://127.0.0.1:9", username=None, password=None)
