@@ -18,5 +18,7 @@ def is_ambient(name: str) -> bool:
 def guarded_environment(**more: str) -> dict[str, str]:
     """An environment whose Python processes stay on loopback and find `proxy`, with `more` set in it."""
     environment = {name: value for name, value in os.environ.items() if not is_ambient(name)}
+    # Each of hundreds of processes would compile everything anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPATH"] = os.pathsep.join((str(SUPPORT), str(ROOT)))
     return environment | more
