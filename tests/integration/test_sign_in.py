@@ -16,7 +16,8 @@ from support.origin import Origin
 from support.stack import PASSWORD, USERNAME, closing, new_cognito, options_for, pool_of, running_proxy, talk
 
 from proxy import srp
-from proxy.app import App, SystemClock
+from proxy.app import App
+from proxy.clock import SystemClock
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.model import AuthFlow, Instant
