@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
-# A process for each core. Each takes tests that stand together, which mostly share what is made once for them.
-# PYTEST_ARGS="-n 0 --pdb" debugs in one process.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+# A process more than there are cores, since many tests wait. Each takes tests that stand together, which mostly share what
+# is made once for them. PYTEST_ARGS="-n 0 --pdb" debugs in one process.
+PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+PARALLEL = --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
 .PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers clean
