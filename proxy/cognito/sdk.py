@@ -72,13 +72,6 @@ class Sdk:
             return self._clients[endpoint]
 
     def _new_client(self, endpoint: Endpoint) -> Any:
-        # Every variable keeps its built-in default and loses the environment variable and the config key that set it;
-        # without files there are no AWS profiles either.
-        isolated = {
-            name: (None, None, default, convert) for name, (_, _, default, convert) in SESSION_VARIABLES.items()
-        }
-        for name in ("config_file", "credentials_file"):
-            isolated[name] = (None, None, "/dev/null", None)
         via = choose(self._outbound, Upstream.parse(endpoint.address))
         config = AioConfig(
             signature_version=UNSIGNED,
@@ -90,10 +83,8 @@ class Sdk:
             proxies={} if via is None else {"http": url_of(via), "https": url_of(via)},
             http_session_cls=_HttpSession,
         )
-        session = AioSession(session_vars=isolated)
-        session.register_component("data_loader", _models())
         set_plugin_context(PluginContext(plugins="DISABLED"))
-        return session.create_client(
+        return _session().create_client(
             endpoint.service,
             region_name=endpoint.region,
             endpoint_url=endpoint.url,
@@ -103,10 +94,18 @@ class Sdk:
 
 
 @cache
-def _models() -> Loader:
-    """The SDK's descriptions of services; reading one takes long, so that all clients share what has been read."""
-    # Not ~/.aws/models: a file there could send the password anywhere.
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+def _session() -> AioSession:
+    """What all clients have in common; to make it takes as long as to make a client."""
+    # Every variable keeps its built-in default and loses the environment variable and the config key that set it;
+    # without files there are no AWS profiles either.
+    isolated = {name: (None, None, default, convert) for name, (_, _, default, convert) in SESSION_VARIABLES.items()}
+    for name in ("config_file", "credentials_file"):
+        isolated[name] = (None, None, "/dev/null", None)
+    session = AioSession(session_vars=isolated)
+    # Not ~/.aws/models: a file there could send the password anywhere. What has been read of the rest is kept.
+    models = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    session.register_component("data_loader", models)
+    return session
 
 
 class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
