@@ -1,44 +1,46 @@
 """`make bench`: every proxy that is installed, under the same load, in turn and repeatedly; medians and ratios.
 
 Prints a table and writes it to RESULTS.md beside this file. `--quick` is for trying it out.
+
+A machine's speed changes from minute to minute, and what is compared must be measured within one: all proxies run at the
+same time, idle but for the one whose turn it is, and each load goes round them in short turns.
 """
 
 import argparse
 import asyncio
 import os
-import platform
 import shutil
 import socket
 import ssl
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench import measure, origin, peers, sink
-from bench.peers import BASELINE, NGINX, OURS, Peer, Plan
+from bench.peers import OURS, Peer, Plan
+from bench.report import LOADS, Figures, report, write
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-LOADS = (1, 32, 512)
-Figures = dict[str, dict[str, list[float]]]
+TURNS = 4
+"""How often in a round each load goes round all proxies."""
+FAILURES = (OSError, RuntimeError, subprocess.SubprocessError, asyncio.IncompleteReadError, TimeoutError)
+"""Of one proxy, which leave the others worth measuring: what it lacks shows as a dash."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short and once: figures mean little")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="how long each load lasts")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2, help="how long each turn of a load lasts")
     parser.add_argument("--only", action="append", help="measure these peers alone (by name)")
     arguments = parser.parse_args()
-    rounds, seconds = (1, 2) if arguments.quick else (arguments.rounds, arguments.seconds)
+    rounds, seconds = (1, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
     asyncio.run(run(rounds=rounds, seconds=seconds, only=arguments.only))
 
 
@@ -58,20 +60,15 @@ async def run(*, rounds: int, seconds: int, only: list[str] | None) -> None:
             with bench.origin():
                 for number in range(rounds):
                     print(f"round {number + 1} of {rounds}", flush=True)
-                    await bench.direct(figures["direct"], seconds)
+                    await bench.loads(present, figures, seconds)
                     for peer in present:
-                        print(f"  {peer.name}", flush=True)
+                        print(f"  {peer.name}: memory and 1 GiB", flush=True)
                         try:
-                            await bench.round(peer, figures[peer.name], seconds)
-                        except (
-                            OSError,
-                            RuntimeError,
-                            subprocess.SubprocessError,
-                            asyncio.IncompleteReadError,
-                        ) as error:
-                            # The others are still worth measuring; what it lacks shows as a dash.
+                            await bench.bulk(peer, figures[peer.name])
+                        except FAILURES as error:
                             print(f"  {peer.name} failed: {error}", flush=True)
-    text = report(figures, rounds, seconds, [f"{peer.name}: `{peer.install}`" for peer in missing])
+    lacking = [f"{peer.name}: `{peer.install}`" for peer in missing]
+    text = report(figures, rounds=rounds, turns=TURNS, seconds=seconds, missing=lacking)
     print(text)
     write(text)
 
@@ -109,18 +106,33 @@ class Bench:
             process.terminate()
             process.wait()
 
-    async def direct(self, figures: dict[str, list[float]], seconds: int) -> None:
-        for connections in LOADS:
-            await self._load(figures, self.port, connections, seconds)
+    async def loads(self, present: list[Peer], figures: Figures, seconds: int) -> None:
+        """Requests/s and latencies, of all proxies in turn."""
+        upstream = f"http://localhost:{self.port}"
+        ports = {"direct": self.port}
+        with ExitStack() as stack:
+            for peer in present:
+                try:
+                    port, pid, started = stack.enter_context(self.running(peer, upstream))
+                    took = await asyncio.to_thread(measure.wait_for_answer, port, started)
+                    idle, each = await asyncio.wait_for(measure.idle_connections(port, pid, 1000), 60)
+                except FAILURES as error:
+                    print(f"  {peer.name} failed: {error}", flush=True)
+                    continue
+                ports[peer.name] = port
+                for row, value in (("start", took), ("idle memory", idle), ("idle connection", each)):
+                    figures[peer.name][row].append(value)
+            for turn in range(TURNS):
+                print(f"  loads, {turn + 1} of {TURNS}", flush=True)
+                for connections in LOADS:
+                    for name, port in ports.items():
+                        try:
+                            await self._load(figures[name], port, connections, seconds)
+                        except FAILURES as error:
+                            print(f"  {name} failed: {error}", flush=True)
 
-    async def round(self, peer: Peer, figures: dict[str, list[float]], seconds: int) -> None:
-        with self.running(peer, f"http://localhost:{self.port}") as (port, pid, started):
-            figures["start"].append(await asyncio.to_thread(measure.wait_for_answer, port, started))
-            idle, each = await asyncio.wait_for(measure.idle_connections(port, pid, 1000), 60)
-            figures["idle memory"].append(idle)
-            figures["idle connection"].append(each)
-            for connections in LOADS:
-                await self._load(figures, port, connections, seconds)
+    async def bulk(self, peer: Peer, figures: dict[str, list[float]]) -> None:
+        """Readers that stop, 1 GiB both ways, and for this proxy a crowd at a cold start."""
         with self.running(peer, f"http://localhost:{self.port}") as (port, pid, started):
             await asyncio.to_thread(measure.wait_for_answer, port, started)
             figures["stopped readers"].append(await measure.stopped_readers(port, pid, 20))
@@ -131,15 +143,23 @@ class Bench:
             ("TLS down", f"https://localhost:{self.tls_port}", None),
             ("TLS up", f"https://localhost:{self.tls_sink_port}", upload),
         ):
-            with self.running(peer, target) as (port, pid, started):
-                await asyncio.to_thread(measure.wait_for_answer, port, started)
-                measure.forget_peak(pid)
-                before = measure.memory(pid)
-                rate = await asyncio.to_thread(measure.transfer, port, upload=file)
-                figures[name].append(rate)
-                figures[f"{name} memory"].append(measure.memory(pid, "VmHWM") - before)
+            try:
+                await self._transfer(peer, figures, name, target, file)
+            except FAILURES as error:
+                print(f"  {peer.name}, {name}, failed: {error}", flush=True)
         if peer.name == OURS:
             await self._crowd(peer, figures)
+
+    async def _transfer(
+        self, peer: Peer, figures: dict[str, list[float]], name: str, target: str, upload: Path | None
+    ) -> None:
+        with self.running(peer, target) as (port, pid, started):
+            await asyncio.to_thread(measure.wait_for_answer, port, started)
+            measure.forget_peak(pid)
+            before = measure.memory(pid)
+            rate = await asyncio.to_thread(measure.transfer, port, upload=upload)
+            figures[name].append(rate)
+            figures[f"{name} memory"].append(measure.memory(pid, "VmHWM") - before)
 
     async def _crowd(self, peer: Peer, figures: dict[str, list[float]]) -> None:
         self.cognito.counts.clear()
@@ -199,111 +219,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def report(figures: Figures, rounds: int, seconds: int, missing: list[str]) -> str:
-    """The medians as Markdown tables, with ratios to the baseline and to nginx."""
-    median = {peer: {row: statistics.median(values) for row, values in rows.items()} for peer, rows in figures.items()}
-    names = [name for name in median if name != "direct"]
-
-    def table(title: str, rows: list[tuple[str, Callable[[str], str]]], columns: list[str]) -> str:
-        lines = [f"### {title}", "", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-        lines += [f"| {row} | {' | '.join(cell(name) for name in columns)} |" for row, cell in rows]
-        return "\n".join(lines)
-
-    def shown(row: str, form: str) -> Callable[[str], str]:
-        return lambda name: form.format(median[name][row]) if row in median[name] else "-"
-
-    def ratio(row: str, to: str) -> Callable[[str], str]:
-        known = to in median and row in median[to]
-        return lambda name: f"{median[name][row] / median[to][row]:.2f}" if known and row in median[name] else "-"
-
-    def added(percentile: str) -> Callable[[str], str]:
-        direct = median["direct"][percentile]
-        return lambda name: f"{median[name][percentile] - direct:.0f}" if percentile in median[name] else "-"
-
-    def added_ratio(percentile: str) -> Callable[[str], str]:
-        direct = median["direct"][percentile]
-        nginx = median.get(NGINX, {}).get(percentile)
-        return lambda name: (
-            f"{(median[name][percentile] - direct) / (nginx - direct):.2f}"
-            if nginx and percentile in median[name]
-            else "-"
-        )
-
-    cpu = next((row.partition(":")[2].strip() for row in Path("/proc/cpuinfo").read_text().splitlines()
-                if row.startswith("model name")), platform.machine())  # fmt: skip
-    machine = (
-        f"Machine: {os.cpu_count()} cores ({cpu}), {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}. {rounds} rounds, {seconds} s a load, each proxy in turn in every round; "
-        "medians. Load, origin and proxy share the machine."
-    )
-    intro = [machine, *([f"Not installed: {', '.join(missing)}."] if missing else [])]
-    tables = [
-        table(
-            "Requests/s, 400-byte answer",
-            [
-                *((f"{n} connections", shown(f"rate {n}", "{:,.0f}")) for n in LOADS),
-                *((f"{n}: × {BASELINE}", ratio(f"rate {n}", BASELINE)) for n in LOADS),
-                *((f"{n}: × nginx", ratio(f"rate {n}", NGINX)) for n in LOADS),
-                (
-                    "512 to 32",
-                    lambda name: (
-                        f"{median[name]['rate 512'] / median[name]['rate 32']:.2f}"
-                        if "rate 512" in median[name]
-                        else "-"
-                    ),
-                ),
-            ],
-            ["direct", *names],
-        ),
-        table(
-            "Latency at one connection, µs",
-            [
-                ("p50", shown("p50 1", "{:.0f}")),
-                ("p99", shown("p99 1", "{:.0f}")),
-                ("p50 added", added("p50 1")),
-                ("p99 added", added("p99 1")),
-                ("p50 added × nginx", added_ratio("p50 1")),
-                ("p99 added × nginx", added_ratio("p99 1")),
-            ],
-            ["direct", *names],
-        ),
-        table(
-            "1 GiB, GB/s and MB of memory above idle",
-            [
-                row
-                for name in ("down", "up", "TLS down", "TLS up")
-                for row in (
-                    (name, shown(name, "{:.2f}")),
-                    (f"{name}: × nginx", ratio(name, NGINX)),
-                    (f"{name}: memory", shown(f"{name} memory", "{:.1f}")),
-                )
-            ],
-            names,
-        ),
-        table(
-            "Memory and start",
-            [
-                ("idle, MB", shown("idle memory", "{:.1f}")),
-                ("each of 1,000 idle connections, kB", shown("idle connection", "{:.1f}")),
-                ("20 readers that stop, MB above idle", shown("stopped readers", "{:.1f}")),
-                ("start to first answer, s", shown("start", "{:.2f}")),
-                ("cold start, 1,000 callers: answered", shown("crowd answered", "{:.0f}")),
-                ("cold start, 1,000 callers: sign-ins", shown("crowd sign-ins", "{:.0f}")),
-            ],
-            names,
-        ),
-    ]
-    return "\n\n".join([*intro, *tables])
-
-
-def write(text: str) -> None:
-    """Put the figures into RESULTS.md, between its marks; what people wrote around them stays."""
-    before, after = "# Results\n\n", "\n"
-    if RESULTS.exists() and BEGIN in (old := RESULTS.read_text()):
-        before, after = old.partition(BEGIN)[0], old.partition(END)[2]
-    RESULTS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

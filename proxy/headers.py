@@ -6,6 +6,7 @@ Everything else passes in its order and its bytes. The credential is added after
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 from proxy.errors import CredentialMissing
@@ -38,6 +39,9 @@ _PLAIN_OPTIONS = HOP_BY_HOP | {b"close"}
 _STAYING_LINES = re.compile(rb"\n(?i:" + b"|".join(sorted(_PLAIN_OPTIONS)) + rb"|access-control-[^:]*):[^\r]*\r(?=\n)")
 _PASSING = frozenset((b"content-length", b"host", b"location"))
 """Fields that concern a proxy and go back nevertheless."""
+_PASSING_BESIDE_CONNECTION = _PASSING | {b"connection"}
+_KEEP_ALIVE_LINE = b"\r\nConnection: keep-alive\r\n"
+"""With the end of the line before it."""
 
 CREDENTIALS = frozenset((b"authorization", b"x-amz-cognito-security-token", b"x-api-key"))
 OWN_PREFIX = b"x-ul-proxy-"
@@ -158,22 +162,28 @@ def _stripped(added: bytes | None) -> frozenset[bytes]:
     return always if added is None else always | CREDENTIALS | {added.lower().replace(b"_", b"-")}
 
 
-def to_caller(section: bytes, notable: Headers) -> bytes:
+def to_caller(section: bytes, notable: Mapping[bytes, bytes]) -> bytes:
     """An upstream's field lines as they go back, both on the wire; `notable` are those that concern a proxy.
 
     Which web pages may read an answer is for this proxy to say: `Access-Control-*` stays here.
     """
-    if _PASSING.issuperset([name for name, _ in notable]):
+    if notable.keys() <= _PASSING:
         return section + _VIA_LINE
+    connection = notable.get(b"connection")
+    if connection == b"keep-alive" and notable.keys() <= _PASSING_BESIDE_CONNECTION:
+        # What most servers write, and as most write it.
+        passing = section.replace(_KEEP_ALIVE_LINE, b"\r\n", 1)
+        if len(passing) < len(section):
+            return passing + _VIA_LINE
     passing = _STAYING_LINES.sub(b"", b"\n" + section)[1:]
-    named = connection_options(notable)
+    named = _NOTHING if connection is None else _options(connection)
     if not named <= _PLAIN_OPTIONS:
         lines = passing.splitlines(keepends=True)
         passing = b"".join([line for line in lines if line.partition(b":")[0].lower() not in named])
     return passing + _VIA_LINE
 
 
-def switching(section: bytes, notable: Headers) -> bytes:
+def switching(section: bytes, notable: Mapping[bytes, bytes]) -> bytes:
     """The field lines of a 101 answer: those that `to_caller` passes, and the switch itself."""
     return to_caller(section, notable) + _UPGRADE_LINES
 

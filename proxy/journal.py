@@ -8,6 +8,8 @@ from typing import TypeAlias
 from proxy.access import AccessEntry
 
 BATCH_SECONDS = 0.05
+BATCH = 64
+"""Entries that do not wait for that: all of a busy moment in a row would hold up whoever calls just then."""
 
 Reader: TypeAlias = Callable[[Sequence[AccessEntry], float], None]
 """Is given entries, and what to add to their readings of the performance counter to have wall time."""
@@ -19,16 +21,24 @@ class Journal:
     def __init__(self, *readers: Reader) -> None:
         self._readers = readers
         self._entries: list[AccessEntry] = []
+        self._due: asyncio.Handle | None = None
 
     def __call__(self, entry: AccessEntry) -> None:
         """Note one request, which has just ended."""
-        if not self._entries:
-            asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
-        self._entries.append(entry)
+        entries = self._entries
+        entries.append(entry)
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+        elif len(entries) == BATCH:
+            self._due.cancel()
+            self._due = asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
         """Tell the readers now."""
         entries, self._entries = self._entries, []
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         if entries:
             offset = time.time() - time.perf_counter()
             for reader in self._readers:

@@ -1,7 +1,10 @@
 """What the system lets a process of ours do."""
 
+import logging
 import resource
 from contextlib import suppress
+
+log = logging.getLogger(__name__)
 
 _BESIDES = 256
 """Files and sockets that are no caller's: listeners, connections to Cognito, logs, libraries."""
@@ -19,8 +22,15 @@ def make_room_for(callers: int) -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * callers + _BESIDES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # macOS has a limit besides that it does not tell
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):  # macOS has a limit besides that it does not tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < wanted:
+        log.warning(
+            "the system allows %d open files, and max_connections = %d may need %d: raise that limit (`ulimit -n`, "
+            "LimitNOFILE=), or lower max_connections",
+            *(allowed, callers, wanted),
+        )

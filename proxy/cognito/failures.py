@@ -5,6 +5,9 @@ references). Cognito's own texts are never handed on. Hints speak of the default
 """
 
 import re
+import socket
+import ssl
+from collections.abc import Iterator
 
 from proxy.cognito.asking import Retry
 from proxy.errors import CredentialError, CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
@@ -47,6 +50,14 @@ _TRANSIENT = {
     "ExternalServiceException": "Cognito is unavailable",
     "UnexpectedLambdaException": "the user pool's own rules failed to run",
 }
+
+_UNREACHABLE = (
+    (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+    (ssl.SSLError, "TLS with it failed"),
+    (socket.gaierror, "its name does not resolve"),
+    (ConnectionRefusedError, "the connection is refused"),
+    (TimeoutError, "it does not answer in time"),
+)
 
 _UNKNOWN_OPERATION = frozenset(
     ("UnknownOperationException", "InvalidAction", "NotImplemented", "UnsupportedOperationException")
@@ -105,6 +116,22 @@ class Refused(Exception):
             return None
         found = (complaint for word, complaint in _COMPLAINTS.items() if word in self.words)
         return next(found, "the user pool's policy does not allow it")
+
+
+def unreachable(error: BaseException) -> SignInFailed:
+    """The failure of a call that had no answer, of which a library's `error` tells."""
+    causes = tuple(_causes(error))
+    known = (words for kind, words in _UNREACHABLE if any(isinstance(cause, kind) for cause in causes))
+    told = (text for cause in causes if isinstance(cause, OSError) and (text := cause.strerror))
+    reason = next(known, None) or next(told, "the connection broke off")
+    return SignInFailed(f"Cognito cannot be reached: {reason}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def from_answer(operation: str, status: int, code: str, message: str) -> CredentialError:

@@ -1,9 +1,11 @@
 """The AWS SDK, kept apart: importing it takes a good part of a second, so `calls.py` loads this module when needed."""
 
 import asyncio
+import gzip
+import json
 import logging
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,11 @@ from aiohttp import ClientError as AiohttpError
 from botocore import UNSIGNED, xform_name
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.plugin import PluginContext, set_plugin_context
 
 from proxy.cognito.endpoints import Endpoint
-from proxy.cognito.failures import Refused
+from proxy.cognito.failures import Refused, unreachable
 from proxy.errors import SignInFailed
 from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose, url_of
@@ -53,7 +55,8 @@ class Sdk:
             # Its text quotes the parameters, a password among them.
             raise Refused(operation, 400, "InvalidParameterException", "") from None
         except (BotoCoreError, AiohttpError, TimeoutError, OSError) as error:
-            raise SignInFailed(f"Cognito cannot be reached ({type(error).__name__})") from None
+            log.debug("no answer", exc_info=True)
+            raise unreachable(error) from None
         except Exception as error:
             # The SDK's parsers raise whatever comes up when the answer has another shape than Cognito's.
             log.debug("an answer that the SDK cannot read", exc_info=True)
@@ -93,6 +96,28 @@ class Sdk:
         )
 
 
+class _Descriptions(JSONFileLoader):  # type: ignore[misc]  # the SDK has no types
+    """Reads the SDK's descriptions without what nobody here asks for, which would be a tenth of the idle memory.
+
+    That is their documentation, and where in the world each of AWS's services has endpoints: the rules of a service say
+    that as well.
+    """
+
+    def load_file(self, file_path: str) -> Any:
+        for suffix, open_file in ((".json", open), (".json.gz", gzip.open)):
+            with suppress(FileNotFoundError), open_file(file_path + suffix, "rb") as file:
+                return json.load(file, object_pairs_hook=_without_ballast)
+        return None
+
+
+def _without_ballast(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a description. Called for inner ones first: what those drop is free at once."""
+    kept = {name: value for name, value in pairs if name not in ("documentation", "endpoints")}
+    if "services" in kept:
+        kept["services"] = {}
+    return kept
+
+
 @cache
 def _session() -> AioSession:
     """What all clients have in common; to make it takes as long as to make a client."""
@@ -103,7 +128,8 @@ def _session() -> AioSession:
         isolated[name] = (None, None, "/dev/null", None)
     session = AioSession(session_vars=isolated)
     # Not ~/.aws/models: a file there could send the password anywhere. What has been read of the rest is kept.
-    models = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    paths = [Loader.BUILTIN_DATA_PATH]
+    models = Loader(extra_search_paths=paths, include_default_search_paths=False, file_loader=_Descriptions())
     session.register_component("data_loader", models)
     return session
 

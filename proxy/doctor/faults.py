@@ -87,7 +87,7 @@ def _of_certificate(cause: ssl.SSLCertVerificationError, setting: str, now: floa
 def of_sign_in(error: ProxyError) -> Finding:
     """A sign-in that brought no token."""
     detail = error.detail
-    if "SSL" in detail or "Certificate" in detail:
+    if "TLS" in detail or "certificate" in detail:
         return fail(
             detail,
             "The AWS SDK has a list of authorities of its own. Where a proxy of your company's inspects TLS, set "

@@ -14,24 +14,23 @@ from proxy.errors import ProxyError
 from proxy.listen import is_live
 from proxy.model import Bind
 
-_ANOTHER = "End that program, or choose another address: --listen or UL_PROXY_LISTEN."
 
-
-async def look_at(bind: Bind, inquire: Callable[[Bind], Awaitable[Mapping[str, Any]]]) -> Finding:
+async def look_at(bind: Bind, setting: str, inquire: Callable[[Bind], Awaitable[Mapping[str, Any]]]) -> Finding:
     """Free, taken by a proxy of ours, or no place to listen at all. Nobody can connect meanwhile, and no file is left.
 
-    `inquire` is as for NetworkProbes.
+    `setting` is where `bind` stands; `inquire` is as for NetworkProbes.
     """
+    where = f"another address: --{setting.replace('_', '-')} or UL_PROXY_{setting.upper()}."
     try:
         taken = _taken_path(Path(bind.path)) if bind.path is not None else await asyncio.to_thread(_taken, bind)
     except OSError as error:
-        return fail(f"cannot listen there: {error.strerror or error}", "Choose another address: --listen.")
+        return fail(f"cannot listen there: {error.strerror or error}", f"Choose {where}")
     if not taken:
         return ok("free: any port" if bind.path is None and bind.port == 0 else "free")
     try:
         told = await inquire(bind)
     except ProxyError as error:
-        return fail(f"taken: {error.detail}", _ANOTHER)
+        return fail(f"taken: {error.detail}", f"End that program, or choose {where}")
     return of_ours(told)
 
 

@@ -44,7 +44,7 @@ class Request:
 class Probes(Protocol):
     """What happens at the hops. Where something fails, that is a Finding too."""
 
-    async def listen(self, bind: Bind) -> Finding: ...
+    async def listen(self, bind: Bind, setting: str) -> Finding: ...
 
     async def resolve(self, host: str, port: int, setting: str) -> Finding: ...
 
@@ -99,8 +99,9 @@ class _Plan:
 
     def hops(self) -> list[Hop]:
         probes = self._probes
-        for bind in (*self._options.listen, *self._options.admin_listen):
-            self._hop(Step(Kind.LISTEN, str(bind)), partial(probes.listen, bind))
+        for setting, binds in (("listen", self._options.listen), ("admin_listen", self._options.admin_listen)):
+            for bind in binds:
+                self._hop(Step(Kind.LISTEN, str(bind)), partial(probes.listen, bind, setting))
         requests = requests_of(self._options, self._profile)
         sign_in: tuple[Hop, ...] = ()
         told: tuple[Hop, ...] = ()

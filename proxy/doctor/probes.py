@@ -14,7 +14,7 @@ from proxy.doctor.place import look_at
 from proxy.doctor.plan import Request
 from proxy.doctor.verdicts import Answer
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
-from proxy.framing import field_lines, lines_of
+from proxy.framing import field_lines, lines_of, request_head
 from proxy.headers import credential, needs_token, static_secret
 from proxy.model import Auth, Bind, Clock, Header, Headers, OutboundProxy, Profile, ServeOptions, Upstream
 from proxy.outbound import choose
@@ -79,8 +79,8 @@ class NetworkProbes:
         self._token: SecretStr | None = None
         self._told: _Told | None = None
 
-    async def listen(self, bind: Bind) -> Finding:
-        return await look_at(bind, self._inquire)
+    async def listen(self, bind: Bind, setting: str) -> Finding:
+        return await look_at(bind, setting, self._inquire)
 
     async def resolve(self, host: str, port: int, setting: str) -> Finding:
         try:
@@ -179,8 +179,7 @@ class NetworkProbes:
             UpstreamRequest(
                 method=method,
                 upstream=upstream,
-                target=target,
-                fields=field_lines(lines),
+                head=request_head(method, target, field_lines(lines)),
                 inform=lambda _head: None,
                 body=None if body is None else HeldBody(_nothing, len(body), at_hand=lambda: body),
             )

@@ -25,6 +25,8 @@ class Line(Protocol):
     """The connection that a request came on."""
 
     transport: asyncio.Transport | None
+    secure: bool
+    """It is encrypted."""
 
     @property
     def ending(self) -> bool:
@@ -52,8 +54,9 @@ class Line(Protocol):
 class Caller:
     """One request and the way back to whoever sent it."""
 
-    method = target = "-"
-    fields = Fields(b"")
+    head = RequestHead("-", "-", 1, Fields(b""))
+    """Of the request; this one where none could be read."""
+    method = head.method
     status: int = 0
     """Of the answer; 0 before it began."""
     surplus = False
@@ -66,7 +69,8 @@ class Caller:
     _http11 = True
     _chunked = False
     _bodiless = False
-    _head: bytes | None = None
+    _unsent: bytes | None = None
+    """The head of the answer, until it goes out."""
     _tunnel: Tunnel | None = None
 
     def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
@@ -76,17 +80,18 @@ class Caller:
         self._content = content
         self._keep_alive = False
         if head is not None:
-            self.method, self.target, minor, self.fields = head
-            self._http11 = minor == 1
+            self.head = head
+            self.method = head.method
+            self._http11 = head.minor == 1
             # Behind what might have become a tunnel, no more requests are read.
-            self._keep_alive = head.persistent and not (closing or self.fields.upgrade)
+            self._keep_alive = head.fields.persistent and not (closing or head.fields.upgrade)
 
     # The request.
 
     @property
     def secure(self) -> bool:
         """Whether it came by HTTPS."""
-        return self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
+        return self._connection.secure
 
     @property
     def has_content(self) -> bool:
@@ -147,7 +152,7 @@ class Caller:
             section += b"Connection: close\r\n"
         elif not self._http11:
             section += b"Connection: keep-alive\r\n"
-        self._head = _head(status, reason, section)
+        self._unsent = _head(status, reason, section)
 
     def write(self, data: bytes) -> None:
         """Send a piece of content, perhaps none; `drain` before the next."""
@@ -179,7 +184,7 @@ class Caller:
     def abort(self) -> None:
         """Break the connection, so that a partial answer cannot pass for a whole one."""
         self._keep_alive = False
-        self._head = None
+        self._unsent = None
         transport = self._transport
         if transport is None:
             return
@@ -237,11 +242,11 @@ class Caller:
 
     def _send(self, data: bytes, *, soon: bool = False) -> None:
         transport = self._transport
-        head = self._head
+        head = self._unsent
         if transport is None or transport.is_closing():
             return
         if head is not None:
-            self._head = None
+            self._unsent = None
             if len(data) > _JOINED:
                 self._connection.send(head)
             else:

@@ -54,6 +54,7 @@ class Connection(RequestHandler):
         "_requests",
         "_stuck_since",
         "own",
+        "secure",
         "surplus",
     )
 
@@ -63,6 +64,8 @@ class Connection(RequestHandler):
         self._answering: Stepper | None = None
         self._held = b""
         """What the host's outbox holds of this connection."""
+        self.secure = False
+        """It is encrypted."""
         self.surplus = False
         """There are too many connections: this one is served with an error."""
         self.own = False
@@ -143,7 +146,8 @@ class Connection(RequestHandler):
                     await self._linger()
             elif self.writing_paused:
                 # Who sends request after request and reads no answer must not fill the memory with them.
-                await self._drain_helper()
+                with suppress(ConnectionError):  # they may have left, which is no defect
+                    await self._drain_helper()
             lasts = caller.keep_alive
         finally:
             if not lasts or self._close:
@@ -178,6 +182,10 @@ class Connection(RequestHandler):
         if self.transport is not None:
             self.transport.close()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.secure = transport.get_extra_info("sslcontext") is not None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self._answering is not None:
@@ -190,12 +198,21 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        super().data_received(data)
-        if not self._requests.amid_head:
+        requests, messages = self._requests, self._messages
+        if self._upgraded:
+            # A tunnel, or what is about to become one.
+            super().data_received(data)
+        elif not (self._close or self._force_close):
+            arrived: Any
+            arrived, self._upgraded, self._message_tail = requests.feed_data(data)
+            messages.extend(arrived)
+            if len(messages) >= self._max_msg_queue_size and not self._buffer_paused:
+                self._pause_reading_for_buffer()
+        if not requests.amid_head:
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._heard
-        if self._messages:
+        if messages:
             self._answer_next()
 
     def pause_writing(self) -> None:

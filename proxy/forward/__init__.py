@@ -1,7 +1,7 @@
 """One request: guard, route, credential, headers, upstream, answer.
 
-`forwarder` is the way from one end to the other, `credentials` knows what a route adds, `refusal` whether an upstream
-refused that.
+`forwarder` is the way from one end to the other, `gate` lets requests in and plans it, `credentials` knows what a route
+adds, `refusal` whether an upstream refused that.
 """
 
 from proxy.forward.forwarder import Forwarder

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from time import perf_counter
 
-from proxy import guard, headers
+from proxy import headers
 from proxy.access import OWN, AccessEntry
 from proxy.downstream import Caller
-from proxy.errors import InternalError, NoRoute, Overloaded, ProxyError, RequestError, Source, UnknownProfile
+from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
 from proxy.forward import request_ids
 from proxy.forward.credentials import Credential, Credentials
-from proxy.forward.gate import Gate, Passport
-from proxy.forward.profiles import PREFIX, Choice, chosen
+from proxy.forward.gate import Gate, Plan
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
 from proxy.framing import field_lines, lines_of
-from proxy.model import DEFAULT_PROFILE, Auth, Headers, Policy, Profile, Route
+from proxy.model import Headers, Policy, Profile, Route
 from proxy.operation import operation_name
 from proxy.problem import Answer, error_answer
 from proxy.replay import HeldBody
@@ -27,14 +27,10 @@ log = logging.getLogger(__name__)
 
 # Enumerations are too slow to look into for every request.
 _UPSTREAM = Source.UPSTREAM.value
-_GRAPHQL = Auth.GRAPHQL
 _SWITCHING_PROTOCOLS, _CREATED, _REDIRECTION = 101, 201, 3
 
 CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
-
-
-_DEFAULT = Choice(DEFAULT_PROFILE, "", "")
 
 
 class Forwarder:
@@ -61,43 +57,31 @@ class Forwarder:
         """
         self._note = note
         self._ids = ids
-        self._gate = Gate(policy, routes)
+        self._gate = Gate(policy, routes, own_alone=own_alone)
         self._routes = routes
         self._profiles = profiles
         self._keeper = keeper
         self._credentials: dict[str, Credentials] = {}
         self._transport = transport
         self._own = own
-        self._own_alone = own_alone
         self._held = self._gate.held(replay_limit)
 
     async def handle(self, caller: Caller) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
         entry = AccessEntry(caller.method, perf_counter())
         try:
-            target, entry.path = self._gate.target(caller)
-            if (preflight := self._gate.preflight(caller)) is not None:
-                caller.answer(preflight)
+            if caller.method == "OPTIONS" and self._answer_preflight(caller, entry):
                 return
-            passport = self._gate.admit(caller.fields, target, secure=caller.secure)
+            plan = self._gate.plan(caller.head, secure=caller.secure)
+            entry.path = plan.path
+            passport = plan.passport
             entry.request_id, line = (passport.request_id, b"") if passport.request_id else next(self._ids)
-            choice = _DEFAULT
-            if passport.profile is not None or target.startswith(PREFIX):
-                choice = chosen(target, passport.profile)
-                target = choice.target
-            if target.startswith(guard.OWN_PREFIX):
-                caller.own = True
-                entry.route = OWN
-                path = target.partition("?")[0]
-                answer = await self._own(caller.method, path, choice.name, caller.fields.lines)
-                caller.answer(answer._replace(headers=answer.headers + passport.own))
-            elif self._own_alone:
-                raise NoRoute("only the proxy's own endpoints are here", hint="Send other requests to `listen`.")
+            if plan.route is None:
+                await self._answer_own(caller, entry, plan)
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                line = b"" if passport.numbered else line
-                await self._forward(caller, target, entry, passport, choice, line=line)
+                await self._forward(caller, entry, plan, plan.route, b"" if passport.numbered else line)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -116,15 +100,26 @@ class Forwarder:
         entry.ended = perf_counter()
         self._conclude(caller, entry)
 
-    async def _forward(
-        self, caller: Caller, target: str, entry: AccessEntry, passport: Passport, choice: Choice, *, line: bytes
-    ) -> None:
+    def _answer_preflight(self, caller: Caller, entry: AccessEntry) -> bool:
+        """Answer what is a preflight; whether it was one."""
+        entry.path = self._gate.path(caller.head)
+        answer = self._gate.preflight(caller.head, secure=caller.secure)
+        if answer is not None:
+            caller.answer(answer)
+        return answer is not None
+
+    async def _answer_own(self, caller: Caller, entry: AccessEntry, plan: Plan) -> None:
+        """Answer a request about the proxy itself."""
+        caller.own = True
+        entry.route = OWN
+        path = plan.choice.target.partition("?")[0]
+        answer = await self._own(caller.method, path, plan.choice.name, caller.head.fields.lines)
+        caller.answer(answer._replace(headers=answer.headers + plan.passport.own))
+
+    async def _forward(self, caller: Caller, entry: AccessEntry, plan: Plan, route: Route, line: bytes) -> None:
         """Have an upstream answer; `line` is a field that it is to get besides."""
-        path = target.partition("?")[0] if choice.prefix else entry.path
-        route, upstream_target = self._gate.permit(caller.method, target, path)
         entry.route = route.path or "/"
-        entry.graphql = route.auth is _GRAPHQL
-        fields = caller.fields
+        entry.graphql = plan.graphql
         body = None
         if caller.has_content:
             body = HeldBody(
@@ -134,47 +129,46 @@ class Forwarder:
                 trailers=lambda: headers.trailers(caller.trailers(), credential.name),
             )
         if self._gate.read_only:
-            await self._gate.judge(caller, route, target, body)
-        credentials = self._credentials.get(choice.name) or self._credentials_of(choice.name)
-        entry.profile = choice.name
+            await self._gate.judge(caller, plan, body)
+        name = plan.choice.name
+        credentials = self._credentials.get(name) or self._credentials_of(name)
+        entry.profile = name
         credential = credentials.at_hand(route) or await credentials.get(route)
+        fields = caller.head.fields
         request = UpstreamRequest(
-            method=caller.method,
-            upstream=route.upstream,
-            target=upstream_target,
-            fields=self._gate.crossing(fields, route.upstream.authority, credential.name, secure=passport.secure)
-            + credential.line
-            + line,
-            inform=caller.inform,
-            body=body,
-            chunked=fields.chunked,
-            upgrade=fields.upgrade,
+            caller.method,
+            route.upstream,
+            self._head(caller, plan, credential, line),
+            caller.inform,
+            body,
+            fields.chunked,
+            fields.upgrade,
         )
         entry.asked = perf_counter()
         try:
             answer = await self._transport.send(request)
         finally:
             entry.answered = perf_counter()
-            if entry.graphql:
-                entry.operation = operation_name(target.partition("?")[2], None if body is None else body.known)
+            if plan.graphql:
+                query = plan.choice.target.partition("?")[2]
+                entry.operation = operation_name(query, None if body is None else body.known)
         try:
             prefix = b""
-            if credential.token is not None and answer.head.status in REFUSALS:
+            status = answer.head.status
+            if credential.token is not None and status in REFUSALS:
                 prefix = await whole(answer) if may_refuse_token(answer.head) else b""
                 if refuses_token(answer.head, prefix) and _renewable(credentials, credential, request):
                     answer.close()
                     credential = await credentials.get(route)
-                    crossing = self._gate.crossing(
-                        fields, route.upstream.authority, credential.name, secure=passport.secure
-                    )
-                    request.fields = crossing + credential.line + line
+                    request.head = self._head(caller, plan, credential, line)
                     answer, prefix = await self._ask_again(request, entry), b""
+                    status = answer.head.status
             entry.source = _UPSTREAM
-            if answer.head.status == _SWITCHING_PROTOCOLS:
+            if status == _SWITCHING_PROTOCOLS:
                 entry.relaying = perf_counter()
                 await _tunnel(answer, caller)
             else:
-                self._begin(answer, caller, route, passport, below=choice.prefix)
+                self._begin(answer, caller, plan, route)
                 data = prefix + answer.take() if prefix else answer.take()
                 if not answer.ended:
                     entry.relaying = perf_counter()
@@ -182,6 +176,12 @@ class Forwarder:
                 caller.finish(data, headers.trailers(answer.trailers))
         finally:
             answer.close()
+
+    def _head(self, caller: Caller, plan: Plan, credential: Credential, line: bytes) -> bytes:
+        """The head of a request as it goes upstream."""
+        name = credential.name
+        crossing = plan.crossings.get(name) or self._gate.crossing(caller.head, plan, name)
+        return b"".join((plan.line, crossing, credential.line, line, b"\r\n"))
 
     def _credentials_of(self, name: str) -> Credentials:
         """The credentials of a profile that asks for the first time; raises UnknownProfile."""
@@ -199,25 +199,24 @@ class Forwarder:
         finally:
             entry.answered = perf_counter()
 
-    def _begin(self, answer: UpstreamAnswer, caller: Caller, route: Route, passport: Passport, *, below: str) -> None:
+    def _begin(self, answer: UpstreamAnswer, caller: Caller, plan: Plan, route: Route) -> None:
         """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
+        passport = plan.passport
         section = headers.to_caller(section, notable)
-        sized = moved = False
-        for name, _ in notable:
-            if name == b"content-length":
-                sized = True
-            elif name == b"location":
-                moved = status // 100 == _REDIRECTION or status == _CREATED
-        if moved:
-            lines = self._routes.localised(lines_of(section), route, here=passport.origin, below=below)
-            section = field_lines(lines)
-        caller.begin(status, reason, section + passport.foreign, sized=sized)
+        if b"location" in notable and (status // 100 == _REDIRECTION or status == _CREATED):
+            below = plan.choice.prefix
+            section = field_lines(self._routes.localised(lines_of(section), route, here=passport.origin, below=below))
+        caller.begin(status, reason, section + passport.foreign, sized=b"content-length" in notable)
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source.value
         entry.code = error.code
-        entry.request_id = entry.request_id or request_ids.given(caller.fields.lines)[0] or next(self._ids)[0]
+        entry.request_id = entry.request_id or request_ids.given(caller.head.fields.lines)[0] or next(self._ids)[0]
+        if entry.path == AccessEntry.path and not isinstance(error, InternalError):
+            # Who was not let in has no plan. What met a defect is not asked again.
+            with suppress(ProxyError):
+                entry.path = self._gate.path(caller.head)
         if isinstance(error, RequestError):
             # What cannot be judged may be read in another way: nothing that follows it is believed.
             caller.close()

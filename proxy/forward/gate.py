@@ -1,23 +1,24 @@
-"""What the guards say of a request, remembered where it depends on what callers repeat."""
+"""Whether a request is let in, and which way it takes: judged once of a head that callers repeat."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from proxy import graphql, guard, headers
 from proxy.downstream import Caller
-from proxy.errors import ClientTokenRequired
+from proxy.errors import ClientTokenRequired, NoRoute
 from proxy.forward import profiles, request_ids
-from proxy.framing import Fields, Head, field_lines
+from proxy.forward.profiles import Choice, chosen
+from proxy.framing import Fields, Head, RequestHead, field_lines, request_line
 from proxy.model import Auth, Header, Policy, Route
 from proxy.problem import Answer
 from proxy.replay import HeldBody
 from proxy.routing import RouteTable, parse_target
 
 REMEMBERED = 1280
-"""Field sections of which is remembered what becomes of them: callers send the same lines again and again, a thousand
-profiles each with a header of its own."""
+"""Heads, field sections and targets, each, of which is remembered what becomes of them: callers send the same again and
+again, a thousand profiles each with a header of its own."""
 _REMEMBERED_TARGET = 512
 """Characters of the longest target of which is remembered where it leads: callers ask for the same again and again."""
 JUDGED = 1 << 20
@@ -25,15 +26,7 @@ JUDGED = 1 << 20
 
 _TOKEN_OF_ITS_OWN = re.compile(r"(?:/@[A-Za-z0-9_-]+)?/-/aws-credentials(?:\?.*)?", re.DOTALL)
 """What wants a token in Authorization that is not the client token, and whose callers can send no other field."""
-_CONTINUE = Head(1, 100, b"Continue", b"", [])
-
-
-@lru_cache(REMEMBERED)
-def _read_target(method: str, target: str) -> tuple[str, str, str | None]:
-    """The origin form of a target with its query and without, and the authority that an absolute one names."""
-    guard.check_method(method)
-    origin_form, authority = parse_target(target)
-    return origin_form, origin_form.partition("?")[0], authority
+_CONTINUE = Head(1, 100, b"Continue", b"", {})
 
 
 class Passport(NamedTuple):
@@ -60,76 +53,74 @@ class Passport(NamedTuple):
         return f"Passport({self.origin!r})"
 
 
+@dataclass(slots=True, eq=False)
+class Plan:
+    """All that the head of a request says of its way, once its caller is let in."""
+
+    passport: Passport
+    choice: Choice = field(repr=False)
+    """The profile, and the target without what chose it."""
+    path: str
+    """As the caller wrote it, without the query, which may hold a secret of theirs."""
+    route: Route | None = None
+    """None where it is about the proxy itself."""
+    line: bytes = field(default=b"", repr=False)
+    """The request line for the upstream."""
+    graphql: bool = False
+    crossings: dict[bytes | None, bytes] = field(default_factory=dict, repr=False)
+    """What `Gate.crossing` said, by the name of the credential."""
+
+
 class Gate:
     """Asks the guards about requests."""
 
-    def __init__(self, policy: Policy, routes: RouteTable) -> None:
+    def __init__(self, policy: Policy, routes: RouteTable, *, own_alone: bool = False) -> None:
+        """With `own_alone` no way leads anywhere but to the proxy's own endpoints."""
         self._policy = policy
         self._routes = routes
+        self._own_alone = own_alone
         self.read_only = policy.read_only
         self._permissions = guard.Permissions(policy.allow, policy.deny)
+        self._remembered = lru_cache(REMEMBERED)(self._plan)
         self._passport = lru_cache(REMEMBERED)(self._issue)
         self._crossing = lru_cache(REMEMBERED)(self._cross)
         self._permitted = lru_cache(REMEMBERED)(self._permit)
 
-    def target(self, caller: Caller) -> tuple[str, str]:
-        """The origin form of a request's target, with its query and without; raises BadRequest."""
-        read = _read_target if len(caller.target) <= _REMEMBERED_TARGET else _read_target.__wrapped__
-        target, path, authority = read(caller.method, caller.target)
-        if authority is not None:
-            for host in caller.fields.hosts:
-                guard.check_authority(authority, host)
-        return target, path
+    def plan(self, head: RequestHead, *, secure: bool) -> Plan:
+        """The way of a request, which came by HTTPS where `secure`.
 
-    def preflight(self, caller: Caller) -> Answer | None:
-        """The answer to a preflight, None to what is none; raises a CallerError."""
-        if caller.method != "OPTIONS":
-            return None
-        lines = guard.preflight(caller.fields.lines, self._policy, secure=caller.secure)
-        return None if lines is None else Answer(204, lines, b"")
-
-    def admit(self, fields: Fields, target: str = "", *, secure: bool = False) -> Passport:
-        """What is known of a caller who asks for `target`, by HTTPS where `secure`.
-
-        Raises a CallerError where it is not let in.
+        Raises a CallerError where its caller is not let in, BadRequest, UnknownProfile, NotPermitted or NoRoute.
         """
-        try:
-            return self._passport(fields, secure) if fields.lasting else self._issue(fields, secure)
-        except ClientTokenRequired:
-            if not _TOKEN_OF_ITS_OWN.fullmatch(target):
-                raise
-            return self._issue(fields, secure, replace(self._policy, client_token=None))
+        plan = self._remembered if _is_short(head.target) and head.fields.lasting else self._plan
+        return plan(head, secure)
+
+    def path(self, head: RequestHead) -> str:
+        """What of a request's target may be told; raises BadRequest."""
+        return self._origin_form(head).partition("?")[0]
+
+    def preflight(self, head: RequestHead, *, secure: bool) -> Answer | None:
+        """The answer to a preflight, None to what is none; raises a CallerError."""
+        lines = guard.preflight(head.fields.lines, self._policy, secure=secure)
+        return None if lines is None else Answer(204, lines, b"")
 
     def refused(self, caller: Caller) -> tuple[Header, ...]:
         """What the answer to a caller carries who was not let in."""
-        return guard.refusal_fields(caller.fields.lines, self._policy, secure=caller.secure)
+        return guard.refusal_fields(caller.head.fields.lines, self._policy, secure=caller.secure)
 
-    def permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
-        """The route of a target and what to ask its upstream for; `path` is the target without its query.
-
-        Raises BadRequest, NotPermitted or NoRoute.
-        """
-        if len(target) <= _REMEMBERED_TARGET:
-            return self._permitted(method, target, path)
-        return self._permit(method, target, path)
-
-    def _permit(self, method: str, target: str, path: str) -> tuple[Route, str]:
-        ways = guard.readings(path)
-        self._permissions.check(method, ways)
-        if len(ways) > 1:
-            guard.check_route(ways, lambda way: self._routes.match(way)[0])
-        return self._routes.match(target)
-
-    def crossing(self, fields: Fields, authority: str, added: bytes | None, *, secure: bool = False) -> bytes:
-        """The caller's field lines as they go to `authority` with a credential named `added`, but for that one."""
+    def crossing(self, head: RequestHead, plan: Plan, added: bytes | None) -> bytes:
+        """The caller's field lines as they go upstream with a credential named `added`, but for that one."""
+        assert plan.route is not None  # noqa: S101 - the proxy itself is asked nothing this way
+        fields = head.fields
         cross = self._crossing if fields.lasting else self._cross
-        return cross(fields, authority, added, secure)
+        crossing = cross(fields, plan.route.upstream.authority, added, plan.passport.secure)
+        # The very bytes that other targets share: a copy for each of them would be most of what is remembered.
+        plan.crossings[added] = crossing
+        return crossing
 
-    async def judge(self, caller: Caller, route: Route, target: str, body: HeldBody | None) -> None:
+    async def judge(self, caller: Caller, plan: Plan, body: HeldBody | None) -> None:
         """Let a request through that reads, in read-only mode; raises ReadOnly."""
-        fields = caller.fields
-        is_graphql = route.auth is Auth.GRAPHQL
-        if not guard.check_read_only(caller.method, graphql=is_graphql, upgrade=fields.upgrade):
+        fields = caller.head.fields
+        if not guard.check_read_only(caller.method, graphql=plan.graphql, upgrade=fields.upgrade):
             return
         content = b""
         if body is not None:
@@ -137,11 +128,43 @@ class Gate:
                 # Nothing goes upstream before the content has been judged.
                 caller.inform(_CONTINUE)
             content = await body.whole(JUDGED)
-        graphql.judge(caller.method, fields.lines, target.partition("?")[2], content, limit=JUDGED)
+        graphql.judge(caller.method, fields.lines, plan.choice.target.partition("?")[2], content, limit=JUDGED)
 
     def held(self, replay_limit: int) -> int:
         """How much of a content has to be held so that it can be sent again, and judged."""
         return max(replay_limit, JUDGED) if self._policy.read_only else replay_limit
+
+    def _plan(self, head: RequestHead, secure: bool) -> Plan:
+        written = self._origin_form(head)
+        passport = self._admit(head.fields, written, secure)
+        choice = chosen(written, passport.profile)
+        plan = Plan(passport, choice, written.partition("?")[0])
+        if choice.target.startswith(guard.OWN_PREFIX):
+            return plan
+        if self._own_alone:
+            raise NoRoute("only the proxy's own endpoints are here", hint="Send other requests to `listen`.")
+        permit = self._permitted if _is_short(choice.target) else self._permit
+        plan.route, target = permit(head.method, choice.target)
+        plan.line = request_line(head.method, target)
+        plan.graphql = plan.route.auth is Auth.GRAPHQL
+        return plan
+
+    def _origin_form(self, head: RequestHead) -> str:
+        """The target of a request, with its query; raises BadRequest."""
+        guard.check_method(head.method)
+        target, authority = parse_target(head.target)
+        if authority is not None:
+            for host in head.fields.hosts:
+                guard.check_authority(authority, host)
+        return target
+
+    def _admit(self, fields: Fields, target: str, secure: bool) -> Passport:
+        try:
+            return self._passport(fields, secure) if fields.lasting else self._issue(fields, secure)
+        except ClientTokenRequired:
+            if not _TOKEN_OF_ITS_OWN.fullmatch(target):
+                raise
+            return self._issue(fields, secure, replace(self._policy, client_token=None))
 
     def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Passport:
         host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy, secure=secure)
@@ -150,12 +173,24 @@ class Gate:
         profile = profiles.named_in(fields.lines)
         return Passport(secure, origin, lines, own, field_lines(own + foreign), profile, request_id, numbered)
 
+    def _permit(self, method: str, target: str) -> tuple[Route, str]:
+        """The route of a target, and what to ask its upstream for."""
+        ways = guard.readings(target.partition("?")[0])
+        self._permissions.check(method, ways)
+        if len(ways) > 1:
+            guard.check_route(ways, lambda way: self._routes.match(way)[0])
+        return self._routes.match(target)
+
     def _cross(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
         lines = headers.to_upstream(
-            self.admit(fields, secure=secure).headers,
+            self._admit(fields, "", secure).headers,
             authority=authority,
             added=None if added is None else (added, b""),
             upgrade=fields.upgrade,
         )
         section = field_lines(lines if added is None else lines[:-1])
         return section + b"Transfer-Encoding: chunked\r\n" if fields.chunked else section
+
+
+def _is_short(target: str) -> bool:
+    return len(target) <= _REMEMBERED_TARGET

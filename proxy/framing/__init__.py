@@ -7,7 +7,15 @@ sections stay the bytes that the sender wrote, and are taken apart only where so
 from proxy.framing.answers import Content, Delimiter, Head, content_of, parse_head
 from proxy.framing.chunked import ChunkedDecoder, chunk, chunked_content, last_chunk
 from proxy.framing.fields import MAX_HEAD, FramingError, field_lines, lines_of
-from proxy.framing.requests import END_OF_HEAD, Fields, RequestHead, check_beginning, parse_request, request_head
+from proxy.framing.requests import (
+    END_OF_HEAD,
+    Fields,
+    RequestHead,
+    check_beginning,
+    parse_request,
+    request_head,
+    request_line,
+)
 
 __all__ = [
     "END_OF_HEAD",
@@ -29,4 +37,5 @@ __all__ = [
     "parse_head",
     "parse_request",
     "request_head",
+    "request_line",
 ]

@@ -4,8 +4,8 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
-from proxy.framing.fields import SECTION, FramingError, lines_of, notable_of, values_of
-from proxy.model import Header
+from proxy.framing.fields import SECTION, FramingError, lines_of, notable_of
+from proxy.model import Header, Headers
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
 _DIGITS = 18
@@ -13,14 +13,17 @@ _DIGITS = 18
 
 
 class Head(NamedTuple):
-    """The head of an answer; `section` as it was written, `notable` the lines of it that concern a proxy."""
+    """The head of an answer; `section` as it was written, `notable` what in it concerns a proxy.
+
+    That is fields by their name in lower case; the values of one that is repeated are a list (RFC 9110 section 5.3).
+    """
 
     minor: int
     """Of the version: 1 for HTTP/1.1, 0 for HTTP/1.0."""
     status: int
     reason: bytes
     section: bytes
-    notable: list[Header]
+    notable: dict[bytes, bytes]
 
     def __repr__(self) -> str:
         # A field may hold a secret, such as a cookie.
@@ -53,41 +56,45 @@ def parse_head(data: bytes) -> tuple[Head, int]:
     if match is None:
         raise FramingError("not the head of an HTTP/1.1 answer")
     minor, status, reason, section = match.groups(b"")
-    return Head(int(minor), int(status), reason, section, notable_of(section)), match.end()
+    lines = notable_of(section)
+    notable = dict(lines)
+    if len(notable) < len(lines):
+        notable = _combined(lines)
+    return Head(int(minor), int(status), reason, section, notable), match.end()
+
+
+def _combined(lines: Headers) -> dict[bytes, bytes]:
+    fields: dict[bytes, bytes] = {}
+    for name, value in lines:
+        fields[name] = fields[name] + b"," + value if name in fields else value
+    return fields
 
 
 def content_of(method: str, head: Head) -> Content:
     """How the content of the answer to a `method` request ends (RFC 9112 sections 6.3, 9.3); raises FramingError."""
-    lengths = codings = connections = 0
-    length = coding = connection = b""
-    for name, value in head.notable:
-        if name == b"content-length":
-            lengths, length = lengths + 1, value.rstrip(b" \t")
-        elif name == b"transfer-encoding":
-            codings, coding = codings + 1, value.rstrip(b" \t")
-        elif name == b"connection":
-            connections, connection = connections + 1, value
-    alive = _keeps_alive(head, connection, connections)
+    minor, status, _, _, notable = head
+    length, coding = notable.get(b"content-length"), notable.get(b"transfer-encoding")
+    alive = _keeps_alive(minor, notable.get(b"connection"))
     # Judged before HEAD, 204 and 304, which have no content but whose fields are passed on.
-    if codings and (lengths or head.minor == 0 or codings > 1 or coding != b"chunked"):
+    if coding is not None and (length is not None or not minor or coding.rstrip(b" \t") != b"chunked"):
         raise FramingError("a Transfer-Encoding other than chunked, or a Content-Length beside it")
-    if lengths and (lengths > 1 or len(length) > _DIGITS or not length.isdigit()):
-        raise FramingError("not exactly one Content-Length, or one that is no number")
-    if method == "HEAD" or head.status in (204, 304):
+    if length is not None:
+        length = length.rstrip(b" \t")
+        if len(length) > _DIGITS or not length.isdigit():
+            raise FramingError("not exactly one Content-Length, or one that is no number")
+    if method == "HEAD" or status in (204, 304):
         return Content(0, alive)
-    if codings:
+    if coding is not None:
         return Content(Delimiter.CHUNKED, alive)
-    if lengths:
+    if length is not None:
         return Content(int(length), alive)
     return Content(Delimiter.CLOSE, False)
 
 
-def _keeps_alive(head: Head, connection: bytes, count: int) -> bool:
-    if not count:
-        return head.minor == 1
-    if count > 1:
-        connection = b",".join(values_of(b"connection", head.notable))
-    elif connection == b"keep-alive":
+def _keeps_alive(minor: int, connection: bytes | None) -> bool:
+    if connection is None:
+        return minor == 1
+    if connection == b"keep-alive":
         return True
     options = [option.strip(b" \t") for option in connection.split(b",")]
-    return b"close" not in options and (head.minor == 1 or b"keep-alive" in options)
+    return b"close" not in options and (minor == 1 or b"keep-alive" in options)

@@ -29,7 +29,7 @@ _REMEMBERED_LINES = 64
 class Fields:
     """A caller's field section, and all that it says of its message's framing. Compared by identity."""
 
-    __slots__ = ("chunked", "connection", "hosts", "lasting", "length", "lines", "upgrade")
+    __slots__ = ("chunked", "connection", "hosts", "lasting", "length", "lines", "persistent", "upgrade")
 
     def __init__(self, section: bytes, minor: int = 1) -> None:
         """`minor` is of the request's version, 1 for HTTP/1.1.
@@ -48,6 +48,8 @@ class Fields:
             option.strip(b" \t") for value in values_of(b"connection", notable) for option in value.split(b",")
         )
         """The options of `Connection`, in lower case."""
+        self.persistent = b"close" not in self.connection and (minor == 1 or b"keep-alive" in self.connection)
+        """Whether the connection may carry another request (RFC 9112 section 9.3)."""
         self.length = _length(values_of(b"content-length", notable))
         """Bytes of content, None where that is not said."""
         self.chunked = _chunked(values_of(b"transfer-encoding", notable))
@@ -99,12 +101,6 @@ class RequestHead(NamedTuple):
     def __repr__(self) -> str:
         # The target may hold a secret in its query.
         return f"RequestHead({self.method!r})"
-
-    @property
-    def persistent(self) -> bool:
-        """Whether its connection may carry another request (RFC 9112 section 9.3)."""
-        connection = self.fields.connection
-        return b"close" not in connection and (self.minor == 1 or b"keep-alive" in connection)
 
 
 def parse_request(data: bytes, start: int, end: int) -> RequestHead:
@@ -164,6 +160,11 @@ def _malformed_line(data: bytes, start: int, end: int) -> RequestError:
     )
 
 
+def request_line(method: str, target: str) -> bytes:
+    """A request line, its end included."""
+    return f"{method} {target} HTTP/1.1\r\n".encode()
+
+
 def request_head(method: str, target: str, fields: bytes) -> bytes:
     """A request line and a header section, whose `fields` are lines as they stand on the wire."""
-    return f"{method} {target} HTTP/1.1\r\n".encode() + fields + b"\r\n"
+    return request_line(method, target) + fields + b"\r\n"

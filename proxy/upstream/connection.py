@@ -48,15 +48,14 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange = Exchange(self, method, inform, upgrade=upgrade)
         outbox = self._outbox
         outbox.busy += 1
-        if self.usable:
-            if outbox.takes(len(data)):
-                self._held = data
-                outbox.put(self._write_held)
-            else:
-                self._transport.write(data)
-        else:
+        if not self.usable:
             # It was lost, or said something, between the end of its handshake and now.
             exchange.fail(Disconnected(answered=False))
+        elif outbox.takes(len(data)):
+            self._held = data
+            outbox.put(self._write_held)
+        else:
+            self._transport.write(data)
         return exchange
 
     @property

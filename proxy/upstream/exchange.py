@@ -32,20 +32,21 @@ class Disconnected(Exception):
 
 
 class Arrival(asyncio.Future[None]):
-    """The arrival of an answer's head. `resume`, where somebody has set it, is called as soon as it is known."""
+    """The arrival of an answer's head. `resume`, where somebody has set it, is called when it is known."""
 
     resume: "Callable[[], None] | None" = None
 
-    def set_result(self, result: None, /) -> None:
-        super().set_result(result)
+    def arrive(self) -> None:
+        """The head is there."""
+        self.set_result(None)
         if self.resume is not None:
             self.resume()
 
-    def set_exception(self, exception: type | BaseException, /) -> None:
-        super().set_exception(exception)
-        if self.resume is not None:
-            # Whoever tells of a failure may be about to do more.
-            self.get_loop().call_soon(self._resume)
+    def fail(self, error: Exception) -> None:
+        """It will not come."""
+        self.set_exception(error)
+        # Not at once: whoever tells of a failure may be about to do more.
+        self.get_loop().call_soon(self._resume)
 
     def _resume(self) -> None:
         """Call `resume`, unless whoever has set it was cancelled meanwhile."""
@@ -211,7 +212,7 @@ class Exchange:
     def fail(self, error: ProxyError | Disconnected) -> None:
         """Give up, for whoever waits; the connection is of no use any more."""
         if not self.answered.done():
-            self.answered.set_exception(error)
+            self.answered.fail(error)
         elif self._error is None and not self._complete and isinstance(error, ProxyError):
             self._error = error
             self._wake()
@@ -259,7 +260,7 @@ class Exchange:
         else:
             self._begin_content(delimiter, rest)
         if not self.answered.done():
-            self.answered.set_result(None)
+            self.answered.arrive()
 
     def _begin_content(self, delimiter: int | Delimiter, rest: bytes) -> None:
         if delimiter is Delimiter.CHUNKED:

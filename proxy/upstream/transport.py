@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
-from proxy.framing import Head, chunk, chunked_content, last_chunk, request_head
+from proxy.framing import Head, chunk, chunked_content, last_chunk
 from proxy.model import Headers, Timeouts, Upstream
 from proxy.outbox import Outbox
 from proxy.upstream.connect import Connector
@@ -42,16 +42,15 @@ class RequestBody(Protocol):
 
 @dataclass(slots=True)
 class UpstreamRequest:
-    """A request as it goes out: `fields` are its field lines on the wire, `target` is sent as it stands.
+    """A request as it goes out: `head` is all that stands before the content, the empty line included.
 
-    `body` is None where there is none; `chunked` where it has no Content-Length: `fields` say so.
+    `body` is None where there is none; `chunked` where it has no Content-Length: `head` says so.
     `inform` hears of every 1xx answer but 101, which ends the exchange of a request with `upgrade`.
     """
 
     method: str
     upstream: Upstream
-    target: str = field(repr=False)
-    fields: bytes = field(repr=False)
+    head: bytes = field(repr=False)
     inform: Callable[[Head], None] = field(repr=False)
     body: RequestBody | None = None
     chunked: bool = False
@@ -154,7 +153,7 @@ class PooledTransport:
 
     def _begin(self, connection: Connection, request: UpstreamRequest) -> Exchange:
         """Send a request as far as it is at hand, and leave the rest to a task."""
-        data = request_head(request.method, request.target, request.fields)
+        data = request.head
         body = request.body
         whole = None if body is None else body.at_hand()
         if body is not None and whole is not None:

@@ -322,8 +322,17 @@ async def test_another_program_is_there(patient: Patient) -> None:
     failed = diagnosis.failed()
     assert failed["kind"] == "listen"
     assert "no ul-proxy" in failed["detail"]
-    assert "--listen" in failed["fix"]
+    assert "--listen or UL_PROXY_LISTEN" in failed["fix"]
     assert diagnosis.named("not_tried") == []
+
+
+async def test_another_program_is_where_the_own_endpoints_should_be(patient: Patient) -> None:
+    """Each of the two addresses is mended by its own setting."""
+    async with upstream(answering(PAGE)) as other:
+        diagnosis = await patient.check(UL_PROXY_ADMIN_LISTEN=f"127.0.0.1:{other.port}")
+    failed = diagnosis.failed()
+    assert (failed["kind"], failed["subject"]) == ("listen", f"127.0.0.1:{other.port}")
+    assert "--admin-listen or UL_PROXY_ADMIN_LISTEN" in failed["fix"]
 
 
 # ---- names, connections, TLS

@@ -183,6 +183,28 @@ async def test_redirects_stay_https(options: ServeOptions, origin: Origin, signe
         assert b"\r\nLocation: https://localhost//x\r\n" in await caller.ask("/v1/x", "Connection: close")
 
 
+async def test_the_same_request_by_both(
+    options: ServeOptions, origin: Origin, signer: Authority, tmp_path: Path
+) -> None:
+    """What is remembered of a request by HTTPS is not believed of the same one by plain HTTP, and vice versa."""
+    origin.answers = [b"HTTP/1.1 302 Found\r\nLocation: %b//x\r\nContent-Length: 0\r\n\r\n" % origin.url.encode()]
+    path = tmp_path / "s"
+    options = dataclasses.replace(options, listen=(Bind(path=str(path)), *options.listen))
+    ask = b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    heard = []
+    async with running_proxy(options) as app:
+        for _ in range(2):
+            for connecting in (
+                asyncio.open_connection("127.0.0.1", int(app.urls[1].rpartition(":")[2]), ssl=trusting(signer)),
+                asyncio.open_unix_connection(str(path)),
+            ):
+                reader, writer = await connecting
+                writer.write(ask)
+                heard.append((await asyncio.wait_for(reader.read(), PATIENCE)).partition(b"Location: ")[2][:8])
+                writer.close()
+    assert heard == [b"https://", b"http://l"] * 2
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

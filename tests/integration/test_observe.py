@@ -125,6 +125,36 @@ async def test_an_error_names_its_request(target: str, headers: Sequence[str], s
     assert re.fullmatch("abc-1" if "X-Request-Id: abc-1" in headers else MADE, line["request_id"])
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "path"),
+    [
+        ("GET", "/v1/job?s=4", ["Origin: https://evil.example"], "/v1/job"),
+        ("GET", "http://localhost/v1/job?s=4", ["Origin: https://evil.example"], "/v1/job"),
+        ("GET", "/@two/v1/../x?s=4", [], "/@two/v1/../x"),
+        ("GET", "/@nobody/v1/job?s=4", [], "/@nobody/v1/job"),
+        ("DELETE", "/v1/job?s=4", [], "/v1/job"),
+        (
+            "OPTIONS",
+            "/v1/job?s=4",
+            ["Origin: https://evil.example", "Access-Control-Request-Method: PUT"],
+            "/v1/job",
+        ),
+        ("GET", "http://elsewhere.example/v1/job?s=4", [], "-"),
+        ("TRACE", "/v1/job?s=4", [], "-"),
+    ],
+)
+async def test_the_path_of_what_is_refused(
+    method: str, target: str, headers: Sequence[str], path: str, origin: Origin
+) -> None:
+    """A refused request's line says what it asked for, without the query, unless the target is no one's to judge."""
+    async with observed(direct_options(origin.url, deny=("DELETE /**",))) as proxy:
+        await proxy.ask(method, target, *headers)
+        (line,) = proxy.lines
+    assert line["status"] in (400, 403, 404)
+    assert line["path"] == path
+    assert not origin.requests
+
+
 async def test_an_error_of_graphql_names_its_request() -> None:
     """So does an answer in GraphQL's own form."""
     async with observed(direct_options("http://127.0.0.1:9")) as proxy:

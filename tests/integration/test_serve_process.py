@@ -105,7 +105,7 @@ async def test_listening_line(settings: dict[str, str]) -> None:
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells the limits of another process")
 @pytest.mark.parametrize(("callers", "room"), [("100", 456), ("1", 300), ("100000", 600)])
 async def test_room_for_sockets(settings: dict[str, str], callers: str, room: int) -> None:
-    """The limit of open files is raised for `max_connections`, as far as the system allows, and never lowered."""
+    """The limit of open files is raised for `max_connections`, and who may not raise it enough is told so."""
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 600));"
         "from proxy.cli import main; sys.exit(main(['serve']))"
@@ -113,8 +113,11 @@ async def test_room_for_sockets(settings: dict[str, str], callers: str, room: in
     settings["UL_PROXY_MAX_CONNECTIONS"] = callers
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, env=settings, stdout=PIPE, stderr=PIPE)
     try:
-        await url_of(Served(process))
+        await url_of(served := Served(process))
         assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (room, 600)
+        told = [line for line in served.printed if "open files" in line]
+        assert len(told) == (callers == "100000")
+        assert all("600 open files" in line and "200256" in line for line in told)
     finally:
         process.kill()
         await process.communicate()

@@ -271,6 +271,35 @@ async def test_first_bytes_right_behind_the_heads() -> None:
         assert await peer.exactly(4) == b"seen"
 
 
+async def test_first_bytes_before_the_switch() -> None:
+    """What a caller sends while the upstream has yet to grant the upgrade is the beginning of the tunnel, too."""
+    asked = asyncio.Event()
+    sent = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.message()
+        asked.set()
+        await sent.wait()
+        await peer.send(GRANTED)
+        assert await peer.exactly(11) == b"from caller"
+        await peer.send(b"seen")
+
+    async with (
+        upstream(script) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(ASK)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
+        for piece in (b"from ", b"caller"):
+            await peer.send(piece)
+            for _ in range(5):  # rounds of the loop that all ends share: the proxy has read it then
+                await asyncio.sleep(0)
+        sent.set()
+        assert (await peer.head()).status == 101
+        assert await peer.exactly(4) == b"seen"
+
+
 async def test_bytes_cross_as_they_are() -> None:
     """Anything may cross, also what looks like HTTP, in both directions at once."""
     noise = b"GET / HTTP/1.1\r\n\r\n\x00\xff0\r\n\r\n" * 1000

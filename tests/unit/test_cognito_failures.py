@@ -1,5 +1,8 @@
 """What Cognito's errors mean, as a table of what AWS documents and what is seen in the field."""
 
+import socket
+import ssl
+
 import pytest
 
 from proxy.cognito import failures
@@ -107,3 +110,35 @@ def test_challenges_name_the_command(name: str) -> None:
     error = failures.from_challenge(name)
     assert name in error.detail
     assert "ul-proxy login" in error.hint
+
+
+class LibraryError(Exception):
+    """What a library makes of a failure."""
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted"),
+        (ssl.SSLError(1, "wrong version number"), "TLS with it failed"),
+        (socket.gaierror(-2, "Name or service not known"), "its name does not resolve"),
+        (ConnectionRefusedError(111, "Connection refused"), "the connection is refused"),
+        (TimeoutError(), "it does not answer in time"),
+        (OSError(101, "Network is unreachable"), "Network is unreachable"),
+        (ConnectionResetError(), "the connection broke off"),
+        (LibraryError(), "the connection broke off"),
+    ],
+)
+@pytest.mark.parametrize("explicit", [True, False])
+def test_why_nobody_answers(cause: Exception, reason: str, explicit: bool) -> None:
+    """The reason is told in words, however deep a library wraps it, and never as the name of a class."""
+    try:
+        try:
+            raise cause
+        except Exception as error:
+            if explicit:
+                raise LibraryError from error
+            raise LibraryError  # noqa: B904 - as libraries do, too
+    except LibraryError as error:
+        told = failures.unreachable(error)
+    assert (told.detail, told.transient) == (f"Cognito cannot be reached: {reason}", True)

@@ -20,7 +20,7 @@ async def look(bind: Bind, told: Mapping[str, Any] | None = None) -> Finding:
             raise StartError("what answers there is no ul-proxy")
         return told
 
-    return await look_at(bind, inquire)
+    return await look_at(bind, "listen", inquire)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 
+from proxy.cognito import failures
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, State
 from proxy.doctor.place import of_ours
@@ -299,8 +300,8 @@ def test_tls(error: UpstreamError, words: str, fix: str) -> None:
     ("error", "fix"),
     [
         (LoginRequired("refused", hint="Correct X and Y."), "Correct X and Y."),
-        (SignInFailed("Cognito cannot be reached (SSLError)"), "upstreams.ca_file"),
-        (SignInFailed("Cognito cannot be reached (ClientConnectorCertificateError)"), "upstreams.ca_file"),
+        (failures.unreachable(ssl.SSLError(1, "wrong version")), "upstreams.ca_file"),
+        (failures.unreachable(ssl.SSLCertVerificationError(1, "self-signed")), "upstreams.ca_file"),
         (SignInFailed("Cognito is throttling"), "again in a minute"),
         (SignInTimeout("not in time"), "again in a minute"),
         (SignInFailed("locked", hint="Wait."), "Wait."),

@@ -32,7 +32,7 @@ class Notes:
         self.seen.append(" ".join(map(str, words)))
         return OK
 
-    async def listen(self, bind: Bind) -> Finding:
+    async def listen(self, bind: Bind, setting: str) -> Finding:
         return self._note("listen", bind)
 
     async def resolve(self, host: str, port: int, setting: str) -> Finding:

@@ -51,7 +51,7 @@ def head_in(data: bytes) -> Head:
 )
 def test_status_lines(line: bytes, expected: tuple[int, int, bytes]) -> None:
     """Version, status and reason come out as they were written."""
-    assert head_in(head_of(status_line=line)) == Head(*expected, b"", [])
+    assert head_in(head_of(status_line=line)) == Head(*expected, b"", {})
 
 
 @pytest.mark.parametrize(

@@ -379,7 +379,7 @@ PERSISTENT: list[tuple[int, list[bytes], bool]] = [
 def test_persistent(minor: int, connection: list[bytes], persistent: bool) -> None:
     """RFC 9112 section 9.3: HTTP/1.1 stays unless it says close, HTTP/1.0 goes unless it says keep-alive."""
     data = head_of(*(b"Connection: " + value for value in connection), line=b"GET / HTTP/1.%d" % minor)
-    assert parsed(data).persistent == persistent
+    assert parsed(data).fields.persistent == persistent
 
 
 ASKING = [b"Connection: Upgrade", b"Upgrade: websocket"]
@@ -644,7 +644,7 @@ def test_requests_are_read_as_h11_reads_them_or_refused(data: bytes, sizes: list
     assert body == their_body
     assert comparable(trailers) == their_trailers
     if head.minor and persistent is not None:  # h11 keeps no connection of HTTP/1.0
-        assert head.persistent == persistent
+        assert head.fields.persistent == persistent
 
 
 @given(requests())

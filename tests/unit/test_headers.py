@@ -368,6 +368,13 @@ def passed_line_by_line(section: bytes) -> bytes:
 @settings(max_examples=500)
 @given(upstream_sections())
 @example(b"TE: a\r\n")
+@example(b"A: b\r\nConnection: keep-alive\r\nC: d\r\n")
+@example(b"Connection: keep-alive\r\nC: d\r\n")
+@example(b"A: b\r\nconnection: keep-alive\r\nC: d\r\n")
+@example(b"A: Connection: keep-alive\r\nConnection: keep-alive\t\r\nC: d\r\n")
+@example(b"A: b\r\nConnection: keep-alive\r\nKeep-Alive: x\r\n")
+@example(b"A: b\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n")
+@example(b"A: b\r\nConnection: keep-alive\r\nConnection: X-Hop\r\nX-Hop: c\r\n")
 @example(b"A: b\r\nConnection: close\r\nKeep-Alive: x\r\nUpgrade: y\r\nC: d\r\n")
 @example(b"Connection: Content-Length, X-Hop\r\nContent-Length: 5\r\nX-HOP: a\r\nX-Hop-By-Hop: b\r\n")
 def test_what_goes_back_is_what_the_rule_says(section: bytes) -> None:

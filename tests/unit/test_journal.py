@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from support.wire import PATIENCE
 
 from proxy.access import AccessEntry
-from proxy.journal import Journal
+from proxy.journal import BATCH, Journal
 
 
 class Reader:
@@ -39,6 +39,18 @@ async def test_by_itself() -> None:
         assert batch not in one.batches
         await asyncio.wait_for(one.told.wait(), PATIENCE)
     assert one.batches == other.batches == [["A", "B"], ["C"]]
+
+
+async def test_a_crowd() -> None:
+    """Many entries do not wait for the moment to pass: a batch stays small, and so does the time that it takes."""
+    reader = Reader()
+    journal = Journal(reader)
+    for turn in range(2):
+        for number in range(BATCH + 1):
+            journal(entry(f"{turn} {number}"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [len(batch) for batch in reader.batches] == [BATCH + 1] * (turn + 1)
 
 
 async def test_when_asked() -> None:

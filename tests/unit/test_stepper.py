@@ -84,10 +84,10 @@ async def fail_later(_: Steps) -> None:
 
 
 async def test_goes_on_within_the_call_that_brings_the_result() -> None:
-    """What waits for an arrival has gone on, without a task, when `set_result` returns."""
+    """What waits for an arrival has gone on, without a task, when `arrive` returns."""
     steps = Steps(wait_for_arrival)
     await asyncio.sleep(0)
-    steps.loop.call_soon(steps.arrival.set_result, None)
+    steps.loop.call_soon(steps.arrival.arrive)
     steps.loop.call_soon(lambda: steps.noted.append("later"))
     await asyncio.sleep(0)
     assert await steps.end() == ["no task", "later"]
@@ -96,7 +96,7 @@ async def test_goes_on_within_the_call_that_brings_the_result() -> None:
 async def test_what_has_arrived_is_not_waited_for() -> None:
     """An arrival that is there already holds nothing up."""
     steps = Steps(wait_for_arrival)
-    steps.arrival.set_result(None)
+    steps.arrival.arrive()
     assert await steps.end() == ["no task"]
 
 
@@ -110,7 +110,7 @@ async def test_a_failure_is_raised_a_moment_later() -> None:
 
     steps = Steps(work)
     await asyncio.sleep(0)
-    steps.arrival.set_exception(ConnectionError())
+    steps.arrival.fail(ConnectionError())
     assert steps.noted == []
     assert await steps.end() == ["raised"]
 
@@ -124,7 +124,7 @@ async def test_gets_a_task_where_one_is_needed(work: Callable[[Steps], Awaitable
     steps = Steps(work)
     await asyncio.sleep(0)
     if not steps.arrival.done():
-        steps.loop.call_soon(steps.arrival.set_result, None)
+        steps.loop.call_soon(steps.arrival.arrive)
     assert await steps.end() == noted
 
 
@@ -164,7 +164,7 @@ async def test_a_failure_and_a_cancellation_in_the_same_moment() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
     steps = Steps(wait_for_arrival)
     await asyncio.sleep(0)
-    steps.arrival.set_exception(ConnectionError())
+    steps.arrival.fail(ConnectionError())
     steps.stepper.cancel()
     assert await steps.end() == ["cancelled"]
     del steps
