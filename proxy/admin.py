@@ -40,6 +40,7 @@ _PUBLIC = frozenset(("/-/live", "/-/ready", "/-/metrics"))
 """What probes and scrapers ask for. It tells of nobody's login and does nothing, so that anybody may have it."""
 _READ, _ACT = ("GET", "HEAD"), ("POST",)
 _AWS, _STOP = "/-/aws-credentials", "/-/stop"
+_PAGE, _BELOW_PAGE = "/-/", "/-/inspector/"
 
 
 class _Endpoint(NamedTuple):
@@ -66,12 +67,14 @@ class Admin:
         metrics: Callable[[Headers], Awaitable[Answer]],
         aws_token: SecretStr | None = None,
         stop: Callable[[], None] | None = None,
+        inspector: Callable[[str, Headers], Awaitable[Answer]] | None = None,
         started: Instant | None = None,
     ) -> None:
         """`metrics` answers `/-/metrics`.
 
-        `aws_token` is what callers of `/-/aws-credentials` must send, `stop` what has the proxy drain and end; where
-        one is None there is no such endpoint.
+        `aws_token` is what callers of `/-/aws-credentials` must send, `stop` what has the proxy drain and end,
+        `inspector` answers for its page and what that asks for, by their path; where one is None there is no such
+        endpoint.
         """
         self._keeper = keeper
         self._metrics = metrics
@@ -83,6 +86,7 @@ class Admin:
         self._aws = aws
         self._aws_token = aws_token
         self._stop = stop
+        self._inspector = inspector
         self._started = started or now()
         self._table: dict[str, _Endpoint] = {
             "/-/live": _Endpoint(_READ, self._live),
@@ -108,6 +112,14 @@ class Admin:
                 "the proxy does not end on request",
                 hint="Set enable_stop = true (UL_PROXY_ENABLE_STOP=true) for the proxy, or send it SIGTERM.",
             )
+        if path == _PAGE or path.startswith(_BELOW_PAGE):
+            if self._inspector is None:
+                raise NoRoute(
+                    "the inspector is not here",
+                    hint="It needs inspector = true (UL_PROXY_INSPECTOR=true) and, beyond loopback, a client_token.",
+                )
+            _check_method(_READ, method, path)
+            return await self._inspector(path, headers)
         return await self._answer(self._table, method, path, profile, headers)
 
     async def public(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
@@ -117,10 +129,9 @@ class Admin:
     async def _answer(self, table: _Table, method: str, path: str, profile: str, headers: Headers) -> Answer:
         endpoint = table.get(path)
         if endpoint is None:
-            raise NoRoute("the proxy has no such endpoint here", hint=f"Here are {', '.join(table)}.")
-        if method not in endpoint.methods:
-            wanted = endpoint.methods[0]
-            raise BadRequest(f"{path} answers {wanted} alone", hint=f"Send {wanted} {path}.")
+            here = [*table, *([_PAGE] if table is self._table and self._inspector is not None else [])]
+            raise NoRoute("the proxy has no such endpoint here", hint=f"Here are {', '.join(here)}.")
+        _check_method(endpoint.methods, method, path)
         chosen = self._profiles.get(profile)
         if chosen is None:
             raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
@@ -218,6 +229,11 @@ class Admin:
                 ],
             },
         )
+
+
+def _check_method(methods: tuple[str, ...], method: str, path: str) -> None:
+    if method not in methods:
+        raise BadRequest(f"{path} answers {methods[0]} alone", hint=f"Send {methods[0]} {path}.")
 
 
 def _told(profile: Profile, snapshot: Snapshot) -> dict[str, Any]:

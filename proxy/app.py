@@ -11,12 +11,14 @@ from types import TracebackType
 
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
+from proxy.banner import page_url
 from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.doors import Door, Doors
 from proxy.errors import NoRoute
 from proxy.exposition import Exposition, Report
-from proxy.forward import Forwarder, request_ids
+from proxy.forward import Forwarder, Tap, request_ids
+from proxy.inspector import Inspector
 from proxy.journal import Journal, Reader
 from proxy.metrics import RequestMetrics
 from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Headers, Policy, ServeOptions
@@ -39,6 +41,7 @@ _FIXED = (
     "ca_file",
     "outbound",
     "renewal",
+    "inspector",
     "state_home",
     "token_store",
 )
@@ -71,6 +74,8 @@ class App:
         self.urls: list[str] = []
         self.admin_urls: list[str] = []
         """Where the own endpoints are, if not at `urls`."""
+        self.page_url: str | None = None
+        """Where the inspector's page is, if it is anywhere that a browser gets to."""
         self.stopping = asyncio.Event()
         """Set once somebody has asked the proxy to end; whoever runs it is to leave this context then."""
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
@@ -82,6 +87,8 @@ class App:
         self._passed = sockets
         self._started = self._clock.now()
         self._draining = False
+        self._inspector = Inspector(self.journal, self._look_on) if options.inspector else None
+        self._tap: Tap | None = None
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> "App":
@@ -103,6 +110,8 @@ class App:
         """Stop listening after `drain_delay`, let requests finish within `timeouts.drain`, and close everything."""
         self._draining = True
         self._doors.begin_draining()
+        if self._inspector is not None:
+            self._inspector.close()
         drained = asyncio.create_task(self._doors.drain(self._clock))
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
@@ -193,6 +202,10 @@ class App:
         """Make what answers requests; those that are being answered end as they began."""
         options = self._options
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
+        inspector = self._inspector if self._may_inspect(options) else None
+        if inspector is not None:
+            inspector.adopt(options, self.urls[0])
+        self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
         admin = Admin(
             keeper=self.keeper,
             profiles=options.profiles,
@@ -200,6 +213,7 @@ class App:
             metrics=Exposition(self._report),
             aws_token=options.aws_credentials_token,
             stop=self.stop if options.enable_stop else None,
+            inspector=inspector,
             routes=self.routes.routes,
             draining=lambda: self._draining,
             in_flight=lambda: self.in_flight,
@@ -227,6 +241,16 @@ class App:
             Door.ADMIN: forwarder(admin, options.policy, own_alone=True),
             Door.PUBLIC: forwarder(admin.public, anybody, own_alone=True),
         }
+
+        self._look_on(self._tap)
+
+    def _may_inspect(self, options: ServeOptions) -> bool:
+        """Whether nobody gets to the inspector who is a stranger: what callers send is for others not to see."""
+        return bool(options.policy.client_token or options.admin_listen) or not self._doors.exposed
+
+    def _look_on(self, tap: Tap | None) -> None:
+        """Have the requests of callers tapped, or not any more."""
+        self._tap = self._forwarders[Door.CALLERS].tap = tap
 
     def _report(self) -> Report:
         """How things stand, for the metrics."""

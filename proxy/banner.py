@@ -29,11 +29,13 @@ def banner(
     *,
     tls: CertificateFiles | None = None,
     admin_urls: Sequence[str] = (),
+    page: str | None = None,
 ) -> str:
     """Where the proxy listens, as whom, which routes it has, and a line to paste.
 
     `sessions` are the names of the profiles that lack a login and have a session that was kept; `tls` is what HTTPS
-    callers are shown, `admin_urls` where the proxy's own endpoints are, if not at `urls`.
+    callers are shown, `admin_urls` where the proxy's own endpoints are, if not at `urls`, and `page` where a browser
+    shows requests as they come.
     """
     profile = profiles[DEFAULT_PROFILE]
     path_width = max(len(_local(route)) for route in routes)
@@ -45,6 +47,7 @@ def banner(
         *(f"  {'or' if i == 0 else '':<6}  {row}" for i, row in enumerate(_others(profiles))),
         *(f"  {'routes' if i == 0 else '':<6}  {row}" for i, row in enumerate(table)),
         *([f"  admin   {', '.join(admin_urls)}"] if admin_urls else []),
+        *([f"  watch   {page}"] if page else []),
         f"  try     {curl(urls[0], '/v1/job', trust(urls[0], tls), with_token=policy.client_token is not None)}",
     ]
     return "\n".join(lines)
@@ -135,6 +138,18 @@ def curl(url: str, path: str, options: str = "", *, with_token: bool = False) ->
     # The proxy does not know its machine by other addresses, unless allowed_hosts has them.
     named = "" if is_loopback(host) else "-H 'Host: localhost'"
     return _words("curl -sS", named, options, shlex.quote(url + path))
+
+
+def page_url(urls: Sequence[str], admin_urls: Sequence[str] = ()) -> str | None:
+    """Where a browser on this machine finds the inspector; None where there are Unix sockets alone."""
+    # At an admin address beyond loopback there is none.
+    here = [url for url in admin_urls if is_loopback(_host(url))] if admin_urls else urls
+    for url in here:
+        if not url.startswith("unix:"):
+            parts = urlsplit(url)
+            host = _LOOPBACK.get(_host(url))
+            return f"{parts.scheme}://{parts.netloc if host is None else f'{host}:{parts.port}'}/-/"
+    return None
 
 
 def _host(url: str) -> str:

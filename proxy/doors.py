@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from proxy.downstream import GRACE, Caller, Limits, Server
 from proxy.errors import ProxyError
-from proxy.guard import stays_here
+from proxy.guard import is_loopback, stays_here
 from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
 from proxy.model import Bind, Clock, ServeOptions
 from proxy.tls import CallerTls
@@ -60,6 +60,8 @@ class Doors:
             raise
         tls = self._tls is not None
         self.urls = [url_of(sock, tls=tls) for door, sock in self._sockets if door is Door.CALLERS]
+        self.exposed = any(door is Door.CALLERS and not _stays_here(sock) for door, sock in self._sockets)
+        """Callers may be on other machines."""
         self.admin_urls = [url_of(sock, tls=tls) for door, sock in self._sockets if door is not Door.CALLERS]
         """Where the own endpoints are, if not at `urls`."""
 
@@ -153,6 +155,10 @@ class Doors:
             if door in doors:
                 sock.close()
         self._sockets = [(door, sock) for door, sock in self._sockets if door not in doors]
+
+
+def _stays_here(sock: socket.socket) -> bool:
+    return sock.family == socket.AF_UNIX or is_loopback(sock.getsockname()[0])
 
 
 def _binds(options: ServeOptions, *, passed: bool) -> list[tuple[Door, Bind]]:

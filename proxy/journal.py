@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from proxy.access import AccessEntry
@@ -19,7 +20,7 @@ class Journal:
     """Notes every request, and tells its readers a moment later."""
 
     def __init__(self, *readers: Reader) -> None:
-        self._readers = readers
+        self._readers = list(readers)
         self._entries: list[AccessEntry] = []
         self._due: asyncio.Handle | None = None
 
@@ -33,6 +34,14 @@ class Journal:
             self._due.cancel()
             self._due = asyncio.get_running_loop().call_soon(self.flush)
 
+    def follow(self, reader: Reader) -> None:
+        """Tell one more reader from now on."""
+        self._readers.append(reader)
+
+    def leave(self, reader: Reader) -> None:
+        """Tell `reader` nothing any more."""
+        self._readers.remove(reader)
+
     def flush(self) -> None:
         """Tell the readers now."""
         entries, self._entries = self._entries, []
@@ -43,3 +52,23 @@ class Journal:
             offset = time.time() - time.perf_counter()
             for reader in self._readers:
                 reader(entries, offset)
+
+
+class Recent:
+    """A reader that keeps the last `limit` requests, for whoever comes late."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._batches: deque[tuple[Sequence[AccessEntry], float]] = deque()
+        self._count = 0
+
+    def __call__(self, entries: Sequence[AccessEntry], offset: float) -> None:
+        kept = entries[-self._limit :]
+        self._batches.append((kept, offset))
+        self._count += len(kept)
+        while self._count - len(self._batches[0][0]) >= self._limit:
+            self._count -= len(self._batches.popleft()[0])
+
+    def __iter__(self) -> Iterator[tuple[Sequence[AccessEntry], float]]:
+        """What was told, the oldest first: a few more than `limit`, since batches stay together."""
+        return iter(tuple(self._batches))

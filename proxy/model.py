@@ -366,6 +366,8 @@ class ServeOptions:
     """Where the proxy's own endpoints are, and nothing else; where there is none, they are at `listen`."""
     enable_stop: bool = False
     """Whether `/-/stop` ends the proxy."""
+    inspector: bool = True
+    """Whether `/-/` shows requests to whoever may see them."""
 
     @property
     def profile(self) -> Profile:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 from proxy.errors import ProxyError
@@ -9,11 +10,13 @@ from proxy.model import Header
 
 
 class Answer(NamedTuple):
-    """A whole answer that this proxy makes itself."""
+    """An answer that this proxy makes itself."""
 
     status: int
     headers: tuple[Header, ...]
     body: bytes
+    pieces: AsyncGenerator[bytes, None] | None = None
+    """The content where it comes to be as time goes on; then `headers` have no Content-Length, and `body` is empty."""
 
 
 def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"application/json") -> Answer:

@@ -51,11 +51,20 @@ async def _demo(options: ServeOptions, told: Logs) -> None:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
         async with App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped) as app:
             catch_signals(app)
-            routes, policy, admin = app.routes.routes, sandboxed.policy, app.admin_urls
-            told.say(banner(app.urls, sandboxed.profiles, routes, policy, tls=sandboxed.tls, admin_urls=admin))
+            told.say(
+                banner(
+                    app.urls,
+                    sandboxed.profiles,
+                    app.routes.routes,
+                    sandboxed.policy,
+                    tls=sandboxed.tls,
+                    admin_urls=app.admin_urls,
+                    page=app.page_url,
+                )
+            )
             told.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
-            admin_url = next(iter(admin), None)
+            admin_url = next(iter(app.admin_urls), None)
             with_token = sandboxed.policy.client_token is not None
             trusting = trust(app.urls[0], sandboxed.tls)
             lines = commands(app.urls[0], job, trusting, admin_url=admin_url, with_token=with_token)

@@ -78,6 +78,8 @@ In another shell:
   curl http://127.0.0.1:8080/graphql -H 'content-type: application/json' -d '{"query":"{ __typename }"}'
   curl http://127.0.0.1:8080/-/ready
 
+and in a browser, to see requests as they come: http://127.0.0.1:8080/-/
+
 Exit status: 0 ended by a signal, 1 it could not start, 2 unusable arguments or settings.
 """,
     ),

@@ -92,8 +92,18 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
         if told.format == "text":
-            routes, policy, admin = app.routes.routes, options.policy, app.admin_urls
-            told.say(banner(app.urls, options.profiles, routes, policy, sessions, tls=options.tls, admin_urls=admin))
+            told.say(
+                banner(
+                    app.urls,
+                    options.profiles,
+                    app.routes.routes,
+                    options.policy,
+                    sessions,
+                    tls=options.tls,
+                    admin_urls=app.admin_urls,
+                    page=app.page_url,
+                )
+            )
         else:
             log.info("listening", extra={"fields": _listening(app, options, loaded.config)})
         warn(app, options, sessions)
@@ -121,6 +131,7 @@ def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str
     return {
         "urls": app.urls,
         "admin_urls": app.admin_urls or None,
+        "inspector": app.page_url,
         "version": __version__,
         "config": config,
         "username": options.profile.username,

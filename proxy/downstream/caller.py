@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -66,6 +67,10 @@ class Caller:
     received = 0
     sent = 0
     """Bytes of content, in each direction."""
+    answer_head = b""
+    """As it goes out; empty before the answer began."""
+    own_content = b""
+    """Of an answer that this proxy made."""
     _http11 = True
     _chunked = False
     _bodiless = False
@@ -152,7 +157,7 @@ class Caller:
             section += b"Connection: close\r\n"
         elif not self._http11:
             section += b"Connection: keep-alive\r\n"
-        self._unsent = _head(status, reason, section)
+        self.answer_head = self._unsent = _head(status, reason, section)
 
     def write(self, data: bytes) -> None:
         """Send a piece of content, perhaps none; `drain` before the next."""
@@ -197,9 +202,19 @@ class Caller:
 
     def answer(self, answer: Answer) -> None:
         """Send a whole answer that this proxy made."""
-        phrase = HTTPStatus(answer.status).phrase.encode()
-        self.begin(answer.status, phrase, field_lines(answer.headers), sized=True)
+        self.own_content = answer.body
+        self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=True)
         self.finish(answer.body)
+
+    async def stream(self, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
+        """Send an answer of this proxy's whose content comes in pieces, as fast as the caller takes them."""
+        async with aclosing(pieces):
+            self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=False)
+            if not self._bodiless:
+                async for piece in pieces:
+                    self.write(piece)
+                    await self.drain()
+            self.finish()
 
     # A tunnel, after an answer of 101.
 
@@ -253,6 +268,10 @@ class Caller:
                 data = head + data
         if data:
             self._connection.send(data, soon=soon)
+
+
+def _phrase(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
 
 
 def _head(status: int, reason: bytes, section: bytes) -> bytes:

@@ -4,6 +4,6 @@
 adds, `refusal` whether an upstream refused that.
 """
 
-from proxy.forward.forwarder import Forwarder
+from proxy.forward.forwarder import Forwarder, Tap
 
-__all__ = ["Forwarder"]
+__all__ = ["Forwarder", "Tap"]

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from time import perf_counter
+from typing import TypeAlias
 
 from proxy import headers
 from proxy.access import OWN, AccessEntry
@@ -33,6 +34,10 @@ CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
 
+Tap: TypeAlias = Callable[[Caller, AccessEntry, Transport], Transport]
+"""Looks on: is told of every request as it begins, and stands in for the transport on its way."""
+
+
 class Forwarder:
     """Answers every request that a caller sends, in one way or another."""
 
@@ -55,6 +60,7 @@ class Forwarder:
         The `profile` is a name that a request chose: there may be none such. With `own_alone` nothing is forwarded.
         `ids` are as `request_ids.made` has them.
         """
+        self.tap: Tap | None = None
         self._note = note
         self._ids = ids
         self._gate = Gate(policy, routes, own_alone=own_alone)
@@ -69,6 +75,7 @@ class Forwarder:
     async def handle(self, caller: Caller) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
         entry = AccessEntry(caller.method, perf_counter())
+        transport = self._transport if self.tap is None else self.tap(caller, entry, self._transport)
         try:
             if caller.method == "OPTIONS" and self._answer_preflight(caller, entry):
                 return
@@ -81,7 +88,8 @@ class Forwarder:
             elif caller.surplus:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                await self._forward(caller, entry, plan, plan.route, b"" if passport.numbered else line)
+                line = b"" if passport.numbered else line
+                await self._forward(caller, entry, plan, plan.route, line, transport)
         except ProxyError as error:
             self._refuse(caller, error, entry)
         except ConnectionError:
@@ -114,9 +122,16 @@ class Forwarder:
         entry.route = OWN
         path = plan.choice.target.partition("?")[0]
         answer = await self._own(caller.method, path, plan.choice.name, caller.head.fields.lines)
-        caller.answer(answer._replace(headers=answer.headers + plan.passport.own))
+        answer = answer._replace(headers=answer.headers + plan.passport.own)
+        if answer.pieces is None:
+            caller.answer(answer)
+        else:
+            entry.relaying = perf_counter()
+            await caller.stream(answer, answer.pieces)
 
-    async def _forward(self, caller: Caller, entry: AccessEntry, plan: Plan, route: Route, line: bytes) -> None:
+    async def _forward(  # noqa: PLR0917 - keywords take their time
+        self, caller: Caller, entry: AccessEntry, plan: Plan, route: Route, line: bytes, transport: Transport
+    ) -> None:
         """Have an upstream answer; `line` is a field that it is to get besides."""
         entry.route = route.path or "/"
         entry.graphql = plan.graphql
@@ -146,7 +161,7 @@ class Forwarder:
         )
         entry.asked = perf_counter()
         try:
-            answer = await self._transport.send(request)
+            answer = await transport.send(request)
         finally:
             entry.answered = perf_counter()
             if plan.graphql:
@@ -161,7 +176,7 @@ class Forwarder:
                     answer.close()
                     credential = await credentials.get(route)
                     request.head = self._head(caller, plan, credential, line)
-                    answer, prefix = await self._ask_again(request, entry), b""
+                    answer, prefix = await _ask_again(transport, request, entry), b""
                     status = answer.head.status
             entry.source = _UPSTREAM
             if status == _SWITCHING_PROTOCOLS:
@@ -191,14 +206,6 @@ class Forwarder:
         made = self._credentials[name] = Credentials(profile, self._keeper)
         return made
 
-    async def _ask_again(self, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:
-        """Send a request for the second time; what went between the two is the proxy's own share."""
-        entry.asked += perf_counter() - entry.answered
-        try:
-            return await self._transport.send(request)
-        finally:
-            entry.answered = perf_counter()
-
     def _begin(self, answer: UpstreamAnswer, caller: Caller, plan: Plan, route: Route) -> None:
         """Pass on the head of an answer."""
         _, status, reason, section, notable = answer.head
@@ -211,7 +218,7 @@ class Forwarder:
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
         entry.source = error.source.value
-        entry.code = error.code
+        entry.code, entry.detail, entry.hint = error.code, error.detail, error.hint
         entry.request_id = entry.request_id or request_ids.given(caller.head.fields.lines)[0] or next(self._ids)[0]
         if entry.path == AccessEntry.path and not isinstance(error, InternalError):
             # Who was not let in has no plan. What met a defect is not asked again.
@@ -239,6 +246,15 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     """Whether a request can be sent again with a credential that was not refused."""
     token, body = credential.token, request.body
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
+
+
+async def _ask_again(transport: Transport, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:
+    """Send a request for the second time; what went between the two is the proxy's own share."""
+    entry.asked += perf_counter() - entry.answered
+    try:
+        return await transport.send(request)
+    finally:
+        entry.answered = perf_counter()
 
 
 async def _stream(answer: UpstreamAnswer, data: bytes, caller: Caller) -> bytes:

@@ -20,6 +20,10 @@ class Choice(NamedTuple):
     """What the path began with, empty where the profile was not chosen by it."""
     target: str
 
+    def __repr__(self) -> str:
+        # The target may hold a secret in its query.
+        return f"Choice({self.name!r}, {self.prefix!r})"
+
 
 def named_in(lines: Headers) -> str | None:
     """The profile that the field lines name; raises BadRequest where they name more than one."""

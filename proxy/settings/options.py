@@ -62,6 +62,7 @@ def serve_options(
         aws_credentials_token=settings.aws_credentials_token,
         admin_listen=tuple(parse_bind(value) for value in settings.admin_listen),
         enable_stop=settings.enable_stop,
+        inspector=settings.inspector,
     )
 
 

@@ -167,6 +167,7 @@ class PlainSettings(BaseSettings):
         description="listen beyond loopback without `client_token`, although anybody could use the login"
     )
     enable_stop: bool = Field(description="let callers end the proxy: `POST /-/stop`, `ul-proxy stop`")
+    inspector: bool = Field(description="show requests at `/-/`; beyond loopback only with `client_token`")
     read_only: bool = Field(description="forward GET, HEAD, OPTIONS and GraphQL queries alone")
     allow: Annotated[list[RequestPattern], *Listed] = Field(
         description="what is forwarded at all, such as `GET /v1/**`", min_length=1

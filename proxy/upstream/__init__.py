@@ -6,6 +6,6 @@ requests, `transport` puts them together.
 """
 
 from proxy.upstream.connect import Connector
-from proxy.upstream.transport import PooledTransport, Transport, UpstreamAnswer, UpstreamRequest
+from proxy.upstream.transport import PooledTransport, RequestBody, Transport, UpstreamAnswer, UpstreamRequest
 
-__all__ = ["Connector", "PooledTransport", "Transport", "UpstreamAnswer", "UpstreamRequest"]
+__all__ = ["Connector", "PooledTransport", "RequestBody", "Transport", "UpstreamAnswer", "UpstreamRequest"]

@@ -20,6 +20,7 @@ from support.environment import guarded_environment
 from support.origin import OK, Origin, Recorded
 from support.rig import converse
 from support.stack import SIGNER, USERNAME, options_for, timeouts
+from support.wire import caller
 
 from proxy.access import AccessEntry
 from proxy.app import App
@@ -186,6 +187,46 @@ async def test_requests_of_every_kind(watcher: Birdwatcher) -> None:
         assert list(watcher.found_in_objects()) == []
         log = record.check(app)
     assert "renew" in log
+    assert any(watcher.found_in(request.head) for request in origin.requests), "the watcher is blind"
+
+
+# What the inspector shows as it is: by these names nobody would know a secret.
+SHOWN = [canary(name).lower() for name in ("path", "origin", "id", "trace", "malformed", "nonsense", "large")]
+WATCHED = [data for data in REQUESTS if not any(text.encode() in data.lower() for text in SHOWN)]
+
+
+async def test_while_somebody_looks_on(watcher: Birdwatcher) -> None:
+    """The inspector's page, its feed and all that it has of requests of every kind show no secret of anybody's."""
+    leaky = CONTENT[:-1] + b', "IdToken": "%b"}' % canary("upstream").encode()
+    told = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        canary("set_cookie").encode(),
+        len(leaky),
+        leaky,
+    )
+    async with (
+        Origin([told, REFUSED + EXPIRED, told]).running() as origin,
+        running_cognito() as cognito,
+        signed_in(origin.url, cognito, watcher, aws_credentials_token=SecretStr(TOKEN)) as (app, record),
+        caller(app.urls[0]) as peer,
+    ):
+        await learn_tokens(app, watcher)
+        await peer.send(ask("/-/inspector/events").replace(b"Connection: close\r\n", b""))
+        assert (await peer.head()).status == 200
+        for data in WATCHED:
+            assert (await converse(app.urls[0], data)).statuses, data
+        await converse(app.urls[0], ask("/v1/last"))
+        await learn_tokens(app, watcher)
+        feed = b""
+        while b"/v1/last" not in feed:
+            feed += await peer.chunk()
+        assert watcher.found_in(feed) is None
+        ids = re.findall(rb'"id":"([0-9a-f]+)"', feed)
+        assert len(ids) >= 12
+        for path in ("/-/", *(f"/-/inspector/requests/{found.decode()}" for found in ids)):
+            heard = await converse(app.urls[0], ask(path))
+            assert watcher.found_in(heard.data) is None
+        assert list(watcher.found_in_objects()) == []
+        record.check(app)
     assert any(watcher.found_in(request.head) for request in origin.requests), "the watcher is blind"
 
 

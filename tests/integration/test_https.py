@@ -258,6 +258,21 @@ async def test_draining(options: ServeOptions, signer: Authority) -> None:
             await ending
 
 
+async def test_inspector(options: ServeOptions, signer: Authority, pem: Path) -> None:
+    """The inspector's page is at an https address, and its lines for curl trust the certificate."""
+    async with running_proxy(options) as app:
+        assert app.page_url == f"{app.urls[0]}/-/"
+        async with calling(app.urls[0], trusting(signer)) as page, calling(app.urls[0], trusting(signer)) as caller:
+            await page.ask("/-/inspector/events")
+            await caller.ask("/v1/job")
+            async with asyncio.timeout(PATIENCE):
+                told = await page.reader.readuntil(b'"kept":true')
+            number = told.rpartition(b'"id":"')[2].partition(b'"')[0].decode()
+            found = await caller.ask(f"/-/inspector/requests/{number}")
+    line = json.loads(found.partition(b"\r\n\r\n")[2])["curl"]
+    assert line == f"curl -sS --cacert {pem} https://localhost/v1/job"
+
+
 # ---- as a process
 
 

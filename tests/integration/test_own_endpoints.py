@@ -46,6 +46,7 @@ ENDPOINTS = [
     ("GET", "/-/metrics"),
     ("GET", "/-/status"),
     ("GET", "/-/aws-credentials"),
+    ("GET", "/-/"),
     ("POST", "/-/refresh"),
     ("POST", "/-/stop"),
 ]
@@ -80,7 +81,7 @@ def apart(origin: Origin) -> ServeOptions:
     )
 
 
-@pytest.mark.parametrize(("method", "path"), [*ENDPOINTS, ("GET", "/-/"), ("GET", "/@default/-/status")])
+@pytest.mark.parametrize(("method", "path"), [*ENDPOINTS, ("GET", "/@default/-/status")])
 async def test_not_where_requests_are_forwarded(method: str, path: str, apart: ServeOptions, origin: Origin) -> None:
     """With an address of their own, the endpoints are nowhere else, and nothing under /-/ goes upstream."""
     async with running_proxy(apart) as app:

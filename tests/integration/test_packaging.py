@@ -59,9 +59,14 @@ def test_name(wheel: Path) -> None:
     assert wheel.name == f"unleash_live_proxy-{__version__}-py3-none-any.whl"
 
 
-@pytest.mark.parametrize("name", ["proxy/defaults.toml", "proxy/py.typed", "proxy/__main__.py", "proxy/cli/serve.py"])
+PAGE = [f"proxy/inspector/page.{ending}" for ending in ("html", "css", "js")]
+
+
+@pytest.mark.parametrize(
+    "name", ["proxy/defaults.toml", "proxy/py.typed", "proxy/__main__.py", "proxy/cli/serve.py", *PAGE]
+)
 def test_holds(name: str, names: list[str]) -> None:
-    """The shipped defaults and the mark of typed packages travel with the code."""
+    """The shipped defaults, the inspector's page and the mark of typed packages travel with the code."""
     assert names.count(name) == 1
 
 
@@ -109,6 +114,12 @@ def test_settings_load_from_the_wheel(installed: Path, outside: dict[str, str], 
     )
     done = run([sys.executable, "-c", code], outside, tmp_path)
     assert done.stdout.split() == [str(installed / "proxy" / "__init__.py"), "ap-southeast-2_UnpJmDeN5"]
+
+
+def test_page_loads_from_the_wheel(outside: dict[str, str], tmp_path: Path) -> None:
+    """The installed package has the inspector's page whole."""
+    code = "from proxy.inspector.page import PAGE; print(b'</html>' in PAGE.body, PAGE.status)"
+    assert run([sys.executable, "-c", code], outside, tmp_path).stdout.split() == ["True", "200"]
 
 
 def test_command(installed: Path, outside: dict[str, str], tmp_path: Path) -> None:

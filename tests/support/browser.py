@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import pytest
@@ -56,14 +57,15 @@ def chromium() -> str:
 
 
 @asynccontextmanager
-async def visiting(url: str) -> AsyncIterator[None]:
-    """A browser with an empty profile, opened at `url`."""
+async def visiting(url: str, *flags: str) -> AsyncIterator[Path]:
+    """A browser with an empty profile, opened at `url`; where that profile is."""
     browser = chromium()
     # Not pytest's folder: the browser puts a socket there, whose path must be short.
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, TemporaryFile("w+") as log:
         process = await asyncio.create_subprocess_exec(
             browser,
             *_FLAGS,
+            *flags,
             f"--user-data-dir={folder}/profile",
             url,
             env=guarded_environment(HOME=folder, TMPDIR=folder),
@@ -74,7 +76,7 @@ async def visiting(url: str) -> AsyncIterator[None]:
             start_new_session=True,
         )
         try:
-            yield
+            yield Path(folder) / "profile"
         except Exception as error:
             log.seek(0)
             error.add_note(f"the browser said:\n{log.read()[-2000:]}")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -100,6 +100,7 @@ def admin(
     stop: Callable[[], None] | None = None,
     aws: Aws | None = None,
     aws_token: str | None = None,
+    inspector: Callable[[str, Headers], Awaitable[Answer]] | None = None,
     routes: Sequence[Route] = (CDN, REST),
     draining: bool = False,
     times: Sequence[float] = (100.0, 100.0),
@@ -116,6 +117,7 @@ def admin(
         metrics=metrics,
         aws_token=SecretStr(aws_token) if aws_token else None,
         stop=stop,
+        inspector=inspector,
         routes=tuple(routes),
         draining=lambda: draining,
         in_flight=lambda: 7,
@@ -428,6 +430,38 @@ async def test_no_aws_credentials_without_a_setting() -> None:
     with pytest.raises(NoRoute) as caught:
         await admin()("GET", "/-/aws-credentials", "default", ((b"Authorization", b""),))
     assert "aws" not in caught.value.hint
+
+
+# ---- the inspector
+
+
+async def inspect(path: str, headers: Headers) -> Answer:
+    return Answer(200, tuple(headers), path.encode())
+
+
+@pytest.mark.parametrize("path", ["/-/", "/-/inspector/events", "/-/inspector/requests/1"])
+async def test_inspector(path: str) -> None:
+    """The page and all below it are the inspector's to answer, for those who look and nobody else."""
+    endpoint = admin(inspector=inspect)
+    for method in ("GET", "HEAD"):
+        answer = await endpoint(method, path, "default", ((b"Accept", b"*/*"),))
+        assert (answer.body, header(answer, "accept")) == (path.encode(), "*/*")
+    with pytest.raises(BadRequest, match="answers GET alone"):
+        await endpoint("POST", path)
+    with pytest.raises(NoRoute):
+        await endpoint.public("GET", path)
+    with pytest.raises(NoRoute) as caught:
+        await admin()("GET", path)
+    assert "UL_PROXY_INSPECTOR" in caught.value.hint
+
+
+async def test_the_list_names_the_inspector() -> None:
+    """Where there is an inspector, the list of what there is names it, but not to strangers."""
+    endpoint = admin(inspector=inspect)
+    for ask, listed in ((endpoint, True), (endpoint.public, False), (admin(), False)):
+        with pytest.raises(NoRoute) as caught:
+            await ask("GET", "/-/nothing")
+        assert caught.value.hint.endswith(", /-/.") == listed
 
 
 # ---- methods, and who may ask for what

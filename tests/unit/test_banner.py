@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from proxy import __version__
-from proxy.banner import banner, curl, start_warnings, whom
+from proxy.banner import banner, curl, page_url, start_warnings, whom
 from proxy.model import Auth, Policy, Pool, Profile, Route, Upstream
 from proxy.settings import load
 from proxy.settings.options import built_in_routes
@@ -73,6 +73,29 @@ def test_admin_urls() -> None:
     row = "  admin   http://127.0.0.1:2, unix:/a"
     assert row in shown(ADA, admin_urls=["http://127.0.0.1:2", "unix:/a"]).splitlines()
     assert "admin" not in shown(ADA)
+
+
+def test_page() -> None:
+    """Where a browser finds the inspector, it is told where; else nothing is said."""
+    assert "  watch   http://127.0.0.1:1/-/" in shown(ADA, page="http://127.0.0.1:1/-/").splitlines()
+    assert "watch" not in shown(ADA)
+
+
+@pytest.mark.parametrize(
+    ("urls", "admin_urls", "page"),
+    [
+        (["http://127.0.0.1:1"], [], "http://127.0.0.1:1/-/"),
+        (["unix:/s", "https://[::1]:2"], [], "https://[::1]:2/-/"),
+        (["http://0.0.0.0:1"], [], "http://127.0.0.1:1/-/"),
+        (["https://[::]:1"], [], "https://[::1]:1/-/"),
+        (["unix:/s"], [], None),
+        (["http://127.0.0.1:1"], ["unix:/a", "http://0.0.0.0:2", "http://127.0.0.1:3"], "http://127.0.0.1:3/-/"),
+        (["http://127.0.0.1:1"], ["http://0.0.0.0:2"], None),
+    ],
+)
+def test_page_url(urls: list[str], admin_urls: list[str], page: str | None) -> None:
+    """The inspector is where a browser of this machine gets to: not at a socket, nor at a public admin address."""
+    assert page_url(urls, admin_urls) == page
 
 
 def test_own_header() -> None:

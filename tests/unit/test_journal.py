@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import pytest
 from support.wire import PATIENCE
 
 from proxy.access import AccessEntry
-from proxy.journal import BATCH, Journal
+from proxy.journal import BATCH, Journal, Recent
 
 
 class Reader:
@@ -64,6 +65,41 @@ async def test_when_asked() -> None:
     journal(entry("B"))
     journal.flush()
     assert reader.batches == [["A"], ["B"]]
+
+
+async def test_readers_that_come_and_go() -> None:
+    """A reader hears of what ends between its coming and its leaving."""
+    late, always = Reader(), Reader()
+    journal = Journal(always)
+    for method in "ABC":
+        if method == "B":
+            journal.follow(late)
+        elif method == "C":
+            journal.leave(late)
+        journal(entry(method))
+        journal.flush()
+    assert (late.batches, always.batches) == ([["B"]], [["A"], ["B"], ["C"]])
+
+
+@pytest.mark.parametrize(
+    ("batches", "kept"),
+    [
+        ([], []),
+        (["AB", "C"], ["AB", "C"]),
+        (["AB", "C", "D"], ["AB", "C", "D"]),
+        (["AB", "CD", "E"], ["CD", "E"]),
+        (["AB", "CDEFGH"], ["FGH"]),
+        (["A", "B", "C", "D", "E"], ["C", "D", "E"]),
+    ],
+)
+def test_recent(batches: list[str], kept: list[str]) -> None:
+    """The last requests are kept, a few more than were asked for where they came together."""
+    recent = Recent(3)
+    for offset, batch in enumerate(batches):
+        recent([entry(method) for method in batch], float(offset))
+    told = ["".join(one.method for one in entries) for entries, _ in recent]
+    assert told == kept
+    assert [offset for _, offset in recent] == [float(n) for n in range(len(batches))][len(batches) - len(kept) :]
 
 
 async def test_wall_time() -> None:

@@ -58,6 +58,7 @@ CONTRACT: dict[str, Any] = {
     "drain_delay": 0.0,
     "max_connections": 1000,
     "enable_stop": False,
+    "inspector": True,
     "token_store": "auto",
     "log_format": "auto",
     "log_level": "info",
@@ -84,6 +85,7 @@ NEVER_MISSING = {
     "listen",
     "admin_listen",
     "enable_stop",
+    "inspector",
     "username",
     "password",
     "totp_secret",
@@ -279,6 +281,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "token_store": same("memory", "keyring", "file:/s.json"),
     "allow_anonymous_clients": {"true": True, "false": False},
     "enable_stop": {"true": True, "false": False},
+    "inspector": {"false": False, "true": True},
     "read_only": {"true": True, "false": False},
     "allow": {"GET /**": ["GET /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
     "deny": {"DELETE /**": ["DELETE /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
@@ -1219,6 +1222,7 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
                 "listen": ["127.0.0.1:1", "[::1]:2", "unix:/s"],
                 "admin_listen": ["0.0.0.0:3", "unix:/a"],
                 "enable_stop": True,
+                "inspector": False,
                 "username": "ada",
                 "allowed_hosts": ["a.test"],
                 "allowed_origins": ["https://a.test"],
@@ -1236,6 +1240,7 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.listen == (Bind("127.0.0.1", 1), Bind("::1", 2), Bind(path="/s"))
     assert options.admin_listen == (Bind("0.0.0.0", 3), Bind(path="/a"))  # noqa: S104
     assert options.enable_stop
+    assert not options.inspector
     assert (options.profile.username, plain(options.profile.password)) == ("ada", CANARY)
     assert options.profile.pool.endpoint_url == "http://localhost:9"
     (own,) = options.own_routes
