@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic import SecretStr
@@ -60,18 +60,6 @@ def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOpt
 async def running_proxy(options: ServeOptions, clock: Clock | None = None) -> AsyncIterator[App]:
     async with App(options, clock=clock) as app:
         yield app
-        await _callers_have_left(app)
-
-
-async def _callers_have_left(app: App) -> None:
-    """Let the proxy hear, before it is told to end, that a test has closed its connections.
-
-    A connection that ends while the proxy drains is watched for a while longer. What a test leaves hanging stays so.
-    """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(0.1):
-            while app.in_flight:  # noqa: ASYNC110 - the proxy tells nobody when it falls idle
-                await asyncio.sleep(0.001)
 
 
 async def talk(url: str, data: bytes, *, until_closed: bool = True) -> bytes:
