@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
-# A process for each core. Each takes tests that stand together, which mostly share what is made once for them.
-# PYTEST_ARGS="-n 0 --pdb" debugs in one process.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+# A process more than there are cores, since many tests wait. Each takes tests that stand together, which mostly share what
+# is made once for them. PYTEST_ARGS="-n 0 --pdb" debugs in one process.
+PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+PARALLEL = --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test coverage fuzz lint format bench soak bench-peers clean
+.PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -23,6 +24,9 @@ PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
 test: $(TEST_NEEDS)
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+
+# What the tests need: make --jobs=3 prepared
+prepared: $(TEST_NEEDS)
 
 # The same tests; which lines and branches they reach is written down, which takes its time.
 coverage: $(TEST_NEEDS)
@@ -72,9 +76,9 @@ $(VENV)/.dev: $(VENV)/.runtime
 	touch $@
 
 # MiniStack pins another botocore than aiobotocore does, and the AWS CLI another rsa, hence an environment of their own.
-$(VENV)-ministack/.installed: constraints.txt
-	$(PYTHON) -m venv $(VENV)-ministack
-	$(VENV)-ministack/bin/python -m pip --disable-pip-version-check --quiet install ministack==1.5.33 cryptography awscli==1.46.3
+$(VENV)-ministack/.installed: $(VENV)/.runtime constraints.txt
+	$(PYTHON) -m venv --without-pip $(VENV)-ministack
+	$(PIP) --python $(VENV)-ministack/bin/python install ministack==1.5.33 cryptography awscli==1.46.3
 	touch $@
 
 # The requests that llhttp is tested with are in aiohttp's source distribution alone, which is unpacked, not built.

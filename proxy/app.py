@@ -5,7 +5,6 @@ import logging
 import random
 import secrets
 import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -13,6 +12,7 @@ from types import TracebackType
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.banner import page_url
+from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.doors import Door, Doors
 from proxy.errors import NoRoute
@@ -21,7 +21,7 @@ from proxy.forward import Forwarder, Tap, request_ids
 from proxy.inspector import Inspector
 from proxy.journal import Journal, Reader
 from proxy.metrics import RequestMetrics
-from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Headers, Instant, Policy, ServeOptions
+from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Headers, Policy, ServeOptions
 from proxy.problem import Answer
 from proxy.routing import RouteTable
 from proxy.store import ProfileStores
@@ -30,18 +30,6 @@ from proxy.upstream import Connector, PooledTransport
 
 log = logging.getLogger(__name__)
 
-
-def _best_monotonic() -> int:
-    """The clock that goes on while the machine sleeps, where there is one."""
-    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    try:
-        time.clock_gettime(clock)
-    except OSError:
-        return time.CLOCK_MONOTONIC
-    return clock
-
-
-_MONOTONIC = _best_monotonic()
 
 # What cannot change while the proxy runs.
 _FIXED = (
@@ -57,16 +45,6 @@ _FIXED = (
     "state_home",
     "token_store",
 )
-
-
-class SystemClock:
-    """The machine's own clocks."""
-
-    def now(self) -> Instant:
-        return Instant(time.clock_gettime(_MONOTONIC), time.time())
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class App:

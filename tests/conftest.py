@@ -16,6 +16,18 @@ settings.load_profile("repeatable")
 
 sitecustomize.install()
 
+MADE_ONCE = {"image", "base", "foreign_cognito", "moto_cognito", "ministack_cognito"}
+"""Fixtures that take long to make, and of which one process at a time has its own."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what takes long to make come first: then they are all one process's, and it is made once.
+
+    The first process begins with them, and others take tests from the end of its list.
+    """
+    items.sort(key=lambda item: MADE_ONCE.isdisjoint(getattr(item, "fixturenames", ())))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_ambient_settings() -> Iterator[None]:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from proxy import totp
-from proxy.app import SystemClock
 from proxy.cli.signals import to_the_end
+from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.errors import LoginRequired, SettingsError, SignInFailed, SignInTimeout, login_command, variables
 from proxy.logs import TextFormatter

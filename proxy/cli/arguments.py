@@ -110,8 +110,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` set; without one it is `serve`."""
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["serve", *argv]
-    parser, parsers = parsers_of_all()
-    if not argv[0].startswith("-") and argv[0] not in COMMANDS:
+    parser, parsers = _parsers()
+    if argv[0] in COMMANDS:
+        # One command is run: the flags of the others need not be known.
+        _add_flags(parsers[argv[0]], argv[0])
+    elif not argv[0].startswith("-"):
         near = _near(argv[0], COMMANDS)
         suggestion = f": did you mean {near[0]}?" if near else f": there are {', '.join(COMMANDS)}"
         parser.error(f"there is no command {argv[0]!r}{suggestion}")
@@ -122,8 +125,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def parsers_of_all() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """The parser of the program, and that of each command."""
+def parsers_of_all() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    _, parsers = _parsers()
+    for name, parser in parsers.items():
+        _add_flags(parser, name)
+    return parsers
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the program, and that of each command, without its flags."""
     parser = _Parser(
         prog="ul-proxy",
         description=_DESCRIPTION,
@@ -218,6 +229,7 @@ def _heading_of(leaf: Leaf) -> str:
 
 
 def _add(commands: Any, name: str) -> argparse.ArgumentParser:
+    """The parser of a command, without its flags."""
     command = COMMANDS[name]
     summary = f"{command.summary[0].upper()}{command.summary[1:]}."
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -230,13 +242,18 @@ def _add(commands: Any, name: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.set_defaults(command=name)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
+    command = COMMANDS[name]
     for option in command.options:
         # What has no dashes is named by what it is.
         named: dict[str, Any] = {"dest": option.name} if option.flag.startswith("-") else {}
         parser.add_argument(option.flag, help=option.help, **named, **option.form)
     if command.settings == ():
         parser.set_defaults(config=None)
-        return parser
+        return
     parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
     groups = {heading: parser.add_argument_group(heading) for heading in (*_GROUPS, _OTHERS)}
     for leaf in _settings_of(name):
@@ -253,4 +270,3 @@ def _add(commands: Any, name: str) -> argparse.ArgumentParser:
                 type=_comma_separated if leaf.listed else str,
                 help=description,
             )
-    return parser

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from proxy.app import SystemClock
 from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognito, open_keeper, run_to_end
 from proxy.cli.inquiry import Inquiry
+from proxy.cli.limits import leave_no_core
 from proxy.cli.places import place_of
-from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
+from proxy.clock import SystemClock
 from proxy.cognito.endpoints import user_pool
 from proxy.doctor import Finding, Kind, NetworkProbes, Report, Result, State, Step, plan, walk
 from proxy.doctor.faults import of_sign_in

@@ -10,7 +10,7 @@ from proxy.cli.streams import put_out
 
 
 def run(flags: Mapping[str, Any], config: str | None, *, shell: str) -> int:
-    _, parsers = parsers_of_all()
+    parsers = parsers_of_all()
     script: str = importlib.import_module(f"proxy.cli.shells.{shell}").script(words_of(parsers))
     put_out(script.removesuffix("\n"))
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy import aws
 from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
-from proxy.cli.serve import leave_no_core
+from proxy.cli.limits import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.model import Profile, ServeOptions

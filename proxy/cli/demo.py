@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from proxy.app import App
 from proxy.banner import banner, curl, trust
-from proxy.cli.serve import catch_signals, leave_no_core, run_in_loop, start_logging, warn
+from proxy.cli.limits import leave_no_core
+from proxy.cli.serve import catch_signals, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito

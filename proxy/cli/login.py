@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from proxy.app import SystemClock
 from proxy.cli.account import ASKING, open_cognito, prepare, run_to_end
+from proxy.cli.limits import leave_no_core
 from proxy.cli.lines import Lines
-from proxy.cli.serve import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.terminal import Terminal, missing
 from proxy.cli.waiting import Waiting
+from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.errors import CredentialError, SettingsError, SignInFailed, StoreFailed
 from proxy.logs import printable

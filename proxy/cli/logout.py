@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from proxy.app import SystemClock
 from proxy.cli.account import ASKING, open_cognito, prepare, run_to_end
-from proxy.cli.serve import leave_no_core
+from proxy.cli.limits import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
+from proxy.clock import SystemClock
 from proxy.errors import CredentialError
 from proxy.model import Profile, ServeOptions
 from proxy.store import open_store

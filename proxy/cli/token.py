@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
-from proxy.cli.serve import leave_no_core
+from proxy.cli.limits import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.model import Profile, ServeOptions

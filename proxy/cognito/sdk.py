@@ -75,13 +75,6 @@ class Sdk:
             return self._clients[endpoint]
 
     def _new_client(self, endpoint: Endpoint) -> Any:
-        # Every variable keeps its built-in default and loses the environment variable and the config key that set it;
-        # without files there are no AWS profiles either.
-        isolated = {
-            name: (None, None, default, convert) for name, (_, _, default, convert) in SESSION_VARIABLES.items()
-        }
-        for name in ("config_file", "credentials_file"):
-            isolated[name] = (None, None, "/dev/null", None)
         via = choose(self._outbound, Upstream.parse(endpoint.address))
         config = AioConfig(
             signature_version=UNSIGNED,
@@ -93,10 +86,8 @@ class Sdk:
             proxies={} if via is None else {"http": url_of(via), "https": url_of(via)},
             http_session_cls=_HttpSession,
         )
-        session = AioSession(session_vars=isolated)
-        session.register_component("data_loader", _models())
         set_plugin_context(PluginContext(plugins="DISABLED"))
-        return session.create_client(
+        return _session().create_client(
             endpoint.service,
             region_name=endpoint.region,
             endpoint_url=endpoint.url,
@@ -128,11 +119,19 @@ def _without_ballast(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @cache
-def _models() -> Loader:
-    """All clients share what has been read, which takes long."""
-    # Not ~/.aws/models: a file there could send the password anywhere.
+def _session() -> AioSession:
+    """What all clients have in common; to make it takes as long as to make a client."""
+    # Every variable keeps its built-in default and loses the environment variable and the config key that set it;
+    # without files there are no AWS profiles either.
+    isolated = {name: (None, None, default, convert) for name, (_, _, default, convert) in SESSION_VARIABLES.items()}
+    for name in ("config_file", "credentials_file"):
+        isolated[name] = (None, None, "/dev/null", None)
+    session = AioSession(session_vars=isolated)
+    # Not ~/.aws/models: a file there could send the password anywhere. What has been read of the rest is kept.
     paths = [Loader.BUILTIN_DATA_PATH]
-    return Loader(extra_search_paths=paths, include_default_search_paths=False, file_loader=_Descriptions())
+    models = Loader(extra_search_paths=paths, include_default_search_paths=False, file_loader=_Descriptions())
+    session.register_component("data_loader", models)
+    return session
 
 
 class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types

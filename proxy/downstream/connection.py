@@ -285,8 +285,11 @@ class Connection(RequestHandler):
 
     async def _linger(self) -> None:
         """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
-        transport = self.transport
+        transport, tunnel = self.transport, self._payload_parser
         if transport is None or transport.is_closing() or not transport.can_write_eof():
+            return
+        if isinstance(tunnel, Tunnel) and tunnel.ended:
+            # They have ended their direction already, and nobody will tell once more.
             return
         # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
         self._close = True

@@ -347,7 +347,6 @@ async def environment(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
             HOME=str(tmp_path),
             XDG_CONFIG_HOME=str(tmp_path / "config"),
             XDG_STATE_HOME=str(tmp_path / "state"),
-            PYTHONDONTWRITEBYTECODE="1",
             UL_PROXY_LISTEN="127.0.0.1:0",
             UL_PROXY_USERNAME=USERNAME,
             UL_PROXY_COGNITO__ENDPOINT_URL=cognito,

@@ -18,7 +18,7 @@ from support.loops import EVERY_LOOP
 from support.people import Person, newest_code, shown
 from support.stack import PASSWORD, USERNAME, new_cognito, pool_of
 
-from proxy.app import SystemClock
+from proxy.clock import SystemClock
 from proxy.cognito import requests
 from proxy.demo.faults import Fault
 from proxy.demo.protocol import Refusal

@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
         "[profiles.survey]\n[profiles.ops]\n[profiles.ops.cognito]\n# [profiles.gone]\n"
     )
     (tmp_path / "my settings.toml").write_text("")
-    _, parsers = parsers_of_all()
+    parsers = parsers_of_all()
     for shell, script in SCRIPTS.items():
         (tmp_path / shell).write_text(script(words_of(parsers)))
     return tmp_path

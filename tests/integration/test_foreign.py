@@ -15,7 +15,7 @@ from support.servers import ForeignCognito
 from support.stack import closing, options_for, running_proxy, talk
 
 from proxy import totp
-from proxy.app import SystemClock
+from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.errors import RefreshRejected
 from proxy.model import AuthFlow, Pool, Profile

@@ -12,6 +12,7 @@ from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.cognito.endpoints import user_pool
+from proxy.cognito.sdk import _session
 from proxy.demo.signer import Signer
 from proxy.model import AuthFlow
 
@@ -130,6 +131,8 @@ async def test_netrc_and_models_at_home_are_not_read(
         path.write_text("{")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("BOTOCORE_EXPERIMENTAL__PLUGINS", "canary=antigravity")
+    # As in a new process: nothing has been read by an earlier test.
+    _session.cache_clear()
     cognito = new_cognito()
     async with cognito.running() as url, running_proxy(options_for(url, origin.url)) as app:
         assert b" 200 OK" in await talk(app.urls[0], closing("GET", "/v1/job"))

@@ -22,7 +22,8 @@ from support.sessions import refresh_token
 from support.stack import PASSWORD, SIGNER, USERNAME, closing, options_for, running_proxy, talk, timeouts
 from support.wire import PATIENCE
 
-from proxy.app import App, SystemClock
+from proxy.app import App
+from proxy.clock import SystemClock
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.faults import Fault

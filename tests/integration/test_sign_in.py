@@ -16,7 +16,9 @@ from support.origin import Origin
 from support.stack import PASSWORD, USERNAME, closing, new_cognito, options_for, pool_of, running_proxy, talk
 
 from proxy import srp
-from proxy.app import App, SystemClock
+from proxy.app import App
+from proxy.clock import SystemClock
+from proxy.cognito.sdk import _session
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.model import AuthFlow, Instant
@@ -103,6 +105,8 @@ async def test_ambient_aws_settings_change_nothing(
         "AWS_DEFAULTS_MODE": "nonsense",
     }.items():
         monkeypatch.setenv(name, value)
+    # As in a new process: nothing has been read by an earlier test.
+    _session.cache_clear()
     async with running_proxy(options_for(cognito_url, origin.url)) as app:
         assert (await get(app))[0] == 200
 

@@ -447,10 +447,14 @@ async def test_a_slow_end_makes_the_other_wait(slow: str) -> None:
         await work
 
 
-async def test_a_proxy_that_ends_waits_for_its_tunnels() -> None:
-    """An open tunnel is a request in flight: it has `timeouts.drain` to come to its end, and works meanwhile."""
+async def test_a_proxy_that_ends_waits_for_its_tunnels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open tunnel is a request in flight: it has `timeouts.drain` to come to its end, and works meanwhile.
+
+    Once both ends have closed their direction nothing is waited for.
+    """
+    monkeypatch.setattr("proxy.downstream.connection._LINGER", 3600.0)
     async with upstream(granting_echo) as origin:
-        app = App(direct_options(origin.url))
+        app = App(direct_options(origin.url, timeouts=timeouts(drain=3600.0)))
         await app.__aenter__()
         async with caller(app.urls[0]) as peer:
             await peer.send(ASK)

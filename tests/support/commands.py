@@ -29,7 +29,6 @@ def settings_for(folder: Path, cognito_url: str, **more: str) -> dict[str, str]:
         UL_PROXY_COGNITO__ENDPOINT_URL=cognito_url,
         # Whatever keyring this machine has is not for tests.
         PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring",
-        PYTHONDONTWRITEBYTECODE="1",
         **more,
     )
 

@@ -18,5 +18,9 @@ def is_ambient(name: str) -> bool:
 def guarded_environment(**more: str) -> dict[str, str]:
     """An environment whose Python processes stay on loopback and find `proxy`, with `more` set in it."""
     environment = {name: value for name, value in os.environ.items() if not is_ambient(name)}
+    # Each of hundreds of processes would compile everything anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Nor is anybody asked whom the machine's authorities vouch for, all of which each process would read.
+    environment["SSL_CERT_FILE"] = environment["SSL_CERT_DIR"] = os.devnull
     environment["PYTHONPATH"] = os.pathsep.join((str(SUPPORT), str(ROOT)))
     return environment | more

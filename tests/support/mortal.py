@@ -19,7 +19,7 @@ from typing import Any
 import proxy.cognito.sdk
 import proxy.store
 import proxy.tokens
-from proxy.app import SystemClock
+from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import ProxyError

@@ -75,7 +75,6 @@ def isolated_settings(home: Path, closed_url: str) -> dict[str, str]:
         XDG_STATE_HOME=str(home / "state"),
         UL_PROXY_LISTEN="127.0.0.1:0",
         UL_PROXY_COGNITO__ENDPOINT_URL=closed_url,
-        PYTHONDONTWRITEBYTECODE="1",
         **places,
     )
 

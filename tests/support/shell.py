@@ -123,7 +123,6 @@ async def shell(tmp_path: Path, origin: Origin) -> AsyncIterator[Shell]:
         XDG_RUNTIME_DIR=str(run),
         UL_PROXY_UPSTREAMS__REST=origin.url,
         PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring",
-        PYTHONDONTWRITEBYTECODE="1",
     )
     # Who runs the tests by make has flags of that make, and who has entered an environment has its prompt.
     for name in [name for name in environment if name.startswith(("MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHONHOME"))]:

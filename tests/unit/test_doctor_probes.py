@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.stack import direct_options
 
-from proxy.app import SystemClock
+from proxy.clock import SystemClock
 from proxy.doctor.findings import State
 from proxy.doctor.probes import NetworkProbes, _issuer
 from proxy.model import OutboundProxies, Upstream

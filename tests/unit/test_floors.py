@@ -31,6 +31,7 @@ FLOORS = {
         "totp",
     },
     2: {
+        "clock",
         "tokens",
         "cognito",
         "aws",
@@ -183,3 +184,13 @@ def test_every_floor_is_drawn_once() -> None:
     drawn = list(chain.from_iterable(FLOORS.values()))
     assert len(drawn) == len(set(drawn))
     assert not ANNEXES & set(drawn)
+
+
+@pytest.mark.parametrize("command", ["check", "config", "credentials", "login", "logout", "status", "token", "wait"])
+def test_commands_that_serve_nobody_load_no_server(command: str) -> None:
+    """Each of them is a process of its own, and starts as soon as what it needs has been loaded."""
+    needed, left = set(), {f"proxy.cli.{command}"}
+    while left:
+        needed |= left
+        left = set(chain.from_iterable(map(own_imports_of, left))) - needed
+    assert not {"app", "doors", "downstream", "forward"} & set(map(part_of, needed))

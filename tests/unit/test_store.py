@@ -19,7 +19,7 @@ from support.clock import FakeClock, settle
 from support.sessions import POOL, PROFILE, refresh_token, session
 from support.wire import PATIENCE
 
-from proxy.app import SystemClock
+from proxy.clock import SystemClock
 from proxy.errors import SettingsError, SignInFailed, StoreFailed
 from proxy.store import FileStore, KeyringStore, MemoryStore, ProfileStores, Store, open_store
 
@@ -39,7 +39,7 @@ import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
 from support.sessions import PROFILE, session
-from proxy.app import SystemClock
+from proxy.clock import SystemClock
 from proxy.store import FileStore
 
 async def main(path, who):
