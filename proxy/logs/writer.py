@@ -63,6 +63,10 @@ class Writer:
         self.flush(timeout)
         with self._changed:
             self._closed = True
+            left = "".join(self._waiting)
+            self._waiting.clear()
+            self._drop(left)
+            self._size -= len(left)
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -79,7 +83,7 @@ class Writer:
                 if not sent:
                     self._drop(text)
                 self._size -= len(text)
-                if sent and self._untold and not self._waiting:
+                if sent and self._untold and not self._waiting and not self._closed:
                     # Only now: before it come the lines that were not dropped.
                     told = self._notice(self._untold)
                     self._untold = 0

@@ -92,13 +92,21 @@ def test_a_batch_that_is_too_large(pipe: tuple[int, int]) -> None:
 
 
 def test_the_end_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
-    """Where nobody reads, the end gives up on the lines that are left."""
+    """Where nobody reads, the end gives up on the lines that are left, and nothing is written after it."""
     writer = Writer(pipe[1], notice, limit=1 << 17)
-    fill(writer)
+    written = fill(writer)
     writer.close(0.01)
     before = writer.dropped
     writer.write(LINE)
     assert writer.dropped == before + 1
+    # What was being written is all that still comes, if somebody takes it.
+    os.set_blocking(pipe[0], False)
+    data = b""
+    while not writer.flush(0.01):
+        data += os.read(pipe[0], 1 << 16)
+    with suppress(BlockingIOError):
+        data += os.read(pipe[0], 1 << 20)
+    assert len(data) + writer.dropped * len(LINE) == (written + 1) * len(LINE)
 
 
 def test_the_end_writes_what_is_left(tmp_path: Path) -> None:
