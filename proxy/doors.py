@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from proxy.downstream import GRACE, Caller, Limits, Server
 from proxy.errors import ProxyError
 from proxy.guard import is_loopback, stays_here
-from proxy.listen import BACKLOG, PortFile, open_sockets, url_of, waiting_at
+from proxy.listen import BACKLOG, PortFile, let_nobody_in, open_sockets, url_of, waiting_at
 from proxy.model import Bind, Clock, ServeOptions
 from proxy.tls import CallerTls
 
@@ -46,13 +46,15 @@ class Doors:
     def __init__(self, options: ServeOptions, sockets: Sequence[socket.socket] = ()) -> None:
         """`sockets` listen already, and take the place of `options.listen`. Raises StartError or SettingsError."""
         self._options = options
+        self._passed = bool(sockets)
+        """Others have the callers' listeners as well, and may go on to listen."""
         self._tls = CallerTls(options.tls) if options.tls is not None else None
         self._sockets = [(Door.CALLERS, sock) for sock in sockets]
         self._listeners: list[tuple[Door, asyncio.Server]] = []
         self._servers: dict[Door, Server] = {}
         self._port_file: PortFile | None = None
         try:
-            for door, bind in _binds(options, passed=bool(sockets)):
+            for door, bind in _binds(options, passed=self._passed):
                 setting = "listen" if door is Door.CALLERS else "admin_listen"
                 self._sockets += [(door, sock) for sock in open_sockets(bind, setting)]
         except BaseException:
@@ -112,6 +114,9 @@ class Doors:
         """
         if self._options.drain_delay:
             await clock.sleep(self._options.drain_delay)
+        if not self._passed:
+            for sock in self._at(Door.CALLERS):
+                let_nobody_in(sock)
         # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
         # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
         await asyncio.sleep(_NEXT_ROUND)

@@ -4,6 +4,9 @@ import errno
 import os
 import socket
 import stat
+import struct
+import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -73,6 +76,30 @@ class PortFile:
         with suppress(OSError, UnicodeDecodeError):
             if self._path.read_text() == self._text:
                 self._path.unlink()
+
+
+_SO_ATTACH_FILTER = 26
+_NO_SYN = (
+    (0x30, 0, 0, 13),  # load the byte of the flags, counted from the beginning of the TCP header
+    (0x45, 0, 1, 0x02),  # is SYN among them?
+    (0x06, 0, 0, 0),  # drop it
+    (0x06, 0, 0, 0xFFFF_FFFF),  # else keep all of it
+)
+"""A program of BPF (Linux: networking/filter): code, where to go if so and if not, and an operand, for each step."""
+
+
+def let_nobody_in(sock: socket.socket) -> None:
+    """Have the system overlook who would connect to a TCP listener, as far as it can (Linux).
+
+    Between the last look at who waits and the listener's end others could be let in, and would be cut off by that end.
+    Who is overlooked asks again a second later, when nobody listens or the successor does.
+    """
+    if sys.platform != "linux" or sock.family == socket.AF_UNIX:
+        return
+    steps = array("B", b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    program = struct.pack("HP", len(_NO_SYN), steps.buffer_info()[0])
+    with suppress(OSError):  # some kernels and sandboxes have no filters
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def waiting_at(sock: socket.socket) -> Iterator[socket.socket]:

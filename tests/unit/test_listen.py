@@ -2,8 +2,10 @@
 
 import errno
 import os
+import select
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from support.wire import PATIENCE
 
 from proxy.errors import StartError
-from proxy.listen import PortFile, open_sockets, url_of
+from proxy.listen import PortFile, let_nobody_in, open_sockets, url_of, waiting_at
 from proxy.model import Bind
 
 
@@ -292,3 +294,24 @@ def test_name_of_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind("\0ul-proxy-test")
         assert url_of(sock) == "unix:@ul-proxy-test"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program choose what reaches a socket")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_nobody_else_is_let_in(host: str) -> None:
+    """Who was let in stays so, and who comes now is overlooked until nobody listens; then they are refused."""
+    [listener] = open_sockets(Bind(host, 0))
+    address = listener.getsockname()
+    with socket.create_connection(address[:2]) as early, socket.socket(listener.family) as late:
+        let_nobody_in(listener)
+        late.setblocking(False)
+        assert late.connect_ex(address) == errno.EINPROGRESS
+        assert select.select([], [late], [], 0.2)[1] == []
+        [caller] = waiting_at(listener)
+        early.sendall(b"still heard")
+        caller.setblocking(True)
+        assert caller.recv(100) == b"still heard"
+        caller.close()
+        listener.close()
+        assert select.select([], [late], [], PATIENCE)[1] == [late]
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
