@@ -68,7 +68,8 @@ class App:
         `on_login_required` is told the name of a profile whose login failed in a way that a person must mend.
         """
         self._requests = RequestMetrics()
-        self.journal = Journal(self._requests, *([access] if access is not None else []))
+        readers: list[Reader] = [self._requests, *([access] if access is not None else [])]
+        self.journal = Journal(*readers, crowded=lambda: self._doors.crowded)
         self._ids = request_ids.made(random_bytes(6).hex())
         self._lines_dropped = lines_dropped
         self.urls: list[str] = []

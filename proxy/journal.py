@@ -9,8 +9,9 @@ from typing import TypeAlias
 from proxy.access import AccessEntry
 
 BATCH_SECONDS = 0.05
-BATCH = 64
-"""Entries that do not wait for that: all of a busy moment in a row would hold up whoever calls just then."""
+FEW, MANY = 8, 64
+"""Entries that do not wait for that, of a lone caller and in a crowd: reading them holds up whoever calls just then. In
+a crowd everybody waits for longer than that anyway, and large batches cost less."""
 
 Reader: TypeAlias = Callable[[Sequence[AccessEntry], float], None]
 """Is given entries, and what to add to their readings of the performance counter to have wall time."""
@@ -19,7 +20,9 @@ Reader: TypeAlias = Callable[[Sequence[AccessEntry], float], None]
 class Journal:
     """Notes every request, and tells its readers a moment later."""
 
-    def __init__(self, *readers: Reader) -> None:
+    def __init__(self, *readers: Reader, crowded: Callable[[], bool] = lambda: False) -> None:
+        """`crowded` says whether many requests are under way."""
+        self._crowded = crowded
         self._readers = list(readers)
         self._entries: list[AccessEntry] = []
         self._due: asyncio.Handle | None = None
@@ -30,7 +33,7 @@ class Journal:
         entries.append(entry)
         if self._due is None:
             self._due = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
-        elif len(entries) == BATCH:
+        elif not len(entries) % FEW and (len(entries) >= MANY or not self._crowded()):
             self._due.cancel()
             self._due = asyncio.get_running_loop().call_soon(self.flush)
 
