@@ -47,7 +47,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Give it a quiet machine: it takes about 25 minutes, and writes bench/RESULTS.md. BENCH_ARGS=--quick tries it out.
+# Give it a quiet machine: it takes about 20 minutes, and writes bench/RESULTS.md. BENCH_ARGS=--quick tries it out.
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
