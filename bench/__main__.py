@@ -109,7 +109,7 @@ class Bench:
     async def loads(self, present: list[Peer], figures: Figures, seconds: int) -> None:
         """Requests/s and latencies, of all proxies in turn."""
         upstream = f"http://localhost:{self.port}"
-        ports = {"direct": self.port}
+        running = {"direct": (self.port, os.getpid())}
         with ExitStack() as stack:
             for peer in present:
                 try:
@@ -119,15 +119,17 @@ class Bench:
                 except FAILURES as error:
                     print(f"  {peer.name} failed: {error}", flush=True)
                     continue
-                ports[peer.name] = port
+                running[peer.name] = port, pid
                 for row, value in (("start", took), ("idle memory", idle), ("idle connection", each)):
                     figures[peer.name][row].append(value)
             for turn in range(TURNS):
                 print(f"  loads, {turn + 1} of {TURNS}", flush=True)
                 for connections in LOADS:
-                    for name, port in ports.items():
+                    for name, (port, pid) in running.items():
                         try:
                             await self._load(figures[name], port, connections, seconds)
+                            # The next one must not pay for it.
+                            await asyncio.to_thread(measure.settle, pid)
                         except FAILURES as error:
                             print(f"  {name} failed: {error}", flush=True)
 

@@ -69,6 +69,21 @@ def memory(pid: int, field: str = "VmRSS") -> float:
     return total / MB
 
 
+def settle(pid: int, deadline: float = 10.0) -> None:
+    """Wait until a process and its descendants have done what a load has left them to do."""
+    end = time.monotonic() + deadline
+    before, now = -1, _processor_time(pid)
+    while now > before and time.monotonic() < end:
+        time.sleep(0.2)
+        before, now = now, _processor_time(pid)
+
+
+def _processor_time(pid: int) -> int:
+    """In ticks of the clock, a hundred a second."""
+    fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes(pid)]
+    return sum(int(row[11]) + int(row[12]) for row in fields)
+
+
 def forget_peak(pid: int) -> None:
     for process in processes(pid):
         Path(f"/proc/{process}/clear_refs").write_text("5")
