@@ -32,7 +32,7 @@ class Outbox:
 
     def takes(self, size: int) -> bool:
         """Whether a message of `size` bytes is to be held."""
-        return self.busy >= CROWD and size <= SMALL
+        return self.crowded and size <= SMALL
 
     def put(self, write: Callable[[], None]) -> None:
         """Call `write` at the end of the turn, behind those that were put here before."""

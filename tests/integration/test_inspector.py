@@ -125,6 +125,21 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def stuffed(app: App, feed: Feed) -> Watcher:
+    """The one page that looks on, which reads no more and has been told more than is kept for it."""
+    feed.peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    (watcher,) = watchers(app)
+    long = json.dumps({"target": "/" + "a" * 16_000})
+
+    def is_full() -> bool:
+        # The sockets take some megabytes first.
+        watcher.tell([long] * 50)
+        return watcher._dropped > 0
+
+    await until(is_full)
+    return watcher
+
+
 @asynccontextmanager
 async def running(options: ServeOptions) -> AsyncIterator[App]:
     async with App(options) as app:
@@ -382,17 +397,8 @@ async def test_many_pages(origin: Origin) -> None:
 
 async def test_a_page_that_does_not_read(origin: Origin) -> None:
     """Requests go on when a page reads nothing: for it some are kept, and the others counted."""
-    long = json.dumps({"target": "/" + "a" * 16_000})
     async with running(direct_options(origin.url)) as app, watching(app.urls[0]) as feed:
-        feed.peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        (watcher,) = watchers(app)
-
-        def is_full() -> bool:
-            # The sockets take some megabytes first.
-            watcher.tell([long] * 50)
-            return watcher._dropped > 0
-
-        await until(is_full)
+        watcher = await stuffed(app, feed)
         assert len(watcher._waiting) == 500
         assert status_of(await ask(app, "/v1/last")) == 200
         feed.peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -436,16 +442,8 @@ async def test_draining(origin: Origin) -> None:
 
 async def test_draining_while_a_page_does_not_read(origin: Origin) -> None:
     """A page that takes nothing, in a tab that was put to sleep, is not waited for."""
-    long = json.dumps({"target": "/" + "a" * 16_000})
     async with App(direct_options(origin.url, timeouts=timeouts(drain=PATIENCE))) as app, watching(app.urls[0]) as feed:
-        feed.peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        (watcher,) = watchers(app)
-
-        def is_full() -> bool:
-            watcher.tell([long] * 50)
-            return watcher._dropped > 0
-
-        await until(is_full)
+        await stuffed(app, feed)
         await asyncio.wait_for(app.__aexit__(None, None, None), PATIENCE / 2)
 
 
