@@ -69,7 +69,7 @@ class App:
         """
         self._requests = RequestMetrics()
         readers: list[Reader] = [self._requests, *([access] if access is not None else [])]
-        self.journal = Journal(*readers, crowded=lambda: self._doors.crowded)
+        self.journal = Journal(*readers)
         self._ids = request_ids.made(random_bytes(6).hex())
         self._lines_dropped = lines_dropped
         self.urls: list[str] = []
@@ -170,7 +170,7 @@ class App:
         self._stores = ProfileStores(options.token_store, state_home=options.state_home, clock=self._clock)
         self._check_stores(options)
         connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
-        self._transport = PooledTransport(options.timeouts, connector)
+        self._transport = PooledTransport(options.timeouts, connector, meanwhile=self.journal.flush)
         self._cognito = Cognito(
             clock=self._clock,
             random=self._random_bytes,

@@ -98,11 +98,6 @@ class Doors:
         return self._servers[Door.CALLERS].in_flight
 
     @property
-    def crowded(self) -> bool:
-        """Whether many requests are under way."""
-        return any(server.outbox.crowded for server in self._servers.values())
-
-    @property
     def connections(self) -> int:
         """Callers' connections that are open."""
         return sum(len(server.connections) for server in self._servers.values())

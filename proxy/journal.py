@@ -1,4 +1,7 @@
-"""Requests that have ended, handed on in batches: one by one, their log lines would halve the speed."""
+"""Requests that have ended, handed on in batches: one by one, their log lines would halve the speed.
+
+Reading them holds up whoever calls just then. So whoever knows a moment in which nobody is held up flushes the journal.
+"""
 
 import asyncio
 import time
@@ -9,9 +12,8 @@ from typing import TypeAlias
 from proxy.access import AccessEntry
 
 BATCH_SECONDS = 0.05
-FEW, MANY = 8, 64
-"""Entries that do not wait for that, of a lone caller and in a crowd: reading them holds up whoever calls just then. In
-a crowd everybody waits for longer than that anyway, and large batches cost less."""
+BATCH = 64
+"""Entries that do not wait for that."""
 
 Reader: TypeAlias = Callable[[Sequence[AccessEntry], float], None]
 """Is given entries, and what to add to their readings of the performance counter to have wall time."""
@@ -20,9 +22,7 @@ Reader: TypeAlias = Callable[[Sequence[AccessEntry], float], None]
 class Journal:
     """Notes every request, and tells its readers a moment later."""
 
-    def __init__(self, *readers: Reader, crowded: Callable[[], bool] = lambda: False) -> None:
-        """`crowded` says whether many requests are under way."""
-        self._crowded = crowded
+    def __init__(self, *readers: Reader) -> None:
         self._readers = list(readers)
         self._entries: list[AccessEntry] = []
         self._due: asyncio.Handle | None = None
@@ -33,7 +33,7 @@ class Journal:
         entries.append(entry)
         if self._due is None:
             self._due = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
-        elif not len(entries) % FEW and (len(entries) >= MANY or not self._crowded()):
+        elif len(entries) == BATCH:
             self._due.cancel()
             self._due = asyncio.get_running_loop().call_soon(self.flush)
 

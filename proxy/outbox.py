@@ -25,14 +25,9 @@ class Outbox:
         self.busy = 0
         """How many exchanges are under way; those who begin and end them count."""
 
-    @property
-    def crowded(self) -> bool:
-        """Whether many exchanges are under way."""
-        return self.busy >= CROWD
-
     def takes(self, size: int) -> bool:
         """Whether a message of `size` bytes is to be held."""
-        return self.crowded and size <= SMALL
+        return self.busy >= CROWD and size <= SMALL
 
     def put(self, write: Callable[[], None]) -> None:
         """Call `write` at the end of the turn, behind those that were put here before."""

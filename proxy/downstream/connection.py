@@ -37,6 +37,9 @@ class Host(Protocol):
     refuse: Callable[[Caller, ProxyError], None]
     """Answers what could not be read as one."""
 
+    def answered(self) -> None:
+        """A request has been answered, and no other waits on its connection."""
+
 
 class Connection(RequestHandler):
     """A caller's connection.
@@ -118,6 +121,8 @@ class Connection(RequestHandler):
         if self._messages:
             # Not at once: who sends request upon request would let nobody else have a turn.
             self._loop.call_soon(self._answer_next)
+        else:
+            self._host.answered()
 
     async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
         """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
@@ -163,7 +168,8 @@ class Connection(RequestHandler):
                 outbox.put(self.flush)
             self._held += data
             return
-        self.flush()
+        if self._held:
+            self.flush()
         transport.write(data)
 
     def flush(self) -> None:

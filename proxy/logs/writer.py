@@ -8,12 +8,15 @@ like. So a thread of its own waits, in front of it lies a buffer with an end, an
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 LIMIT = 4 << 20
-"""Characters that may wait."""
+"""Bytes that may wait."""
 PATIENCE = 1.0
 """Seconds that the end of the process waits for whoever reads."""
+PAUSE = 0.2
+"""Seconds between two writes while lines come all the time: each is in the way of whoever calls just then."""
+_MOST_PIECES = os.sysconf("SC_IOV_MAX")
 
 
 class Writer:
@@ -26,7 +29,7 @@ class Writer:
         self._encoding = encoding
         self._limit = limit
         self._changed = threading.Condition()
-        self._waiting: list[str] = []
+        self._waiting: list[bytes] = []
         self._size = 0
         """Of all that has not gone out, what is being written included."""
         self._untold = 0
@@ -34,20 +37,23 @@ class Writer:
         self.dropped = 0
         """Lines that were dropped so far."""
         self._closed = False
+        self._hurry = threading.Event()
+        """Somebody waits for the lines."""
         self._thread: threading.Thread | None = None
 
     def write(self, text: str) -> None:
         """Have whole lines written, sooner or later, or count them as dropped."""
+        data = self._encoded(text)
         with self._changed:
-            if self._closed or self._size + len(text) > self._limit:
+            if self._closed or self._size + len(data) > self._limit:
                 # What fits goes: a batch may hold a stranger's lines of any length, and other people's.
-                fits = 0 if self._closed else text.rfind("\n", 0, max(0, self._limit - self._size)) + 1
-                self._drop(text[fits:])
-                text = text[:fits]
-            if not text:
+                fits = 0 if self._closed else data.rfind(b"\n", 0, max(0, self._limit - self._size)) + 1
+                self._drop(data[fits:])
+                data = data[:fits]
+            if not data:
                 return
-            self._waiting.append(text)
-            self._size += len(text)
+            self._waiting.append(data)
+            self._size += len(data)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"log lines to {self._fd}", daemon=True)
                 self._thread.start()
@@ -55,15 +61,18 @@ class Writer:
 
     def flush(self, timeout: float = PATIENCE) -> bool:
         """Wait until all has gone out, for `timeout` seconds at most; whether it has."""
+        self._hurry.set()
         with self._changed:
-            return self._changed.wait_for(lambda: not self._size, timeout)
+            gone = self._changed.wait_for(lambda: not self._size, timeout)
+        self._hurry.clear()
+        return gone
 
     def close(self, timeout: float = PATIENCE) -> None:
         """Write what is left, as far as somebody takes it within `timeout` seconds, and nothing after it."""
         self.flush(timeout)
         with self._changed:
             self._closed = True
-            left = "".join(self._waiting)
+            left = b"".join(self._waiting)
             self._waiting.clear()
             self._drop(left)
             self._size -= len(left)
@@ -76,33 +85,38 @@ class Writer:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
-                text = "".join(self._waiting)
-                self._waiting.clear()
-            sent = self._send(text)
+                pieces = self._waiting[:_MOST_PIECES]
+                del self._waiting[:_MOST_PIECES]
+            sent = self._send(pieces)
             with self._changed:
                 if not sent:
-                    self._drop(text)
-                self._size -= len(text)
+                    self._drop(b"".join(pieces))
+                self._size -= sum(map(len, pieces))
                 if sent and self._untold and not self._waiting and not self._closed:
                     # Only now: before it come the lines that were not dropped.
-                    told = self._notice(self._untold)
+                    told = self._encoded(self._notice(self._untold))
                     self._untold = 0
                     self._waiting.append(told)
                     self._size += len(told)
                 self._changed.notify_all()
+            if len(pieces) < _MOST_PIECES:
+                self._hurry.wait(PAUSE)
 
-    def _drop(self, text: str) -> None:
-        lines = text.count("\n")
+    def _encoded(self, text: str) -> bytes:
+        return text.encode(self._encoding, "backslashreplace")
+
+    def _drop(self, data: bytes) -> None:
+        lines = data.count(b"\n")
         self.dropped += lines
         self._untold += lines
 
-    def _send(self, text: str) -> bool:
-        """Whether it could be written: readers go, disks are full, and both may change."""
-        data = memoryview(text.encode(self._encoding, "backslashreplace"))
+    def _send(self, pieces: list[bytes]) -> bool:
+        """Whether they could be written: readers go, disks are full, and both may change."""
+        left: Sequence[bytes | memoryview] = pieces
         try:
-            while data:
+            while left:
                 try:
-                    data = data[os.write(self._fd, data) :]
+                    left = _behind(left, os.writev(self._fd, left))
                 except BlockingIOError:
                     # Somebody else has made the open file non-blocking.
                     poll = select.poll()
@@ -111,3 +125,12 @@ class Writer:
         except OSError:
             return False
         return True
+
+
+def _behind(pieces: Sequence[bytes | memoryview], size: int) -> Sequence[bytes | memoryview]:
+    """What comes behind the first `size` bytes of `pieces`."""
+    for number, piece in enumerate(pieces):
+        if size < len(piece):
+            return [memoryview(piece)[size:], *pieces[number + 1 :]]
+        size -= len(piece)
+    return ()

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
@@ -14,6 +16,7 @@ from proxy.upstream.connect import Connector
 from proxy.upstream.connection import Connection
 from proxy.upstream.exchange import Disconnected, Exchange
 from proxy.upstream.pool import Pool
+from proxy.vigil import Vigil
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +103,16 @@ class Transport(Protocol):
 class PooledTransport:
     """The transport over kept-alive connections."""
 
-    def __init__(self, timeouts: Timeouts, connector: Connector) -> None:
+    def __init__(
+        self, timeouts: Timeouts, connector: Connector, *, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """`meanwhile` is work for a moment in which nothing but an answer is waited for."""
         self._timeouts = timeouts
         self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._pool = Pool()
         self._outbox = Outbox(self._loop.call_soon)
+        self._vigil = Vigil(self._loop.call_soon, now=perf_counter, give_way=os.sched_yield, meanwhile=meanwhile)
         self._connections: set[Connection] = set()
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
@@ -118,6 +125,8 @@ class PooledTransport:
             if connection is None:
                 connection = await self._connect(request.upstream)
             exchange = self._begin(connection, request)
+            if self._outbox.busy == 1 and exchange.upload is None:
+                self._vigil.keep(exchange.answered.done)
             try:
                 await exchange.answered
             except Disconnected as error:

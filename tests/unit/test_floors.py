@@ -29,6 +29,7 @@ FLOORS = {
         "operation",
         "metrics",
         "totp",
+        "vigil",
     },
     2: {
         "clock",

@@ -8,7 +8,7 @@ import pytest
 from support.wire import PATIENCE
 
 from proxy.access import AccessEntry
-from proxy.journal import FEW, MANY, Journal, Recent
+from proxy.journal import BATCH, Journal, Recent
 
 
 class Reader:
@@ -42,17 +42,16 @@ async def test_by_itself() -> None:
     assert one.batches == other.batches == [["A", "B"], ["C"]]
 
 
-@pytest.mark.parametrize(("crowded", "size"), [(False, FEW), (True, MANY)])
-async def test_a_busy_moment(crowded: bool, size: int) -> None:
+async def test_a_busy_moment() -> None:
     """Entries do not wait for the moment to pass where they are many: a batch stays small, and what it takes short."""
     reader = Reader()
-    journal = Journal(reader, crowded=lambda: crowded)
+    journal = Journal(reader)
     for turn in range(2):
-        for number in range(size):
+        for number in range(BATCH):
             journal(entry(f"{turn} {number}"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert [len(batch) for batch in reader.batches] == [size] * (turn + 1)
+        assert [len(batch) for batch in reader.batches] == [BATCH] * (turn + 1)
 
 
 async def test_when_asked() -> None:
