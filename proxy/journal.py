@@ -25,17 +25,18 @@ class Journal:
     def __init__(self, *readers: Reader) -> None:
         self._readers = list(readers)
         self._entries: list[AccessEntry] = []
-        self._due: asyncio.Handle | None = None
+        self._due = False
+        """A timer runs: to make and cancel one for each of a lone caller's requests takes longer than to let it run."""
 
     def __call__(self, entry: AccessEntry) -> None:
         """Note one request, which has just ended."""
         entries = self._entries
         entries.append(entry)
-        if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(BATCH_SECONDS, self._fall_due)
         elif len(entries) == BATCH:
-            self._due.cancel()
-            self._due = asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self.flush)
 
     def follow(self, reader: Reader) -> None:
         """Tell one more reader from now on."""
@@ -45,12 +46,13 @@ class Journal:
         """Tell `reader` nothing any more."""
         self._readers.remove(reader)
 
+    def _fall_due(self) -> None:
+        self._due = False
+        self.flush()
+
     def flush(self) -> None:
         """Tell the readers now."""
         entries, self._entries = self._entries, []
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
         if entries:
             offset = time.time() - time.perf_counter()
             for reader in self._readers:

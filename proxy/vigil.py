@@ -47,20 +47,15 @@ class Vigil:
         """Use the time until `come` is true, which is all that is waited for."""
         if self._come is not None:
             return
+        if self._meanwhile is not None:
+            self._call_soon(self._meanwhile)
         if self._skipped < min(1 << self._in_vain >> FORGIVEN, MOST_SKIPPED):
             self._skipped += 1
-            if self._meanwhile is not None:
-                self._call_soon(self._meanwhile)
         else:
             self._skipped = 0
             self._come = come
             self._end = self._now() + LONGEST
-            self._call_soon(self._look if self._meanwhile is None else self._begin)
-
-    def _begin(self) -> None:
-        assert self._meanwhile is not None  # noqa: S101 - see keep
-        self._meanwhile()
-        self._look()
+            self._call_soon(self._look)
 
     def _look(self) -> None:
         assert self._come is not None  # noqa: S101 - see keep
@@ -73,4 +68,5 @@ class Vigil:
             self._call_soon(self._look)
         else:
             self._come = None
-            self._in_vain += 1
+            if 1 << self._in_vain >> FORGIVEN < MOST_SKIPPED:
+                self._in_vain += 1

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TextIO
 
 from proxy.logs.records import JsonFormatter, TextFormatter, fields_of, printable
@@ -88,7 +89,7 @@ def configure(log_format: LogFormat, level: str, *, access: bool = True, colour:
     # At debug level these log requests and answers whole, passwords and tokens included.
     for name in ("botocore", "aiobotocore", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    requests = AccessLog(writer.write, chosen, least=level if access else "error", colour=colour)
+    requests = AccessLog(partial(writer.write, urgent=False), chosen, least=level if access else "error", colour=colour)
     return Logs(chosen, requests, tuple(writers))
 
 

@@ -15,19 +15,28 @@ LIMIT = 4 << 20
 PATIENCE = 1.0
 """Seconds that the end of the process waits for whoever reads."""
 PAUSE = 0.2
-"""Seconds between two writes while lines come all the time: each is in the way of whoever calls just then."""
+"""Seconds for which lines that are not urgent wait for others: each write is in the way of whoever calls just then."""
 _MOST_PIECES = os.sysconf("SC_IOV_MAX")
 
 
 class Writer:
     """Writes text to a file descriptor without ever holding up its caller. For any number of threads."""
 
-    def __init__(self, fd: int, notice: Callable[[int], str], *, encoding: str = "utf-8", limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        fd: int,
+        notice: Callable[[int], str],
+        *,
+        encoding: str = "utf-8",
+        limit: int = LIMIT,
+        pause: float = PAUSE,
+    ) -> None:
         """`notice` is the line that says how many were dropped; it follows once lines go out again."""
         self._fd = fd
         self._notice = notice
         self._encoding = encoding
         self._limit = limit
+        self._pause = pause
         self._changed = threading.Condition()
         self._waiting: list[bytes] = []
         self._size = 0
@@ -38,11 +47,11 @@ class Writer:
         """Lines that were dropped so far."""
         self._closed = False
         self._hurry = threading.Event()
-        """Somebody waits for the lines."""
+        """What waits is to go out without a pause."""
         self._thread: threading.Thread | None = None
 
-    def write(self, text: str) -> None:
-        """Have whole lines written, sooner or later, or count them as dropped."""
+    def write(self, text: str, *, urgent: bool = True) -> None:
+        """Have whole lines written, at once or with those of the next moments, or count them as dropped."""
         data = self._encoded(text)
         with self._changed:
             if self._closed or self._size + len(data) > self._limit:
@@ -54,6 +63,9 @@ class Writer:
                 return
             self._waiting.append(data)
             self._size += len(data)
+            # A reader who keeps up loses no line to the pause.
+            if urgent or self._size > self._limit // 4:
+                self._hurry.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"log lines to {self._fd}", daemon=True)
                 self._thread.start()
@@ -61,17 +73,16 @@ class Writer:
 
     def flush(self, timeout: float = PATIENCE) -> bool:
         """Wait until all has gone out, for `timeout` seconds at most; whether it has."""
-        self._hurry.set()
         with self._changed:
-            gone = self._changed.wait_for(lambda: not self._size, timeout)
-        self._hurry.clear()
-        return gone
+            self._hurry.set()
+            return self._changed.wait_for(lambda: not self._size, timeout)
 
     def close(self, timeout: float = PATIENCE) -> None:
         """Write what is left, as far as somebody takes it within `timeout` seconds, and nothing after it."""
         self.flush(timeout)
         with self._changed:
             self._closed = True
+            self._hurry.set()
             left = b"".join(self._waiting)
             self._waiting.clear()
             self._drop(left)
@@ -87,6 +98,10 @@ class Writer:
                     return
                 pieces = self._waiting[:_MOST_PIECES]
                 del self._waiting[:_MOST_PIECES]
+                if self._waiting:
+                    self._hurry.set()
+                else:
+                    self._hurry.clear()
             sent = self._send(pieces)
             with self._changed:
                 if not sent:
@@ -98,9 +113,9 @@ class Writer:
                     self._untold = 0
                     self._waiting.append(told)
                     self._size += len(told)
+                    self._hurry.set()
                 self._changed.notify_all()
-            if len(pieces) < _MOST_PIECES:
-                self._hurry.wait(PAUSE)
+            self._hurry.wait(self._pause)
 
     def _encoded(self, text: str) -> bytes:
         return text.encode(self._encoding, "backslashreplace")

@@ -4,8 +4,10 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,30 @@ def test_goes_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     assert (json.loads(first)["message"], banner, json.loads(last)["message"]) == ("one\ntwo", "banner", "three")
     assert err == ""
     assert told.dropped == 0
+
+
+def test_what_the_program_says_goes_at_once(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the lines of requests wait for each other: whoever waits for "listening" is told when it is so."""
+    monkeypatch.setattr(logs, "Writer", partial(logs.Writer, pause=3600.0))
+    told = logs.configure("json", "info")
+    log = logging.getLogger("proxy.test")
+    out = ""
+    for number in range(3):
+        log.info("listening %d", number)
+        end = time.monotonic() + PATIENCE
+        while f"listening {number}" not in out and time.monotonic() < end:
+            time.sleep(0.001)
+            out += capfd.readouterr().out
+        assert f"listening {number}" in out
+    for status in (200, 201):
+        request = AccessEntry("GET", 1.0)
+        request.status = status
+        told.access([request], 0.0)
+        time.sleep(0.02)
+    waits = capfd.readouterr().out
+    told.close()
+    assert '"status": 201' not in waits
+    assert '"status": 201' in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,15 @@ def test_what_takes_its_time() -> None:
     assert kept[-1] - kept[-2] == MOST_SKIPPED + 1
 
 
+def test_years_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many vigils were in vain, they are kept as rarely, and nothing grows with their number."""
+    monkeypatch.setattr("proxy.vigil.MOST_SKIPPED", 1)
+    night = Night()
+    for _ in range(1000):
+        night.wait(1.0)
+    assert night.vigil._in_vain < 64
+
+
 def test_what_comes_at_once_again() -> None:
     """One vigil that was not in vain makes up for all that were."""
     night = Night()

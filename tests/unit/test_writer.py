@@ -1,7 +1,9 @@
 """Log lines on their way out, on real pipes and files: nobody who logs ever waits, and nothing is lost unremarked."""
 
 import os
+import select
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -119,6 +121,61 @@ def test_the_end_writes_what_is_left(tmp_path: Path) -> None:
     writer.close(PATIENCE)
     os.close(fd)
     assert path.read_text() == LINE * 1000
+
+
+def test_lines_that_are_not_urgent(pipe: tuple[int, int]) -> None:
+    """The first goes out at once, the next ones wait for each other; what is urgent does not, and takes them along."""
+    writer = Writer(pipe[1], notice, pause=3600.0)
+    writer.write("first\n", urgent=False)
+    assert os.read(pipe[0], 100) == b"first\n"
+    writer.write("second\n", urgent=False)
+    writer.write("third\n", urgent=False)
+    assert not select.select([pipe[0]], [], [], 0.05)[0]
+    writer.write("urgent\n")
+    assert os.read(pipe[0], 100) == b"second\nthird\nurgent\n"
+    writer.close()
+
+
+def test_who_waits_for_lines_waits_for_no_pause(pipe: tuple[int, int]) -> None:
+    """Neither a flush nor the end is held up by the pause, however many wait for lines at a time."""
+    writer = Writer(pipe[1], notice, pause=3600.0)
+    for _ in range(3):
+        writer.write(LINE, urgent=False)
+        writer.write(LINE, urgent=False)
+        assert writer.flush(PATIENCE)
+    writer.write(LINE, urgent=False)
+    writer.close(PATIENCE)
+    assert os.read(pipe[0], 1000) == LINE.encode() * 7
+    assert writer.dropped == 0
+
+
+def test_a_flood_that_is_read(tmp_path: Path) -> None:
+    """No line is dropped for the pause where they are taken as fast as they come."""
+    fd = os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY)
+    writer = Writer(fd, notice, limit=1 << 17, pause=3600.0)
+    for number in range(1, 101):
+        for _ in range(500):
+            writer.write(LINE, urgent=False)
+        end = time.monotonic() + PATIENCE
+        while os.fstat(fd).st_size + (1 << 15) < number * 500 * len(LINE):
+            assert time.monotonic() < end
+            time.sleep(0.001)
+    writer.close(PATIENCE)
+    os.close(fd)
+    assert writer.dropped == 0
+
+
+def test_many_pieces(pipe: tuple[int, int]) -> None:
+    """More lines than one system call takes go out one behind the other, though nobody took any for a while."""
+    os.set_blocking(pipe[1], False)
+    writer = Writer(pipe[1], notice, pause=3600.0)
+    lines = [f"{number} {LINE}" for number in range(5000)]
+    for line in lines:
+        writer.write(line, urgent=False)
+    assert not writer.flush(0.01)
+    assert read_until(pipe[0], lambda data: data.count(b"\n") == 5000).decode() == "".join(lines)
+    writer.close()
+    assert writer.dropped == 0
 
 
 def test_a_writer_that_nobody_used(pipe: tuple[int, int]) -> None:
