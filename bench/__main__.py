@@ -29,6 +29,10 @@ from proxy.demo.cognito import EmbeddedCognito
 
 TURNS = 4
 """How often in a round each load goes round all proxies."""
+LATENCY_TURNS = 4
+"""How often in each of those turns one connection's does: a percentile takes many to tell a proxy from the machine."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - files without a name
+"""Where proxies log: disks are not measured."""
 FAILURES = (OSError, RuntimeError, subprocess.SubprocessError, asyncio.IncompleteReadError, TimeoutError)
 """Of one proxy, which leave the others worth measuring: what it lacks shows as a dash."""
 
@@ -124,7 +128,7 @@ class Bench:
                     figures[peer.name][row].append(value)
             for turn in range(TURNS):
                 print(f"  loads, {turn + 1} of {TURNS}", flush=True)
-                for connections in LOADS:
+                for connections in (1,) * (LATENCY_TURNS - 1) + LOADS:
                     for name, (port, pid) in running.items():
                         try:
                             await self._load(figures[name], port, connections, seconds)
@@ -194,22 +198,23 @@ class Bench:
         port = free_port()
         command = peer.command(Plan(port, upstream, self.token, self.certificate, self.cognito_url, folder))
         started = time.perf_counter()
-        with (folder / "log").open("wb") as log:
+        with tempfile.TemporaryFile(dir=MEMORY if MEMORY.is_dir() else folder) as log:
             process = subprocess.Popen(
                 command.argv, env=clean_environment() | command.environment, stdout=log, stderr=log, cwd=folder
             )
-        try:
-            yield port, process.pid, started
-        except Exception:
-            print((folder / "log").read_text(errors="replace")[-2000:], file=sys.stderr)
-            raise
-        finally:
-            process.terminate()
             try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:  # Caddy waits for callers who keep their connections
-                process.kill()
-                process.wait()
+                yield port, process.pid, started
+            except Exception:
+                log.seek(0)
+                print(log.read().decode(errors="replace")[-2000:], file=sys.stderr)
+                raise
+            finally:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:  # Caddy waits for callers who keep their connections
+                    process.kill()
+                    process.wait()
 
 
 def clean_environment() -> dict[str, str]:

@@ -72,8 +72,8 @@ def memory(pid: int, field: str = "VmRSS") -> float:
 def settle(pid: int, deadline: float = 10.0) -> None:
     """Wait until a process and its descendants have done what a load has left them to do."""
     end = time.monotonic() + deadline
-    before, now = -1, _processor_time(pid)
-    while now > before and time.monotonic() < end:
+    before, now = -2, _processor_time(pid)
+    while now > before + 1 and time.monotonic() < end:
         time.sleep(0.2)
         before, now = now, _processor_time(pid)
 

@@ -68,13 +68,13 @@ def _baseline(plan: Plan) -> Command:
     return _python(plan, script, str(plan.port), UPSTREAM=plan.upstream, TOKEN=plan.token, CA_FILE=str(plan.ca_file))
 
 
-def _nginx(plan: Plan) -> Command:
+def _nginx(plan: Plan, access_log: str = "off") -> Command:
     scheme = "https" if plan.tls else "http"
     config = f"""
 daemon off; worker_processes 1; pid {plan.folder}/pid; error_log {plan.folder}/error.log;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; keepalive_requests 1000000000; client_max_body_size 0;
+  access_log {access_log}; keepalive_requests 1000000000; client_max_body_size 0;
   client_body_temp_path {plan.folder}/body; proxy_temp_path {plan.folder}/temp;
   fastcgi_temp_path {plan.folder}/f; uwsgi_temp_path {plan.folder}/u; scgi_temp_path {plan.folder}/s;
   upstream origin {{ server {plan.authority}; keepalive 512; keepalive_requests 1000000000; }}
@@ -187,12 +187,19 @@ def _node_http_proxy() -> str | None:
 OURS = "ul-proxy"
 BASELINE = "ClientSession"
 NGINX = "nginx"
+NGINX_LOGGING = "nginx, access log"
 
 ALL = (
     Peer(OURS, lambda: sys.executable, "", _ul_proxy),
     Peer("ul-proxy, no access log", lambda: sys.executable, "", lambda plan: _ul_proxy(plan, "--no-access-log")),
     Peer(BASELINE, lambda: sys.executable, "", _baseline),
     Peer(NGINX, _program("nginx"), "apt-get install nginx-light", _nginx),
+    Peer(
+        NGINX_LOGGING,
+        _program("nginx"),
+        "apt-get install nginx-light",
+        lambda plan: _nginx(plan, "/dev/stdout combined"),
+    ),
     Peer("HAProxy", _program("haproxy"), "apt-get install haproxy", _haproxy),
     Peer("Caddy, one core", _program("caddy"), "apt-get install caddy", _caddy),
     Peer("Node http-proxy", _node_http_proxy, "make bench-peers", _http_proxy),

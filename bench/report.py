@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.peers import BASELINE, NGINX
+from bench.peers import BASELINE, NGINX, NGINX_LOGGING
 
 LOADS = (1, 32, 512)
 """Connections of which requests/s are measured."""
@@ -37,9 +37,9 @@ def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: 
         direct = median["direct"][percentile]
         return lambda name: f"{median[name][percentile] - direct:.0f}" if percentile in median[name] else "-"
 
-    def added_ratio(percentile: str) -> Callable[[str], str]:
+    def added_ratio(percentile: str, to: str = NGINX) -> Callable[[str], str]:
         direct = median["direct"][percentile]
-        nginx = median.get(NGINX, {}).get(percentile)
+        nginx = median.get(to, {}).get(percentile)
         return lambda name: (
             f"{(median[name][percentile] - direct) / (nginx - direct):.2f}"
             if nginx and percentile in median[name]
@@ -81,6 +81,8 @@ def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: 
                 ("p99 added", added("p99 1")),
                 ("p50 added × nginx", added_ratio("p50 1")),
                 ("p99 added × nginx", added_ratio("p99 1")),
+                ("p50 added × nginx, access log", added_ratio("p50 1", NGINX_LOGGING)),
+                ("p99 added × nginx, access log", added_ratio("p99 1", NGINX_LOGGING)),
             ],
             ["direct", *names],
         ),
