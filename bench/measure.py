@@ -70,12 +70,13 @@ def memory(pid: int, field: str = "VmRSS") -> float:
 
 
 def settle(pid: int, deadline: float = 10.0) -> None:
-    """Wait until a process and its descendants have done what a load has left them to do."""
+    """Wait until a process and its descendants have done what a load has left them to do, but for their timers."""
     end = time.monotonic() + deadline
-    before, now = -2, _processor_time(pid)
-    while now > before + 1 and time.monotonic() < end:
+    took, now = 2, _processor_time(pid)
+    while took > 1 and time.monotonic() < end:
         time.sleep(0.2)
         before, now = now, _processor_time(pid)
+        took = now - before
 
 
 def _processor_time(pid: int) -> int:

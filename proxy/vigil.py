@@ -13,7 +13,7 @@ LONGEST = 100e-6
 FORGIVEN = 3
 """Vigils in vain, in a row, that change nothing: whoever is waited for may have been held up."""
 MOST_SKIPPED = 4096
-"""Times that go by between two vigils, however many were in vain."""
+"""Times that go by between two vigils, however many were in vain; a power of two."""
 
 
 class Vigil:
@@ -49,7 +49,7 @@ class Vigil:
             return
         if self._meanwhile is not None:
             self._call_soon(self._meanwhile)
-        if self._skipped < min(1 << self._in_vain >> FORGIVEN, MOST_SKIPPED):
+        if self._skipped < 1 << self._in_vain >> FORGIVEN:
             self._skipped += 1
         else:
             self._skipped = 0
