@@ -8,7 +8,7 @@ like. So a thread of its own waits, in front of it lies a buffer with an end, an
 import os
 import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 LIMIT = 4 << 20
 """Bytes that may wait."""
@@ -16,7 +16,8 @@ PATIENCE = 1.0
 """Seconds that the end of the process waits for whoever reads."""
 PAUSE = 0.2
 """Seconds for which lines that are not urgent wait for others: each write is in the way of whoever calls just then."""
-_MOST_PIECES = os.sysconf("SC_IOV_MAX")
+SLICE = 64 << 10
+"""Bytes that one system call writes: for so long it keeps a processor from whoever else is to run there."""
 
 
 class Writer:
@@ -38,7 +39,7 @@ class Writer:
         self._limit = limit
         self._pause = pause
         self._changed = threading.Condition()
-        self._waiting: list[bytes] = []
+        self._waiting = bytearray()
         self._size = 0
         """Of all that has not gone out, what is being written included."""
         self._untold = 0
@@ -61,7 +62,7 @@ class Writer:
                 data = data[:fits]
             if not data:
                 return
-            self._waiting.append(data)
+            self._waiting += data
             self._size += len(data)
             # A reader who keeps up loses no line to the pause.
             if urgent or self._size > self._limit // 4:
@@ -83,10 +84,9 @@ class Writer:
         with self._changed:
             self._closed = True
             self._hurry.set()
-            left = b"".join(self._waiting)
+            self._drop(self._waiting)
+            self._size -= len(self._waiting)
             self._waiting.clear()
-            self._drop(left)
-            self._size -= len(left)
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -96,22 +96,17 @@ class Writer:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
-                pieces = self._waiting[:_MOST_PIECES]
-                del self._waiting[:_MOST_PIECES]
-                if self._waiting:
-                    self._hurry.set()
-                else:
-                    self._hurry.clear()
-            sent = self._send(pieces)
+                data, self._waiting = self._waiting, bytearray()
+                self._hurry.clear()
+            sent = self._send(data)
             with self._changed:
-                if not sent:
-                    self._drop(b"".join(pieces))
-                self._size -= sum(map(len, pieces))
-                if sent and self._untold and not self._waiting and not self._closed:
+                self._drop(data[sent:])
+                self._size -= len(data)
+                if sent == len(data) and self._untold and not self._waiting and not self._closed:
                     # Only now: before it come the lines that were not dropped.
                     told = self._encoded(self._notice(self._untold))
                     self._untold = 0
-                    self._waiting.append(told)
+                    self._waiting += told
                     self._size += len(told)
                     self._hurry.set()
                 self._changed.notify_all()
@@ -120,32 +115,24 @@ class Writer:
     def _encoded(self, text: str) -> bytes:
         return text.encode(self._encoding, "backslashreplace")
 
-    def _drop(self, data: bytes) -> None:
+    def _drop(self, data: bytes | bytearray) -> None:
         lines = data.count(b"\n")
         self.dropped += lines
         self._untold += lines
 
-    def _send(self, pieces: list[bytes]) -> bool:
-        """Whether they could be written: readers go, disks are full, and both may change."""
-        left: Sequence[bytes | memoryview] = pieces
+    def _send(self, data: bytearray) -> int:
+        """How many bytes could be written: readers go, disks are full, and both may change."""
+        left = memoryview(data)
         try:
             while left:
                 try:
-                    left = _behind(left, os.writev(self._fd, left))
+                    left = left[os.write(self._fd, left[:SLICE]) :]
+                    os.sched_yield()
                 except BlockingIOError:
                     # Somebody else has made the open file non-blocking.
                     poll = select.poll()
                     poll.register(self._fd, select.POLLOUT)
                     poll.poll()
         except OSError:
-            return False
-        return True
-
-
-def _behind(pieces: Sequence[bytes | memoryview], size: int) -> Sequence[bytes | memoryview]:
-    """What comes behind the first `size` bytes of `pieces`."""
-    for number, piece in enumerate(pieces):
-        if size < len(piece):
-            return [memoryview(piece)[size:], *pieces[number + 1 :]]
-        size -= len(piece)
-    return ()
+            pass
+        return len(data) - len(left)

@@ -165,7 +165,7 @@ def test_a_flood_that_is_read(tmp_path: Path) -> None:
     assert writer.dropped == 0
 
 
-def test_many_pieces(pipe: tuple[int, int]) -> None:
+def test_more_than_one_call_takes(pipe: tuple[int, int]) -> None:
     """More lines than one system call takes go out one behind the other, though nobody took any for a while."""
     os.set_blocking(pipe[1], False)
     writer = Writer(pipe[1], notice, pause=3600.0)
@@ -195,6 +195,18 @@ def test_the_reader_has_gone(pipe: tuple[int, int]) -> None:
         writer.write(LINE)
         assert writer.flush(PATIENCE)
         assert writer.dropped == n + 1
+    writer.close()
+
+
+def test_a_reader_who_goes_half_way(pipe: tuple[int, int]) -> None:
+    """Lines that went out before the reader went are not counted as dropped."""
+    writer = Writer(pipe[1], notice)
+    writer.write(LINE * 5000)
+    read = len(read_until(pipe[0], lambda data: data.count(b"\n") >= 1000))
+    os.close(pipe[0])
+    assert writer.flush(PATIENCE)
+    held = 1 << 16  # by the pipe
+    assert 5000 - (read + held) // len(LINE) - 1 <= writer.dropped <= 5000 - read // len(LINE)
     writer.close()
 
 
