@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from bench import measure, origin, peers, sink
@@ -29,8 +30,10 @@ from proxy.demo.cognito import EmbeddedCognito
 
 TURNS = 4
 """How often in a round each load goes round all proxies."""
-LATENCY_TURNS = 4
-"""How often in each of those turns one connection's does: a percentile takes many to tell a proxy from the machine."""
+LATENCY_TURNS = 2
+"""How often in each of those turns a lone caller's does: a percentile takes many to tell a proxy from the machine."""
+TRANSFERS = 3
+"""How often a GiB is sent each way: the first may have to read it from the disk."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - files without a name
 """Where proxies log: disks are not measured."""
 FAILURES = (OSError, RuntimeError, subprocess.SubprocessError, asyncio.IncompleteReadError, TimeoutError)
@@ -128,10 +131,10 @@ class Bench:
                     figures[peer.name][row].append(value)
             for turn in range(TURNS):
                 print(f"  loads, {turn + 1} of {TURNS}", flush=True)
-                for connections in (1,) * (LATENCY_TURNS - 1) + LOADS:
+                for load in (self._latency,) * LATENCY_TURNS + tuple(partial(self._load, n) for n in LOADS):
                     for name, (port, pid) in running.items():
                         try:
-                            await self._load(figures[name], port, connections, seconds)
+                            await load(figures[name], port, seconds)
                             # The next one must not pay for it.
                             await asyncio.to_thread(measure.settle, pid)
                         except FAILURES as error:
@@ -163,8 +166,9 @@ class Bench:
             await asyncio.to_thread(measure.wait_for_answer, port, started)
             measure.forget_peak(pid)
             before = measure.memory(pid)
-            rate = await asyncio.to_thread(measure.transfer, port, upload=upload)
-            figures[name].append(rate)
+            for _ in range(TRANSFERS):
+                rate = await asyncio.to_thread(measure.transfer, port, upload=upload)
+                figures[name].append(rate)
             figures[f"{name} memory"].append(measure.memory(pid, "VmHWM") - before)
 
     async def _crowd(self, peer: Peer, figures: dict[str, list[float]]) -> None:
@@ -183,12 +187,17 @@ class Bench:
             figures["crowd answered"].append(await crowd)
             figures["crowd sign-ins"].append(self.cognito.counts["RespondToAuthChallenge"])
 
-    async def _load(self, figures: dict[str, list[float]], port: int, connections: int, seconds: int) -> None:
-        # In a thread: the event loop is Cognito.
-        rate, p50, p99 = await asyncio.to_thread(measure.requests_per_second, port, connections, seconds)
+    # In threads: the event loop is Cognito.
+
+    async def _load(self, connections: int, figures: dict[str, list[float]], port: int, seconds: int) -> None:
+        rate, corrected = await asyncio.to_thread(measure.requests_per_second, port, connections, seconds)
         figures[f"rate {connections}"].append(rate)
-        figures[f"p50 {connections}"].append(p50)
-        figures[f"p99 {connections}"].append(p99)
+        figures[f"corrected p99 {connections}"].append(corrected)
+
+    async def _latency(self, figures: dict[str, list[float]], port: int, seconds: int) -> None:
+        p50, p99 = await asyncio.to_thread(measure.latency, port, seconds)
+        figures["p50"].append(p50)
+        figures["p99"].append(p99)
 
     @contextmanager
     def running(self, peer: Peer, upstream: str) -> Iterator[tuple[int, int, float]]:

@@ -18,7 +18,10 @@ Figures = dict[str, dict[str, list[float]]]
 
 def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: list[str]) -> str:
     """The medians as Markdown tables, with ratios to the baseline and to nginx."""
-    median = {peer: {row: statistics.median(values) for row, values in rows.items()} for peer, rows in figures.items()}
+    median = {
+        peer: {row: statistics.median(values) for row, values in rows.items() if values}
+        for peer, rows in figures.items()
+    }
     names = [name for name in median if name != "direct"]
 
     def table(title: str, rows: list[tuple[str, Callable[[str], str]]], columns: list[str]) -> str:
@@ -37,7 +40,7 @@ def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: 
         direct = median["direct"][percentile]
         return lambda name: f"{median[name][percentile] - direct:.0f}" if percentile in median[name] else "-"
 
-    def added_ratio(percentile: str, to: str = NGINX) -> Callable[[str], str]:
+    def added_ratio(percentile: str, to: str) -> Callable[[str], str]:
         direct = median["direct"][percentile]
         nginx = median.get(to, {}).get(percentile)
         return lambda name: (
@@ -75,14 +78,16 @@ def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: 
         table(
             "Latency at one connection, µs",
             [
-                ("p50", shown("p50 1", "{:.0f}")),
-                ("p99", shown("p99 1", "{:.0f}")),
-                ("p50 added", added("p50 1")),
-                ("p99 added", added("p99 1")),
-                ("p50 added × nginx", added_ratio("p50 1")),
-                ("p99 added × nginx", added_ratio("p99 1")),
-                ("p50 added × nginx, access log", added_ratio("p50 1", NGINX_LOGGING)),
-                ("p99 added × nginx, access log", added_ratio("p99 1", NGINX_LOGGING)),
+                ("p50", shown("p50", "{:.0f}")),
+                ("p99", shown("p99", "{:.0f}")),
+                ("p50 added", added("p50")),
+                ("p99 added", added("p99")),
+                *(
+                    (f"{row} added × {to}", added_ratio(row, to))
+                    for to in (NGINX, NGINX_LOGGING)
+                    for row in ("p50", "p99")
+                ),
+                ("p99 as wrk corrects it", shown("corrected p99 1", "{:.0f}")),
             ],
             ["direct", *names],
         ),
