@@ -51,12 +51,18 @@ _TRANSIENT = {
     "UnexpectedLambdaException": "the user pool's own rules failed to run",
 }
 
+_CHECK_TRUST = (
+    "Check this machine's clock. Where a proxy of your company's inspects TLS, put its authority's certificate into a "
+    "PEM file and set upstreams.ca_file."
+)
+_CHECK_WAY = "Check cognito.endpoint_url where it is set, else what this network has on the way to Cognito."
+
 _UNREACHABLE = (
-    (ssl.SSLCertVerificationError, "its certificate is not trusted"),
-    (ssl.SSLError, "TLS with it failed"),
-    (socket.gaierror, "its name does not resolve"),
-    (ConnectionRefusedError, "the connection is refused"),
-    (TimeoutError, "it does not answer in time"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted", _CHECK_TRUST),
+    (ssl.SSLError, "TLS with it failed", _CHECK_WAY),
+    (socket.gaierror, "its name does not resolve", None),
+    (ConnectionRefusedError, "the connection is refused", None),
+    (TimeoutError, "it does not answer in time", None),
 )
 
 _UNKNOWN_OPERATION = frozenset(
@@ -121,10 +127,11 @@ class Refused(Exception):
 def unreachable(error: BaseException) -> SignInFailed:
     """The failure of a call that had no answer, of which a library's `error` tells."""
     causes = tuple(_causes(error))
-    known = (words for kind, words in _UNREACHABLE if any(isinstance(cause, kind) for cause in causes))
+    for kind, words, hint in _UNREACHABLE:
+        if any(isinstance(cause, kind) for cause in causes):
+            return SignInFailed(f"Cognito cannot be reached: {words}", hint=hint)
     told = (text for cause in causes if isinstance(cause, OSError) and (text := cause.strerror))
-    reason = next(known, None) or next(told, "the connection broke off")
-    return SignInFailed(f"Cognito cannot be reached: {reason}")
+    return SignInFailed(f"Cognito cannot be reached: {next(told, 'the connection broke off')}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

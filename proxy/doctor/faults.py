@@ -86,16 +86,11 @@ def _of_certificate(cause: ssl.SSLCertVerificationError, setting: str, now: floa
 
 def of_sign_in(error: ProxyError) -> Finding:
     """A sign-in that brought no token."""
-    detail = error.detail
-    if "TLS" in detail or "certificate" in detail:
-        return fail(
-            detail,
-            "The AWS SDK has a list of authorities of its own. Where a proxy of your company's inspects TLS, set "
-            "upstreams.ca_file to a PEM file with its authority.",
-        )
     if error.hint in (SignInFailed.default_hint, SignInTimeout.default_hint):
-        return fail(detail, "Run `ul-proxy check` again in a minute; the proxy itself tries again until it works.")
-    return fail(detail, error.hint or "Check the settings under cognito with `ul-proxy config`.")
+        return fail(
+            error.detail, "Run `ul-proxy check` again in a minute; the proxy itself tries again until it works."
+        )
+    return fail(error.detail, error.hint or "Check the settings under cognito with `ul-proxy config`.")
 
 
 def of_request(error: ProxyError, setting: str) -> Finding:

@@ -117,21 +117,21 @@ class LibraryError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("cause", "reason"),
+    ("cause", "reason", "hint"),
     [
-        (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted"),
-        (ssl.SSLError(1, "wrong version number"), "TLS with it failed"),
-        (socket.gaierror(-2, "Name or service not known"), "its name does not resolve"),
-        (ConnectionRefusedError(111, "Connection refused"), "the connection is refused"),
-        (TimeoutError(), "it does not answer in time"),
-        (OSError(101, "Network is unreachable"), "Network is unreachable"),
-        (ConnectionResetError(), "the connection broke off"),
-        (LibraryError(), "the connection broke off"),
+        (ssl.SSLCertVerificationError(1, "self-signed"), "its certificate is not trusted", "upstreams.ca_file"),
+        (ssl.SSLError(1, "wrong version number"), "TLS with it failed", "cognito.endpoint_url"),
+        (socket.gaierror(-2, "Name or service not known"), "its name does not resolve", "tries again"),
+        (ConnectionRefusedError(111, "Connection refused"), "the connection is refused", "tries again"),
+        (TimeoutError(), "it does not answer in time", "tries again"),
+        (OSError(101, "Network is unreachable"), "Network is unreachable", "tries again"),
+        (ConnectionResetError(), "the connection broke off", "tries again"),
+        (LibraryError(), "the connection broke off", "tries again"),
     ],
 )
 @pytest.mark.parametrize("explicit", [True, False])
-def test_why_nobody_answers(cause: Exception, reason: str, explicit: bool) -> None:
-    """The reason is told in words, however deep a library wraps it, and never as the name of a class."""
+def test_why_nobody_answers(cause: Exception, reason: str, hint: str, explicit: bool) -> None:
+    """The reason, and what mends it, is told in words, however deep a library wraps it: no class is named."""
     try:
         try:
             raise cause
@@ -142,3 +142,4 @@ def test_why_nobody_answers(cause: Exception, reason: str, explicit: bool) -> No
     except LibraryError as error:
         told = failures.unreachable(error)
     assert (told.detail, told.transient) == (f"Cognito cannot be reached: {reason}", True)
+    assert hint in told.hint

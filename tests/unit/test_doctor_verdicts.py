@@ -300,7 +300,7 @@ def test_tls(error: UpstreamError, words: str, fix: str) -> None:
     ("error", "fix"),
     [
         (LoginRequired("refused", hint="Correct X and Y."), "Correct X and Y."),
-        (failures.unreachable(ssl.SSLError(1, "wrong version")), "upstreams.ca_file"),
+        (failures.unreachable(ssl.SSLError(1, "wrong version")), "cognito.endpoint_url"),
         (failures.unreachable(ssl.SSLCertVerificationError(1, "self-signed")), "upstreams.ca_file"),
         (SignInFailed("Cognito is throttling"), "again in a minute"),
         (SignInTimeout("not in time"), "again in a minute"),
