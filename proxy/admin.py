@@ -112,6 +112,11 @@ class Admin:
                 "the proxy does not end on request",
                 hint="Set enable_stop = true (UL_PROXY_ENABLE_STOP=true) for the proxy, or send it SIGTERM.",
             )
+        if path == _AWS and self._aws_token is None:
+            raise NoRoute(
+                "the proxy hands out no AWS credentials",
+                hint="Set aws_credentials_token (UL_PROXY_AWS_CREDENTIALS_TOKEN) to a secret that callers are to send.",
+            )
         if path == _PAGE or path.startswith(_BELOW_PAGE):
             if self._inspector is None:
                 raise NoRoute(

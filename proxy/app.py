@@ -276,4 +276,7 @@ class App:
 
 
 async def _elsewhere(_method: str, _path: str, _profile: str, _headers: Headers) -> Answer:
-    raise NoRoute("the proxy's own endpoints are not here", hint="They are at the address that admin_listen names.")
+    raise NoRoute(
+        "the proxy's own endpoints are not here",
+        hint="They are where admin_listen says; commands find them by it, or by --url.",
+    )

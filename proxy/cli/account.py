@@ -41,7 +41,7 @@ def chosen_profile(options: ServeOptions, flags: Mapping[str, Any], name: str) -
     if profile is None:
         raise SettingsError(
             f"there is no profile {name!r}",
-            hint=f"There is {', '.join(options.profiles)}. The config file has others under [profiles.NAME].",
+            hint=f"There is {', '.join(options.profiles)}. Others go into the config file, under [profiles.NAME].",
         )
     if "username" in flags:
         profile = replace(profile, username=flags["username"])
@@ -75,7 +75,7 @@ async def open_cognito(options: ServeOptions) -> AsyncIterator[Cognito]:
     except OSError as error:
         raise SettingsError(
             f"upstreams.ca_file: {options.ca_file} cannot be used ({error.strerror or error})",
-            hint="Name a file with certificates in PEM.",
+            hint="Check the path: it names a file with certificates in PEM.",
         ) from None
     try:
         yield cognito
@@ -117,8 +117,9 @@ async def current_token(options: ServeOptions, profile: Profile, cognito: Cognit
 
 def nobody(profile: Profile) -> LoginRequired:
     """There is neither a login nor a session."""
+    instead = "" if profile.personal_access_token is None else ": it sends its personal access token"
     return LoginRequired(
-        f"nobody is signed in as profile {profile.name}",
+        f"nobody is signed in as profile {profile.name}{instead}",
         hint=f"Run {login_command(profile.name)}, or set {variables(profile.login_lacks, profile.name)}.",
     )
 

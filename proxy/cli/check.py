@@ -152,6 +152,6 @@ async def _sign_in(options: ServeOptions, profile: Profile) -> SignedIn:
 def _of_settings(loaded: Loaded, profile: Profile) -> Finding:
     """Usable settings: where they are from, what there is to sign in with, and what else a person should know."""
     place = f"config file {loaded.config}" if loaded.config is not None else "no config file"
-    credentials = ", ".join(name.replace("_", " ") for name in profile.credentials) or "no login"
+    credentials = ", ".join(name.replace("_", " ") for name in profile.credentials) or "no login in the settings"
     state = State.WARN if loaded.warnings else State.OK
     return Finding(state, f"{place}; profile {profile.name}: {credentials}", notes=loaded.warnings)

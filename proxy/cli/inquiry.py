@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 
 from proxy.cli.places import Place
-from proxy.errors import NotRunning, SettingsError, StartError
+from proxy.errors import ClientTokenRequired, NotRunning, SettingsError, StartError
 from proxy.logs import printable
 
 PATIENCE = 10.0
@@ -23,6 +23,7 @@ PATIENCE = 10.0
 _LONGEST = 1 << 24
 _MARKS = {"/-/ready": "ready", "/-/status": "version", "/-/stop": "stopping"}
 """By which member a good answer is known to be a proxy's; all others say so in Proxy-Status."""
+_GIVE_TOKEN = "Set UL_PROXY_CLIENT_TOKEN to the value that the proxy has."
 _END = "-----END CERTIFICATE-----"
 _LOOK = 0.1
 """Seconds between two looks at whether anybody still listens."""
@@ -62,10 +63,11 @@ class Inquiry:
 
     def refusal(self, told: Told) -> StartError:
         """An answer that is no success, as an error."""
-        return StartError(
-            f"the proxy at {self.place} refuses: {printable(str(told.document.get('detail')))}",
-            hint=printable(str(told.document.get("hint", ""))),
-        )
+        document = told.document
+        # The proxy's own hint is for those who write requests.
+        token_wanted = document.get("code") == ClientTokenRequired.code
+        hint = _GIVE_TOKEN if token_wanted else printable(str(document.get("hint", "")))
+        return StartError(f"the proxy at {self.place} refuses: {printable(str(document.get('detail')))}", hint=hint)
 
 
 class Conversation:
@@ -168,10 +170,18 @@ def _deserted(place: Place, patience: float) -> bool:
 def _unanswered(place: Place, error: Exception) -> NotRunning:
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return NotRunning(f"no proxy runs at {place}")
-    reason = "it does not answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None)
-    return NotRunning(
-        f"the proxy at {place} cannot be asked: {reason or type(error).__name__}", hint="Check listen, or tell --url."
-    )
+    hint = "Check listen, or tell --url."
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason, hint = "its certificate is not trusted here", "Tell which one it has: --tls-cert FILE."
+    elif isinstance(error, ssl.SSLError):
+        reason, hint = "it speaks no HTTPS", "Check tls_cert, or tell --url http://HOST:PORT."
+    elif isinstance(error, TimeoutError):
+        reason = "it does not answer"
+    elif isinstance(error, http.client.RemoteDisconnected):
+        reason, hint = "it closed the connection", f"If it speaks HTTPS, tell its certificate: --tls-cert FILE. {hint}"
+    else:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+    return NotRunning(f"the proxy at {place} cannot be asked: {reason}", hint=hint)
 
 
 def _connection(place: Place, patience: float) -> http.client.HTTPConnection:

@@ -86,8 +86,8 @@ Exit status: 0 ended by a signal, 1 it could not start, 2 unusable arguments or 
     "demo": Command(
         "an offline sandbox: an embedded Cognito and API with the proxy in front",
         """\
-Needs no account, no password and no network: whatever the settings say, nothing real is asked. It prints lines to paste
-into another shell, one for each surface of Unleash Live.
+Needs no account, no password and no network: nothing real is asked, whatever the settings say, which must be readable
+all the same. It prints lines to paste into another shell, one for each surface of Unleash Live.
 
   ul-proxy demo
   ul-proxy demo --listen 127.0.0.1:8123                 # where port 8080 is taken

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from proxy.errors import SettingsError
+from proxy.errors import NotRunning, SettingsError
 from proxy.guard import is_loopback, stays_here
 from proxy.model import Bind, CertificateFiles, ServeOptions
 
@@ -40,10 +40,12 @@ class Place:
 def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Place:
     """Where to ask: at `url` where there is one, else where the settings have the own endpoints.
 
-    `public` are those that an `admin_listen` beyond loopback has, too. Raises SettingsError where nobody can tell.
+    `public` are those that an `admin_listen` beyond loopback has, too. Raises SettingsError where nobody can tell, and
+    NotRunning where a proxy has yet to write down which port it picked.
     """
     if url is not None:
-        return parse_place(url)
+        place = parse_place(url)
+        return replace(place, certificate=options.tls.certificate) if place.tls and options.tls is not None else place
     if not options.admin_listen:
         bind = options.listen[0]
         if bind.path is None and not bind.port and options.port_file is not None:
@@ -64,8 +66,9 @@ def parse_place(url: str) -> Place:
         return Place(path=url.removeprefix("unix:"))
     try:
         parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and "@" not in url:
-            return Place(parts.hostname, parts.port, tls=parts.scheme == "https")
+        whole = parts.hostname and "@" not in url and not parts.netloc.endswith(":")
+        if whole and parts.scheme in ("http", "https") and parts.path in ("", "/"):
+            return Place(parts.hostname or "", parts.port, tls=parts.scheme == "https")
     except ValueError:
         pass
     raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")
@@ -85,8 +88,8 @@ def place_of(bind: Bind, tls: CertificateFiles | None, setting: str = "listen") 
 
 
 def _port_in(file: Path) -> int:
-    """The port that a running proxy has written down, 0 where there is none."""
+    """The port that a running proxy has written down; raises NotRunning where there is none."""
     try:
         return int(file.read_text("ascii"))
     except (OSError, ValueError):
-        return 0
+        raise NotRunning(f"no proxy has written its port to {file}") from None

@@ -55,7 +55,7 @@ def _row(name: str, profile: Mapping[str, Any]) -> Sequence[str]:
         str(profile.get("state")),
         str(profile.get("email") or profile.get("username") or "-"),
         duration(profile.get("expires_in")),
-        duration(profile.get("next_refresh_in")),
+        duration(profile.get("next_refresh_in") if profile.get("state") != "none" else None),
         str(profile.get("last_outcome")),
     )
 

@@ -37,28 +37,39 @@ class Reason(NamedTuple):
 
 def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | None, profile: str, json: bool) -> int:  # noqa: A002
     options = load(flags, config).options()
-    inquiry = Inquiry(find(options, url, public=True), options.policy.client_token, profile)
+
+    def inquiry() -> Inquiry:
+        return Inquiry(find(options, url, public=True), options.policy.client_token, profile)
+
     return to_the_end(lambda: _wait(inquiry, max, as_json=json), "the proxy is not ready")
 
 
-def _wait(inquiry: Inquiry, limit: float, *, as_json: bool) -> int:
+def _wait(inquiry: Callable[[], Inquiry], limit: float, *, as_json: bool) -> int:
     began = time.monotonic()
-    with Waiting(f"waiting for {inquiry.place}") as progress:
+    whom = _whom(inquiry)
+    with Waiting(f"waiting for {whom}") as progress:
         reason = until_ready(
             lambda patience: look(inquiry, patience),
             limit,
             now=time.monotonic,
             pause=time.sleep,
-            tell=lambda reason: progress.say(f"waiting for {inquiry.place}: {reason.detail}"),
+            tell=lambda reason: progress.say(f"waiting for {whom}: {reason.detail}"),
         )
     if as_json:
-        told = {"ready": reason is None, "url": str(inquiry.place), "seconds": round(time.monotonic() - began, 3)}
+        told = {"ready": reason is None, "url": _whom(inquiry), "seconds": round(time.monotonic() - began, 3)}
         put_out(json.dumps(told | (reason._asdict() if reason is not None else {}), ensure_ascii=False))
         return 0 if reason is None else 1
     if reason is not None:
         raise StartError(f"not ready within {limit:g} s: {reason.detail}", hint=reason.hint)
-    put_out(f"{inquiry.place} is ready.")
+    put_out(f"{_whom(inquiry)} is ready.")
     return 0
+
+
+def _whom(inquiry: Callable[[], Inquiry]) -> str:
+    try:
+        return str(inquiry().place)
+    except NotRunning:
+        return "the proxy"
 
 
 def until_ready(
@@ -85,9 +96,13 @@ def until_ready(
         pause(min(INTERVAL, left))
 
 
-def look(inquiry: Inquiry, patience: float) -> Reason | None:
-    """Why the proxy is not ready now; raises StartError where it will not tell this caller."""
+def look(where: Callable[[], Inquiry], patience: float) -> Reason | None:
+    """Why the proxy is not ready now; raises StartError where it will not tell this caller.
+
+    `where` raises NotRunning while nobody knows where the proxy is.
+    """
     try:
+        inquiry = where()
         told = inquiry.ask("/-/ready", patience=patience)
     except NotRunning as error:
         return Reason(error.code, error.detail, error.hint)

@@ -45,7 +45,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(
-            f"config file {path} cannot be read: {error.strerror}", hint=f"Check --config and {CONFIG_VARIABLE}."
+            f"config file {path} cannot be read: {error.strerror}",
+            hint="Check its permissions."
+            if isinstance(error, PermissionError)
+            else f"Check --config and {CONFIG_VARIABLE}.",
         ) from None
     except RecursionError:
         raise SettingsError(
@@ -70,10 +73,13 @@ def refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Leaf], path:
         if not isinstance(dig(document, section) or {}, Mapping):
             raise SettingsError(f"config file {path}: {named} is a section", hint=f"Write {_heading(section)}.")
     names = {*known, *files, *(f"routes.{name}" for name in RouteSettings.model_fields)}
-    for name in _names_in(document, inner):
-        if name not in names:
-            nearest = get_close_matches(name, sorted(names | {".".join(section) for section in inner}), 1, 0)[0]
-            raise SettingsError(f"config file {path}: unknown setting {name}", hint=f"Did you mean {nearest}?")
+    unknown = [name for name in _names_in(document, inner) if name not in names]
+    if unknown:
+        known_ones = sorted(names | {".".join(section) for section in inner})
+        nearest = " and ".join(get_close_matches(name, known_ones, 1, 0)[0] for name in unknown)
+        likely = all(get_close_matches(name, known_ones, 1) for name in unknown)
+        hint = f"Did you mean {nearest}?" if likely else f"The nearest known: {nearest}. `ul-proxy config` lists all."
+        raise SettingsError(f"config file {path}: unknown setting {' and '.join(unknown)}", hint=hint)
 
 
 def _heading(section: tuple[str, ...]) -> str:
@@ -129,6 +135,14 @@ def warn_if_readable(path: Path) -> list[str]:
     if stat.S_ISREG(mode) and mode & stat.S_IROTH and not mounted:
         return [f"{path} holds a secret and everybody on this machine can read it: chmod 600 {path}"]
     return []
+
+
+def holds_key(path: Path) -> bool:
+    """Whether there is a private key in a PEM file."""
+    try:
+        return b"PRIVATE KEY" in path.read_bytes()
+    except OSError:  # whoever uses it complains
+        return False
 
 
 def mark(path: Path) -> Mark:

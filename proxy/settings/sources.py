@@ -94,7 +94,8 @@ def load(
         raise complaints.sentence(error, known, origins) from None
     refuse_contradictions(settings)
     certificates = [path for path in (settings.tls_cert, settings.tls_key) if path is not None]
-    key_warnings = files.warn_if_readable(certificates[-1]) if certificates else []
+    keys = [path for path in certificates if path == settings.tls_key or files.holds_key(path)]
+    key_warnings = [warning for path in keys for warning in files.warn_if_readable(path)]
     return Loaded(
         settings,
         tuple(known.values()),

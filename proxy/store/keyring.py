@@ -93,7 +93,7 @@ def load_library() -> Any:
     except ImportError:
         raise SettingsError(
             "token_store is keyring, which needs a library that is not installed",
-            hint="Install it: pip install 'unleash-live-proxy[keyring]'.",
+            hint="Install it beside ul-proxy: pip install keyring.",
         ) from None
 
 

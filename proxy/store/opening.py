@@ -45,6 +45,8 @@ class AutoStore:
         self._places = places
         self._memory = memory
         self._always = always
+        self._told: set[str] = set()
+        """What the log has said."""
 
     @property
     def where(self) -> str:
@@ -60,9 +62,9 @@ class AutoStore:
             await (holder or self._memory).save(profile, session)
             return
         for place in self._places:
-            if await _done(place.save(profile, session)):
+            if await self._done(place.save(profile, session)):
                 if holder is not None and holder is not place:
-                    await _done(holder.forget(profile))
+                    await self._done(holder.forget(profile))
                 return
         raise StoreFailed("there is no place to keep the session", hint="Set token_store to file:PATH.")
 
@@ -84,8 +86,23 @@ class AutoStore:
                 if await place.load(profile) is not None:
                     return place
             except StoreFailed as error:
-                log.warning("%s", error.detail)
+                self._complain(error)
         return None
+
+    async def _done(self, work: Awaitable[None]) -> bool:
+        """Whether a store did what it was asked for; where not, the log says why."""
+        try:
+            await work
+        except StoreFailed as error:
+            self._complain(error)
+            return False
+        return True
+
+    def _complain(self, error: StoreFailed) -> None:
+        # Each place is asked again for every sign-in, and more than once.
+        if error.detail not in self._told:
+            self._told.add(error.detail)
+            log.warning("%s. %s", error.detail, error.hint)
 
 
 class ProfileStores:
@@ -118,16 +135,6 @@ class ProfileStores:
 
     def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
         return self.of(profile).exclusive(profile)
-
-
-async def _done(work: Awaitable[None]) -> bool:
-    """Whether a store did what it was asked for; where not, the log says why."""
-    try:
-        await work
-    except StoreFailed as error:
-        log.warning("%s", error.detail)
-        return False
-    return True
 
 
 def _places(folder: Path | None, clock: Clock) -> list[Store]:

@@ -12,7 +12,7 @@ from proxy.errors import ProxyError
 from proxy.lifetime import State
 from proxy.model import Instant, Profile, RenewalPolicy, Session, Token
 
-LOOK_AGAIN = 5.0
+LOOK_AGAIN = 1.0
 """Seconds after a terminal failure before somebody's request leads to a look for what a person has mended."""
 _NEVER = Instant(0.0, 0.0)
 

@@ -119,7 +119,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
             f"upstreams.ca_file: {ca_file} cannot be used ({error.strerror or error})",
-            hint="It must hold certificates in PEM form.",
+            hint="Check the path: it names a file with certificates in PEM.",
         ) from None
     context.set_alpn_protocols(["http/1.1"])
     return context

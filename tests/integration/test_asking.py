@@ -233,7 +233,7 @@ async def test_refused(name: str, shell: Shell, origin: Origin) -> None:
         outcome = await shell.run(name, "--url", app.urls[0], **more)
     assert (outcome.status, outcome.out) == (1, "")
     assert outcome.err.startswith(
-        f"ul-proxy: the proxy at {app.urls[0]} refuses: the client token is wrong. Send client_token"
+        f"ul-proxy: the proxy at {app.urls[0]} refuses: the client token is wrong. Set UL_PROXY_CLIENT_TOKEN"
     )
     assert "0123456789" not in outcome.err
 
@@ -277,7 +277,7 @@ async def test_over_tls(shell: Shell, tmp_path: Path, origin: Origin) -> None:
         unknown = await shell.run("wait", "--max", "100ms", "--url", url)
     assert (ready.status, ready.out) == (0, f"{url} is ready.\n")
     assert unknown.status == 1
-    assert "certificate verify failed" in unknown.err
+    assert "its certificate is not trusted here" in unknown.err
 
 
 async def test_over_tls_with_the_certificate_of_the_settings(tmp_path: Path, origin: Origin) -> None:
@@ -291,7 +291,7 @@ async def test_over_tls_with_the_certificate_of_the_settings(tmp_path: Path, ori
         assert told == (200, {"ready": True})
         async with behind_tls(app, theirs) as other:
             impostor = Inquiry(replace(parse_place(other), certificate=file))
-            with pytest.raises(NotRunning, match="certificate verify failed"):
+            with pytest.raises(NotRunning, match="its certificate is not trusted here"):
                 await asyncio.to_thread(impostor.ask, "/-/ready")
         empty = tmp_path / "empty.pem"
         empty.write_text("nothing")

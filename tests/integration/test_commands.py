@@ -202,7 +202,7 @@ async def test_status(desk: Desk) -> None:
     assert (elsewhere.status, elsewhere.out) == (1, "")
     assert "no proxy runs at unix:/nowhere/s. Start one with `ul-proxy serve`" in elsewhere.err
     assert (refused.status, refused.out) == (1, "")
-    assert "refuses: the request presents no client token. Send client_token's value" in refused.err
+    assert "refuses: the request presents no client token. Set UL_PROXY_CLIENT_TOKEN" in refused.err
 
 
 async def test_who_has_waited_long_enough(cognito: EmbeddedCognito, cognito_url: str) -> None:

@@ -426,9 +426,12 @@ async def test_aws_credentials_without_the_token(lines: list[Header]) -> None:
 
 
 async def test_no_aws_credentials_without_a_setting() -> None:
-    """Without the setting there is no such endpoint, whatever is sent, and no list names it."""
+    """Without the setting there is no such endpoint, whatever is sent; who asks is told which it is."""
     with pytest.raises(NoRoute) as caught:
         await admin()("GET", "/-/aws-credentials", "default", ((b"Authorization", b""),))
+    assert "UL_PROXY_AWS_CREDENTIALS_TOKEN" in caught.value.hint
+    with pytest.raises(NoRoute) as caught:
+        await admin()("GET", "/-/nothing")
     assert "aws" not in caught.value.hint
 
 

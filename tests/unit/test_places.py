@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.cli.places import Place, find, parse_place
-from proxy.errors import SettingsError
+from proxy.errors import NotRunning, SettingsError
 from proxy.model import Bind, ServeOptions
 from proxy.settings import load
 
@@ -81,7 +81,18 @@ def test_what_it_is_called(url: str, named: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "8080", "unix:relative", "ftp://x", "http://", "http://x/path", "http://u:p@x", "http://x:y", "http://[x"],
+    [
+        "",
+        "8080",
+        "unix:relative",
+        "ftp://x",
+        "http://",
+        "http://x/path",
+        "http://u:p@x",
+        "http://x:y",
+        "http://x:",
+        "http://[x",
+    ],
 )
 def test_no_address(url: str) -> None:
     """What is no address of a proxy is refused, with the forms that are."""
@@ -108,7 +119,7 @@ def test_a_port_that_was_written_down(text: str | None, place: str | None, tmp_p
     if place is not None:
         assert str(find(made, None)) == place
         return
-    with pytest.raises(SettingsError, match="picked a port by itself"):
+    with pytest.raises(NotRunning, match="has written its port to"):
         find(made, None)
 
 
@@ -119,4 +130,6 @@ def test_tls(tmp_path: Path) -> None:
     file.touch()
     made = options(listen=["127.0.0.1:1"], tls_cert=str(file))
     assert find(made, None) == Place("127.0.0.1", 1, tls=True, certificate=file)
+    assert find(made, "https://proxy.test:2") == Place("proxy.test", 2, tls=True, certificate=file)
+    assert find(made, "http://proxy.test:2") == Place("proxy.test", 2)
     assert find(replace(made, admin_listen=(Bind(path="/a"),)), None) == Place(path="/a")

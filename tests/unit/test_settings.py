@@ -678,9 +678,12 @@ def test_readable_key() -> None:
     key = Path("k.pem").absolute()
     key.write_text("")
     key.chmod(0o644)
+    assert load({"tls_cert": "k.pem"}).warnings == ()
     (warning,) = load({"tls_cert": "c.pem", "tls_key": "k.pem"}).warnings
     assert warning.endswith(f": chmod 600 {key}")
     assert load({"tls_cert": "k.pem", "tls_key": "c.pem"}).warnings == ()
+    key.write_text("-----BEGIN PRIVATE KEY-----")
+    assert load({"tls_cert": "k.pem"}).warnings == (warning,)
 
 
 def test_ca_file_at_home(tmp_path: Path) -> None:
@@ -790,6 +793,17 @@ def test_unknown_key(content: str, unknown: str, nearest: str) -> None:
     write_config(content)
     error = refused(f"ul-proxy.toml: unknown setting {unknown}")
     assert error.hint == f"Did you mean {nearest}?"
+
+
+def test_several_unknown_keys() -> None:
+    """All keys that no setting has are told at once; where one is no slip, nobody is asked whether they meant it."""
+    write_config('usernme = "x"\npasswrod = "x"')
+    error = refused("ul-proxy.toml: unknown setting usernme and passwrod")
+    assert error.hint == "Did you mean username and password?"
+    write_config('zzz = "x"\nusernme = "x"')
+    error = refused("ul-proxy.toml: unknown setting zzz and usernme")
+    assert error.hint.startswith("The nearest known: ")
+    assert "username. `ul-proxy config` lists all." in error.hint
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_reasons(
 ) -> None:
     """A reason is the proxy's own; how to mend it is said where a person can."""
     monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: Told(status, document))
-    assert wait.look(Inquiry(Place()), 1.0) == reason
+    assert wait.look(lambda: Inquiry(Place()), 1.0) == reason
 
 
 def test_a_proxy_that_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,16 @@ def test_a_proxy_that_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
         raise NotRunning("nobody there", hint="Start it.")
 
     monkeypatch.setattr(Inquiry, "ask", nobody)
-    assert wait.look(Inquiry(Place()), 1.0) == Reason("not_running", "nobody there", "Start it.")
+    assert wait.look(lambda: Inquiry(Place()), 1.0) == Reason("not_running", "nobody there", "Start it.")
+
+
+def test_a_port_that_nobody_has_written_down() -> None:
+    """Nor does it matter that nobody knows yet where the proxy will be."""
+
+    def nowhere() -> Inquiry:
+        raise NotRunning("no port yet", hint="Start it.")
+
+    assert wait.look(nowhere, 1.0) == Reason("not_running", "no port yet", "Start it.")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -121,5 +130,5 @@ def test_a_proxy_that_refuses(status: int, monkeypatch: pytest.MonkeyPatch) -> N
     """A proxy that will not tell this caller will not do so later."""
     monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: Told(status, {"detail": "no", "hint": "Do this."}))
     with pytest.raises(StartError, match="refuses: no") as caught:
-        wait.look(Inquiry(Place(port=8)), 1.0)
+        wait.look(lambda: Inquiry(Place(port=8)), 1.0)
     assert caught.value.hint == "Do this."
