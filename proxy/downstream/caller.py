@@ -195,7 +195,8 @@ class Caller:
             return
         self._connection.flush()
         sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
+        # The caller may have left in this very moment, and the socket with them.
+        if sock is not None and sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
             # Without Content-Length or chunks an orderly end would look like the end of the content.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()

@@ -55,6 +55,7 @@ class Connection(RequestHandler):
         "_host",
         "_partial_since",
         "_requests",
+        "_resting",
         "_stuck_since",
         "own",
         "secure",
@@ -78,6 +79,8 @@ class Connection(RequestHandler):
         """When a head began to arrive that is not whole yet; the first one is expected from the start."""
         self._stuck_since: float | None = None
         """When the caller stopped taking what is written."""
+        self._resting = False
+        """More is read once others have had a turn."""
         self._requests = RequestParser(self.pause_reading, self._go_on, queue_limit=self._max_msg_queue_size)
         self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
 
@@ -214,12 +217,29 @@ class Connection(RequestHandler):
             messages.extend(arrived)
             if len(messages) >= self._max_msg_queue_size and not self._buffer_paused:
                 self._pause_reading_for_buffer()
+            if requests.laborious and not self._resting:
+                self._rest()
         if not requests.amid_head:
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._heard
         if messages:
             self._answer_next()
+
+    def _rest(self) -> None:
+        """Let others have a turn before more is read: an event loop reads on as long as something comes."""
+        if self.transport is not None:
+            self._resting = True
+            self.transport.pause_reading()
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._resting = False
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.data_received(b"")
+        if not (self._resting or self._reading_paused or self._buffer_paused):
+            self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -13,6 +13,10 @@ Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
 _CR = 13
 _MAX_EMPTY_LINES = 32
 """In bytes."""
+_MANY = 256
+"""Chunks, each of which takes a while to read, however small it is."""
+_SLICE = 16 << 10
+"""Bytes of such chunks that are read before others have their turn."""
 
 
 class RequestParser:
@@ -33,6 +37,8 @@ class RequestParser:
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._closed = False
+        self.laborious = False
+        """What came last took long to read. The rest is kept, if there is any: the next `feed_data` goes on with it."""
 
     @property
     def amid_head(self) -> bool:
@@ -60,15 +66,16 @@ class RequestParser:
     def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
         """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
         messages: list[Message] = []
+        self.laborious = False
         if self._closed:
             return messages, False, b""
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
         while data and not self._closed:
-            if self.content is not None:
+            if self.content is not None and not self.laborious:
                 data = self._feed_content(data)
-            elif self._queued >= self._queue_limit:
+            elif self.laborious or self._queued >= self._queue_limit:
                 self._buffer = data
                 break
             else:
@@ -124,15 +131,20 @@ class RequestParser:
             rest = data[left:] if left else b""
             content.end()
         else:
+            behind = b""
+            if len(data) > _SLICE and data.count(b"\r\n") > _MANY:
+                data, behind = data[:_SLICE], data[_SLICE:]
             try:
-                for piece in self._decoder.feed(data):
-                    content.feed(piece)
+                pieces = self._decoder.feed(data)
             except FramingError as error:
                 self.fail_content(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
                 return b""
+            self.laborious = len(pieces) > _MANY
+            for piece in [b"".join(pieces)] if self.laborious else pieces:
+                content.feed(piece)
             if not self._decoder.done:
-                return b""
-            rest = self._decoder.rest
+                return behind
+            rest = self._decoder.rest + behind
             content.end(self._decoder.trailers)
             self._decoder = None
         self.content = None

@@ -236,6 +236,29 @@ def test_a_content_that_nobody_takes_makes_the_caller_wait() -> None:
     assert connection.told == ["pause", "resume"]
 
 
+@pytest.mark.parametrize("behind", [b"", GET])
+def test_a_flood_of_tiny_chunks(behind: bytes) -> None:
+    """Of chunks of a byte only so many are read at a time; the rest, and what follows, needs no further bytes."""
+    head, tiny = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"
+    connection = Connection().send(head + tiny * 20_000 + b"0\r\n\r\n" + behind)
+    turns = 0
+    while connection.parser.laborious:
+        turns += 1
+        connection.send(b"")
+    assert turns > 5
+    assert connection.contents[0].at_hand() == b"x" * 20_000
+    assert connection.requests[1:] == ([A_GET] if behind else [])
+    assert not connection.parser.amid_head
+
+
+def test_large_chunks_are_read_at_once() -> None:
+    """Content that is full of line ends is no flood."""
+    head, text = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", b"a line\r\n" * 10_000
+    connection = Connection().send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(text), text))
+    assert not connection.parser.laborious
+    assert connection.contents[0].at_hand() == text
+
+
 # Requests that wait.
 
 
