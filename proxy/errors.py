@@ -22,6 +22,7 @@ ProxyError
 │   ├── RefreshRejected          503  the refresh token is dead: one full sign-in mends it
 │   ├── StoreFailed              503  where sessions are kept cannot be used
 │   ├── SignInFailed             503  transient: tried again
+│   │   └── TokensUnverified     503  what came cannot be verified for now
 │   └── SignInTimeout            504
 ├── UpstreamError                the way to the upstream
 │   ├── UpstreamUnreachable, UpstreamBroken    502
@@ -35,7 +36,9 @@ instance says what happened (`detail`) and what mends it (`hint`). Neither may h
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import SecretStr
 
 
 def variables(settings: Iterable[str], profile: str = "default") -> str:
@@ -216,6 +219,17 @@ class StoreFailed(CredentialError):
 class SignInFailed(CredentialError):
     code, title, transient = "sign_in_failed", "Sign-in failed", True
     default_hint = "The proxy tries again by itself: repeat the request after Retry-After seconds."
+
+
+class TokensUnverified(SignInFailed):
+    """Tokens have come that nobody can verify for now.
+
+    `refresh_token` came with them, None where none did: the one that it was got for may be used up.
+    """
+
+    def __init__(self, detail: str, *, refresh_token: SecretStr | None = None, **facts: Any) -> None:
+        super().__init__(detail, **facts)
+        self.refresh_token = refresh_token
 
 
 class SignInTimeout(CredentialError):

@@ -16,7 +16,7 @@ class Calls:
     """The way to both services."""
 
     def __init__(self, *, timeout: float, outbound: OutboundProxies, ca_file: Path | None) -> None:
-        """`timeout` in seconds holds for connecting and for each answer."""
+        """`timeout` in seconds is for each call, from connecting to the end of its answer."""
         self._timeout = timeout
         self._outbound = outbound
         self._ca_file = ca_file

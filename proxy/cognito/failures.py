@@ -39,10 +39,25 @@ _TERMINAL = {
     ),
 }
 
-_TRANSIENT = {
-    "TooManyRequestsException": "Cognito is throttling",
-    "LimitExceededException": "Cognito is throttling",
-    "ThrottlingException": "Cognito is throttling",
+_THROTTLING = (
+    "TooManyRequestsException",
+    "LimitExceededException",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "SlowDown",
+)
+"""The names that AWS's services have for it."""
+_TRANSIENT = dict.fromkeys(_THROTTLING, "Cognito is throttling") | {
+    "RequestTimeout": "Cognito did not get the request in time",
+    "RequestTimeoutException": "Cognito did not get the request in time",
+    "ForbiddenException": "a firewall in front of Cognito does not let this machine through for now",
+    "ConcurrentModificationException": "Cognito was busy with this user",
+    "InvalidLambdaResponseException": "the user pool's own rules failed to run",
     "TooManyFailedAttemptsException": "Cognito takes no more codes for a while",
     "InternalErrorException": "Cognito has an internal error",
     "InternalFailure": "Cognito has an internal error",
@@ -65,6 +80,7 @@ _UNREACHABLE = (
     (TimeoutError, "it does not answer in time", None),
 )
 
+_TRANSIENT_STATUSES = frozenset((408, 425, 429))
 _UNKNOWN_OPERATION = frozenset(
     ("UnknownOperationException", "InvalidAction", "NotImplemented", "UnsupportedOperationException")
 )
@@ -143,7 +159,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def from_answer(operation: str, status: int, code: str, message: str) -> CredentialError:
     """The failure that an error answer of `operation` stands for."""
-    if code in _TRANSIENT or status >= 500:  # noqa: PLR2004
+    if code in _TRANSIENT or status >= 500 or status in _TRANSIENT_STATUSES:  # noqa: PLR2004
         return SignInFailed(_TRANSIENT.get(code, f"Cognito answered {status}"))
     if not re.fullmatch(r"[A-Za-z]\w{0,99}", code, re.ASCII):
         # Cognito's own errors have names. A captive portal or a proxy on the way answers without.

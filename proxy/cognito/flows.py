@@ -16,9 +16,9 @@ from proxy.cognito.calls import Calls
 from proxy.cognito.conversation import Conversation
 from proxy.cognito.endpoints import user_pool
 from proxy.cognito.failures import Refused
-from proxy.cognito.keys import KeySets
+from proxy.cognito.keys import KeySets, KeysUnavailable
 from proxy.cognito.unattended import OneTimeCodes, SettingsFirst
-from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed, addressed
+from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed, TokensUnverified, addressed
 from proxy.model import AwsCredentials, Clock, Device, OutboundProxies, Pool, Profile, RenewalPolicy, Session, Token
 
 log = logging.getLogger(__name__)
@@ -159,6 +159,11 @@ class Cognito:
         try:
             id_claims = await self._keys.verify(pool, found.id_token, found.access_token)
             life = claims.lifetime(id_claims)
+        except KeysUnavailable as error:
+            raise TokensUnverified(
+                f"Cognito's answer cannot be verified: {error}",
+                refresh_token=SecretStr(found.refresh_token) if found.refresh_token else None,
+            ) from None
         except claims.ClaimsError as error:
             raise SignInFailed(
                 f"Cognito's answer is not to be trusted: {error}",

@@ -24,6 +24,10 @@ _PAUSE = 60.0
 _MAX_BYTES = 1 << 20
 
 
+class KeysUnavailable(ClaimsError):
+    """The keys that a token is to be verified with cannot be had for now."""
+
+
 class KeySets:
     """Verifies tokens against the key sets of their pools."""
 
@@ -49,11 +53,11 @@ class KeySets:
                 log.info("the user pool has new keys")
         keys = await self._fetch(pool)
         if keys is None and known is not None:
-            raise ClaimsError("the token is signed with a new key, and the user pool's keys cannot be fetched")
+            raise KeysUnavailable("the token is signed with a new key, and the user pool's keys cannot be fetched")
         return _verify_both(keys, pool, id_token, access_token)
 
     async def _fetch(self, pool: Pool) -> KeySet | None:
-        """The pool's key set, None where it cannot be fetched; raises ClaimsError where it is nonsense."""
+        """The pool's key set, None where it cannot be fetched; raises KeysUnavailable where it is nonsense."""
         url = pool.jwks_url
         if url in self._missing:
             return None
@@ -61,16 +65,15 @@ class KeySets:
             body = await self._get(url)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._missing[url] = True
-            log.warning(
-                "the key set %s cannot be fetched (%s): token signatures go unchecked", url, type(error).__name__
-            )
+            then = "" if url in self._sets else ": token signatures go unchecked"
+            log.warning("the key set %s cannot be fetched (%s)%s", url, type(error).__name__, then)
             return None
         try:
             keys = json.loads(body)
         except (ValueError, RecursionError):
             keys = None
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-            raise ClaimsError("the user pool's key set is not one")
+            raise KeysUnavailable("the user pool's key set is not one")
         self._sets[url] = keys
         return keys
 

@@ -33,7 +33,7 @@ class Sdk:
     """Unsigned calls, which nothing on the machine (AWS_* variables, ~/.aws) can change."""
 
     def __init__(self, *, timeout: float, outbound: OutboundProxies, ca_file: Path | None) -> None:
-        """`timeout` in seconds is for connecting and for each answer. `ca_file` replaces the machine's authorities."""
+        """`timeout` in seconds is for each call, connecting included. `ca_file` replaces the machine's authorities."""
         self._timeout = timeout
         self._outbound = outbound
         self._ca_file = ca_file
@@ -45,7 +45,9 @@ class Sdk:
         """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none."""
         try:
             client = await self._client(endpoint)
-            answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
+            # The SDK's own timeouts begin anew with every byte.
+            async with asyncio.timeout(self._timeout):
+                answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
         except ClientError as error:
             fault = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)

@@ -3,8 +3,16 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
-from proxy.errors import LoginRequired, RefreshRejected, StoreFailed, login_command, variables
+from proxy.errors import (
+    LoginRequired,
+    RefreshRejected,
+    StoreFailed,
+    TokensUnverified,
+    login_command,
+    variables,
+)
 from proxy.model import Profile, Session, Token
 from proxy.tokens.interfaces import Authority, SessionStore
 from proxy.tokens.slot import Slot
@@ -50,7 +58,13 @@ class Renewals:
     async def _renewed(self, slot: Slot, session: Session) -> Token:
         slot.landing = True
         try:
-            token = await self._authority.renew(slot.profile, session)
+            try:
+                token = await self._authority.renew(slot.profile, session)
+            except TokensUnverified as error:
+                if error.refresh_token is not None:
+                    # The one that was shown may be used up: without this one the next try would end the session.
+                    await self._keep(slot, replace(session, refresh_token=error.refresh_token), session)
+                raise
             await self._keep(slot, token.session, session)
         finally:
             slot.landing = False

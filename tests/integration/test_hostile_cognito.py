@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clock import FakeClock
@@ -11,7 +12,7 @@ from support.stack import PASSWORD, SIGNER, closing, new_cognito, options_for, p
 from support.wire import PATIENCE
 
 from proxy.app import App
-from proxy.cognito.endpoints import user_pool
+from proxy.cognito.endpoints import Endpoint, user_pool
 from proxy.cognito.sdk import _session
 from proxy.demo.signer import Signer
 from proxy.model import AuthFlow
@@ -86,6 +87,37 @@ async def test_nonsense_is_no_defect(body: bytes, origin: Origin, caplog: pytest
         async with running_proxy(options_for(fake.url, origin.url), clock=clock) as app:
             assert b'"sign_in_failed"' in await first_answer(app, clock)
     assert not [record for record in caplog.records if record.exc_info and record.levelname != "DEBUG"]
+
+
+async def test_an_answer_that_trickles_ends_nothing_for_good(origin: Origin) -> None:
+    """A Cognito that sends a byte now and then, for ever, is given up like one that is silent, and asked again."""
+    cognito = new_cognito()
+    timeouts = type(options_for("", origin.url).timeouts)(connect=1, headers=1, idle=1, auth=1, drain=1)
+
+    async def trickle(request: Recorded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with cognito.running() as url, Origin(responder=trickle).running() as slow:
+        options = options_for(url, origin.url, timeouts=timeouts)
+        async with running_proxy(options) as app:
+            calls = app._cognito._calls
+            honest = calls.call
+            asked = asyncio.Event()
+
+            async def first_to_the_slow_one(endpoint: Endpoint, *operation: Any) -> dict[str, Any]:
+                first = not asked.is_set()
+                asked.set()
+                return await honest(endpoint._replace(url=slow.url) if first else endpoint, *operation)
+
+            calls.call = first_to_the_slow_one  # type: ignore[assignment,method-assign]
+            async with asyncio.timeout(PATIENCE):
+                while b" 200 OK" not in await talk(app.urls[0], closing("GET", "/v1/job")):
+                    pass
+    assert slow.requests
 
 
 async def test_a_key_set_in_pieces_is_read_whole(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:

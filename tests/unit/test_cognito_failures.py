@@ -36,7 +36,12 @@ SIGN_IN, RENEWAL = "InitiateAuth", "GetTokensFromRefreshToken"
         (SIGN_IN, "PasswordResetRequiredException", "", LoginRequired, "ul-proxy login"),
         (SIGN_IN, "ResourceNotFoundException", "", LoginRequired, "cognito.client_id"),
         (SIGN_IN, "InvalidParameterException", "", LoginRequired, "cognito.auth_flow"),
-        (SIGN_IN, "ForbiddenException", "", LoginRequired, ""),
+        (SIGN_IN, "ForbiddenException", "Request not allowed due to WAF block.", SignInFailed, "tries again"),
+        (RENEWAL, "Throttling", "", SignInFailed, "tries again"),
+        (RENEWAL, "RequestLimitExceeded", "", SignInFailed, "tries again"),
+        (RENEWAL, "RequestTimeoutException", "", SignInFailed, "tries again"),
+        (SIGN_IN, "InvalidLambdaResponseException", "", SignInFailed, "tries again"),
+        (SIGN_IN, "WhateverException", "", LoginRequired, ""),
         ("ForgotPassword", "CodeDeliveryFailureException", "", LoginRequired, "administrator"),
         ("ForgotPassword", "LimitExceededException", "", SignInFailed, ""),
         ("ConfirmSignUp", "TooManyFailedAttemptsException", "", SignInFailed, ""),
@@ -66,6 +71,12 @@ def test_meaning(operation: str, code: str, message: str, kind: type[CredentialE
 def test_five_hundreds_are_transient(code: str) -> None:
     """Whatever a server's own error is called, it is worth another try."""
     assert isinstance(Refused("GetId", 503, code, "").meaning, SignInFailed)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429])
+def test_statuses_that_pass(status: int) -> None:
+    """A status that asks for another try is transient, whatever name comes with it."""
+    assert isinstance(Refused(RENEWAL, status, "WhateverException", "").meaning, SignInFailed)
 
 
 @pytest.mark.parametrize(

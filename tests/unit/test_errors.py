@@ -55,6 +55,7 @@ CONTRACT = {
     errors.UpstreamUnreachable: (502, "upstream_unreachable", Source.UPSTREAM),
     errors.UpstreamBroken: (502, "upstream_broken", Source.UPSTREAM),
     errors.SignInFailed: (503, "sign_in_failed", Source.COGNITO),
+    errors.TokensUnverified: (503, "sign_in_failed", Source.COGNITO),
     errors.LoginRequired: (503, "login_required", Source.COGNITO),
     errors.CredentialMissing: (503, "credential_missing", Source.PROXY),
     errors.Overloaded: (503, "overloaded", Source.PROXY),
@@ -72,6 +73,7 @@ MORE_EXACT_THAN_BAD_REQUEST = {
 # A defect of the program; what ends a start, or a question to a proxy, and is no answer; a dead session or a broken
 # store, which end in one of the above.
 BEYOND_THE_CONTRACT = {
+    errors.StartError,
     errors.InternalError,
     errors.SettingsError,
     errors.NotRunning,
@@ -82,6 +84,7 @@ BEYOND_THE_CONTRACT = {
 TRANSIENT = {
     errors.StoreFailed,
     errors.SignInFailed,
+    errors.TokensUnverified,
     errors.SignInTimeout,
     errors.UpstreamUnreachable,
     errors.UpstreamBroken,
@@ -91,7 +94,8 @@ TRANSIENT = {
 }
 
 TREE = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, ProxyError)]
-LEAVES = [cls for cls in TREE if not cls.__subclasses__()]
+LEAVES = [cls for cls in TREE if "code" in vars(cls) or not cls.__subclasses__()]
+"""Those that are raised."""
 every_leaf = pytest.mark.parametrize("error", LEAVES, ids=lambda error: str(error.__name__))
 
 

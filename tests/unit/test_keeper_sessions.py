@@ -13,7 +13,15 @@ from support.clock import FakeClock, settle
 from support.sessions import refresh_token, session
 from support.wire import PATIENCE
 
-from proxy.errors import CredentialMissing, LoginRequired, ProxyError, RefreshRejected, SignInFailed, StoreFailed
+from proxy.errors import (
+    CredentialMissing,
+    LoginRequired,
+    ProxyError,
+    RefreshRejected,
+    SignInFailed,
+    StoreFailed,
+    TokensUnverified,
+)
 from proxy.model import Profile, Session
 from proxy.store import MemoryStore
 from proxy.tokens import TokenKeeper
@@ -683,6 +691,21 @@ class TestReplacing:
         keeper.replace({"default": PROFILE})
         await clock.advance(31)
         assert keeper.snapshot("default").state == "fresh"
+
+
+async def test_what_came_with_tokens_that_cannot_be_verified(authority: ScriptedAuthority, store: Shared) -> None:
+    """A refresh token is kept though nobody can verify the tokens beside it: the one before it is used up."""
+    await store.save(NO_PASSWORD, session("first"))
+    keeper = new_keeper(authority, {"default": NO_PASSWORD}, store=store)
+    authority.dead = {"first"}
+    failures = [TokensUnverified("no keys", refresh_token=SecretStr("second"))]
+    authority.fail_renewal = lambda: failures.pop() if failures else None
+    caller = asyncio.create_task(keeper.get("default"))
+    await authority.clock.advance(10)
+    assert (await caller).id_token.get_secret_value() == "id-1"
+    assert store.saved[:2] == ["first", "second"]
+    assert [refresh_token(shown) for shown in authority.shown] == ["first", "second"]
+    await keeper.close()
 
 
 async def test_a_terminal_failure_is_called_out_once(
