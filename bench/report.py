@@ -36,17 +36,17 @@ def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: 
         known = to in median and row in median[to]
         return lambda name: f"{median[name][row] / median[to][row]:.2f}" if known and row in median[name] else "-"
 
+    def beyond_direct(name: str, percentile: str) -> float | None:
+        known = percentile in median.get("direct", {}) and percentile in median.get(name, {})
+        return median[name][percentile] - median["direct"][percentile] if known else None
+
     def added(percentile: str) -> Callable[[str], str]:
-        direct = median["direct"][percentile]
-        return lambda name: f"{median[name][percentile] - direct:.0f}" if percentile in median[name] else "-"
+        return lambda name: "-" if (own := beyond_direct(name, percentile)) is None else f"{own:.0f}"
 
     def added_ratio(percentile: str, to: str) -> Callable[[str], str]:
-        direct = median["direct"][percentile]
-        nginx = median.get(to, {}).get(percentile)
+        theirs = beyond_direct(to, percentile)
         return lambda name: (
-            f"{(median[name][percentile] - direct) / (nginx - direct):.2f}"
-            if nginx and percentile in median[name]
-            else "-"
+            f"{own / theirs:.2f}" if theirs and (own := beyond_direct(name, percentile)) is not None else "-"
         )
 
     cpu = next((row.partition(":")[2].strip() for row in Path("/proc/cpuinfo").read_text().splitlines()
@@ -68,7 +68,7 @@ def report(figures: Figures, *, rounds: int, turns: int, seconds: int, missing: 
                     "512 to 32",
                     lambda name: (
                         f"{median[name]['rate 512'] / median[name]['rate 32']:.2f}"
-                        if "rate 512" in median[name]
+                        if {"rate 512", "rate 32"} <= median[name].keys()
                         else "-"
                     ),
                 ),
