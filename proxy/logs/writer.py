@@ -9,6 +9,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 LIMIT = 4 << 20
 """Bytes that may wait."""
@@ -43,13 +44,15 @@ class Writer:
         self._size = 0
         """Of all that has not gone out, what is being written included."""
         self._untold = 0
-        """Lines that were dropped since the last notice."""
+        """Lines that were dropped, and that no notice that went out has told."""
         self.dropped = 0
         """Lines that were dropped so far."""
         self._closed = False
         self._hurry = threading.Event()
         """What waits is to go out without a pause."""
         self._thread: threading.Thread | None = None
+        self._torn = False
+        """What went out last broke off within a line. Only the thread asks."""
 
     def write(self, text: str, *, urgent: bool = True) -> None:
         """Have whole lines written, at once or with those of the next moments, or count them as dropped."""
@@ -60,6 +63,9 @@ class Writer:
                 fits = 0 if self._closed else data.rfind(b"\n", 0, max(0, self._limit - self._size)) + 1
                 self._drop(data[fits:])
                 data = data[:fits]
+            # Even if this line does not fit: where no thread could start, what waits is in its way.
+            if self._thread is None and not self._closed:
+                self._start()
             if not data:
                 return
             self._waiting += data
@@ -67,9 +73,6 @@ class Writer:
             # A reader who keeps up loses no line to the pause.
             if urgent or self._size > self._limit // 4:
                 self._hurry.set()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"log lines to {self._fd}", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
 
     def flush(self, timeout: float = PATIENCE) -> bool:
@@ -89,6 +92,13 @@ class Writer:
             self._waiting.clear()
             self._changed.notify_all()
 
+    def _start(self) -> None:
+        """Have a thread, if one is to be had: else lines wait, and the next one tries again."""
+        thread = threading.Thread(target=self._run, name=f"log lines to {self._fd}", daemon=True)
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
+
     def _run(self) -> None:
         """The thread. As a daemon it may be left behind in `write(2)` when the process ends."""
         while True:
@@ -97,20 +107,32 @@ class Writer:
                 if not self._waiting:
                     return
                 data, self._waiting = self._waiting, bytearray()
+                missing = self._untold
                 self._hurry.clear()
             sent = self._send(data)
             with self._changed:
+                told = 0
+                if sent == len(data) and not self._closed:
+                    # Only now: before the gap come the lines of this batch. What was dropped since it was taken
+                    # is missing behind some that wait.
+                    told = missing if self._waiting else self._untold
+                notice = self._encoded(self._notice(told)) if told else b""
                 self._drop(data[sent:])
-                self._size -= len(data)
-                if sent == len(data) and self._untold and not self._waiting and not self._closed:
-                    # Only now: before it come the lines that were not dropped.
-                    told = self._encoded(self._notice(self._untold))
-                    self._untold = 0
-                    self._waiting += told
-                    self._size += len(told)
-                    self._hurry.set()
+                self._size += len(notice) - len(data)
+                del data  # up to `limit` bytes, which nobody needs until the next line comes
                 self._changed.notify_all()
+            if told:
+                self._tell(notice, told)
             self._hurry.wait(self._pause)
+
+    def _tell(self, notice: bytes, dropped: int) -> None:
+        """Write a notice at once, in front of what waits. If it cannot be written the next one tells its number."""
+        whole = self._send(notice) == len(notice)
+        with self._changed:
+            self._size -= len(notice)
+            if whole:
+                self._untold -= dropped
+            self._changed.notify_all()
 
     def _encoded(self, text: str) -> bytes:
         return text.encode(self._encoding, "backslashreplace")
@@ -120,9 +142,11 @@ class Writer:
         self.dropped += lines
         self._untold += lines
 
-    def _send(self, data: bytearray) -> int:
+    def _send(self, data: bytes | bytearray) -> int:
         """How many bytes could be written: readers go, disks are full, and both may change."""
-        left = memoryview(data)
+        # The newline ends a line that broke off, and is nobody's: neither of these bytes nor of these lines.
+        ahead = b"\n" if self._torn else b""
+        whole = left = memoryview(ahead + data if ahead else data)
         try:
             while left:
                 try:
@@ -135,4 +159,7 @@ class Writer:
                     poll.poll()
         except OSError:
             pass
-        return len(data) - len(left)
+        sent = len(whole) - len(left)
+        if sent:
+            self._torn = whole[sent - 1] != ord("\n")
+        return max(0, sent - len(ahead))

@@ -1,11 +1,14 @@
 """Log lines on their way out, on real pipes and files: nobody who logs ever waits, and nothing is lost unremarked."""
 
+import fcntl
 import os
+import resource
 import select
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,36 @@ def pipe() -> Iterator[tuple[int, int]]:
     for fd in ends:
         with suppress(OSError):
             os.close(fd)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """An empty one, and its writing end."""
+    path = tmp_path / "log"
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+    yield path, fd
+    os.close(fd)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """As on a full disk, no file grows beyond `size` bytes; Python ignores the signal that would come of it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """No thread can start, as each asks for more memory for its stack than there are addresses."""
+    before = threading.stack_size(1 << 60)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
 
 
 def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:
@@ -105,7 +138,8 @@ def test_the_end_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
     os.set_blocking(pipe[0], False)
     data = b""
     while not writer.flush(0.01):
-        data += os.read(pipe[0], 1 << 16)
+        with suppress(BlockingIOError):
+            data += os.read(pipe[0], 1 << 16)
     with suppress(BlockingIOError):
         data += os.read(pipe[0], 1 << 20)
     assert len(data) + writer.dropped * len(LINE) == (written + 1) * len(LINE)
@@ -245,4 +279,116 @@ def test_letters_that_the_terminal_lacks(pipe: tuple[int, int]) -> None:
     writer = Writer(pipe[1], notice, encoding="ascii")
     writer.write("ü → \ud800\n")
     assert os.read(pipe[0], 100) == b"\\xfc \\u2192 \\ud800\n"
+    writer.close()
+
+
+@pytest.mark.parametrize("later", [150, 151], ids=["nothing-fits", "only-the-newline-fits"])
+def test_a_line_that_broke_off(file: tuple[Path, int], later: int) -> None:
+    """Behind a line of which only a part went out, the next one that goes out begins on a line of its own."""
+    path, fd = file
+    writer = Writer(fd, notice)
+    with room_for(150):
+        writer.write(LINE * 2)
+        assert writer.flush(PATIENCE)
+    assert writer.dropped == 1
+    with room_for(later):
+        writer.write(LINE * 2)
+        assert writer.flush(PATIENCE)
+    assert writer.dropped == 3
+    writer.write("back\n")
+    writer.write("and on\n")
+    writer.close(PATIENCE)
+    lines = path.read_text().splitlines()
+    assert lines[:3] == [LINE.strip(), "x" * 50, "back"]
+    assert sorted(lines[3:]) == ["and on", "dropped: 3"]
+    assert writer.dropped == 3
+
+
+@pytest.mark.parametrize("part", ["", "drop"])
+def test_a_notice_that_cannot_be_written(file: tuple[Path, int], part: str) -> None:
+    """The number of a notice that did not go out whole is told by the next one, which does not count the notice."""
+    path, fd = file
+    writer = Writer(fd, notice, limit=250)
+    taken = "first\n" + LINE * 2
+    with room_for(len(taken + part)):
+        writer.write(taken + LINE * 3)
+        assert writer.flush(PATIENCE)
+        writer.write(LINE)
+        assert writer.flush(PATIENCE)
+    assert writer.dropped == 4
+    writer.write("back\n")
+    writer.close(PATIENCE)
+    assert path.read_text() == taken + (part and part + "\n") + "back\n" + notice(4)
+    assert writer.dropped == 4
+
+
+def test_the_end_while_a_notice_waits(pipe: tuple[int, int]) -> None:
+    """A notice that nobody takes before the end is no line that was dropped."""
+    held = fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 16)
+    line = "x" * 63 + "\n"
+    writer = Writer(pipe[1], notice, limit=held)
+    writer.write(line * (held // len(line) + 3))
+    select.select([pipe[0]], [], [], PATIENCE)  # one call fills it
+    writer.close(0.01)
+    os.close(pipe[0])
+    assert writer.flush(PATIENCE)
+    assert writer.dropped == 3
+
+
+def test_a_flood_that_lasts(pipe: tuple[int, int]) -> None:
+    """A notice stands where lines are missing, in front of those that were accepted since, however many wait."""
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 16)
+    writer = Writer(pipe[1], notice, limit=1 << 18)
+    writer.write(LINE * 1000)
+    select.select([pipe[0]], [], [], PATIENCE)
+    before = LINE * (1000 + fill(writer) - 1)
+    # Once something of the second batch has come, there is room for a third.
+    data = read_until(pipe[0], lambda data: len(data) > 1000 * len(LINE))
+    writer.write("later\n")
+    data += read_until(pipe[0], lambda data: b"later\n" in data)
+    assert data.decode() == before + notice(1) + "later\n"
+    writer.close()
+
+
+def test_a_gap_behind_which_nothing_waits(pipe: tuple[int, int]) -> None:
+    """A notice of lines that were dropped while all others were on their way out waits for no further line."""
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 16)
+    writer = Writer(pipe[1], notice, limit=1000 * len(LINE))
+    writer.write(LINE * 1000)
+    select.select([pipe[0]], [], [], PATIENCE)
+    writer.write(LINE)
+    data = read_until(pipe[0], lambda data: len(data) >= 1000 * len(LINE))
+    assert writer.flush(PATIENCE)
+    os.set_blocking(pipe[0], False)
+    with suppress(BlockingIOError):
+        data += os.read(pipe[0], 100)
+    assert data.decode() == LINE * 1000 + notice(1)
+    writer.close()
+
+
+def test_a_thread_that_cannot_start(pipe: tuple[int, int]) -> None:
+    """Where no thread is to be had lines wait, and those that do not fit are counted, until the next one finds one."""
+    writer = Writer(pipe[1], notice, limit=250)
+    with no_threads():
+        writer.write("first\n")
+        writer.write(LINE * 2)
+        writer.write(LINE)
+        assert not writer.flush(0.01)
+    assert writer.dropped == 1
+    writer.write(LINE)
+    assert writer.flush(PATIENCE)
+    assert os.read(pipe[0], 1000).decode() == "first\n" + LINE * 2 + notice(2)
+    writer.close()
+
+
+def test_what_has_gone_out_is_let_go_of(file: tuple[Path, int]) -> None:
+    """After a flood no memory is held while the next line is waited for."""
+    writer = Writer(file[1], notice)
+    tracemalloc.start()
+    try:
+        writer.write(LINE * 40_000)
+        assert writer.flush(PATIENCE)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
     writer.close()
