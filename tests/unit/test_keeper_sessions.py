@@ -1,10 +1,12 @@
 """The keeper with a store: where sessions come from, when they are kept, and who shares them."""
 
 import asyncio
+import fcntl
 import timeit
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +17,7 @@ from support.wire import PATIENCE
 
 from proxy.errors import CredentialMissing, LoginRequired, ProxyError, RefreshRejected, SignInFailed, StoreFailed
 from proxy.model import Profile, Session
-from proxy.store import MemoryStore
+from proxy.store import FileStore, MemoryStore, locks
 from proxy.tokens import TokenKeeper
 
 NO_PASSWORD = replace(PROFILE, password=None)
@@ -296,13 +298,30 @@ class TestKeeping:
         assert "without a lock: there are no locks here" in caplog.text
 
     async def test_a_lock_that_somebody_holds_is_respected(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
-        """While another process hangs with the lock, its refresh token is left alone."""
-        store.locked_out = SignInFailed("another process holds it", retry_after=100)
-        with pytest.raises(SignInFailed):
-            await keeper.get("default")
+        """While another process hangs with the lock, its refresh token is left alone, and callers are told at once."""
+        store.locked_out = StoreFailed("another process holds it", retry_after=5)
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(StoreFailed, match="another process") as caught:
+                await keeper.get("default")
+        assert caught.value.retry_after is not None
         assert authority.renewals == authority.sign_ins == 0
+        store.locked_out = None
+        await clock.advance(6)
+        await keeper.get("default")
+
+    async def test_a_process_that_hangs_while_it_writes_costs_no_request(
+        self, authority: ScriptedAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+    ) -> None:
+        """Where nobody gets to write, the new token is used from memory."""
+        monkeypatch.setattr(locks, "_PATIENCE", 0.1)
+        keeper = new_keeper(authority, store=FileStore(tmp_path / "sessions.json", clock))
+        with (tmp_path / "sessions.json.lock").open("w") as peer:
+            fcntl.flock(peer, fcntl.LOCK_EX)
+            await keeper.get("default")
+        assert authority.sign_ins == 1
+        await keeper.close()
 
     @pytest.mark.parametrize("where", ["asking", "saving"])
     async def test_the_end_waits_for_a_token_on_its_way(
