@@ -98,7 +98,8 @@ class TokenKeeper:
         for name in tuple(self._slots):
             slot = self._slots.peek(name)
             if slot is not None and slot.error is not None and slot.flight is None:
-                slot.failures, slot.error = 0, None
+                # The refresh token may have been refused wrongly, while the pool's settings were being changed, say.
+                slot.failures, slot.error, slot.refused = 0, None, None
                 self._take_off(slot)
 
     async def get(self, name: str) -> Token:

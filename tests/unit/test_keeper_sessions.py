@@ -716,6 +716,25 @@ class TestReplacing:
         assert await keeper.get("default") is token
         assert authority.sign_ins == 3
 
+    async def test_a_person_may_have_a_session_believed_dead_tried_again(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """A refresh token that Cognito refused is shown once more where a person says so, and once only."""
+        await store.save(NO_PASSWORD, session("kept"))
+        authority.fail_renewal = rejected
+        with pytest.raises(LoginRequired):
+            await passwordless.get("default")
+        passwordless.try_again()
+        for _ in range(3):
+            with pytest.raises(LoginRequired):
+                await passwordless.get("default")
+            await clock.advance(6)
+        assert authority.renewals == 2
+        authority.fail_renewal = None
+        passwordless.try_again()
+        await passwordless.get("default")
+        assert [refresh_token(shown) for shown in authority.shown] == ["kept"] * 3
+
     async def test_another_password_leaves_a_good_token(
         self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
