@@ -51,12 +51,12 @@ class FileStore:
         try:
             records = self._records()
         except DamagedError:
-            with self._turn, locked_here(self._lock):
+            with locked_here(self._lock, self._turn):
                 records = self._whole_records()
         return next((record.session for record in records if record.serves(profile)), None)
 
     def _replace(self, profile: Profile, session: Session | None) -> None:
-        with self._turn, locked_here(self._lock):
+        with locked_here(self._lock, self._turn):
             records = {record.key: record for record in self._whole_records()}
             before = records.pop(key_of(profile), None)
             if session is not None:

@@ -2,24 +2,26 @@
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from proxy.errors import SignInFailed, StoreFailed
+from proxy.errors import StoreFailed
 from proxy.model import Clock
 
 _POLL = 0.02
-_PATIENCE = 60.0
-"""Seconds. Nobody who is alive holds a lock for so long."""
+_PATIENCE = 5.0
+"""Seconds. Less than a caller waits for a sign-in (`timeouts.auth`), who is then told what the matter is."""
 
 
 @asynccontextmanager
 async def locked(path: Path, clock: Clock) -> AsyncIterator[None]:
     """Hold the lock, waiting for it without holding up the event loop.
 
-    Raises StoreFailed where there can be no lock, SignInFailed where another process does not let go of it.
+    Raises StoreFailed: where another process does not let go of the lock with a `retry_after`, where there can be none
+    without.
     """
     descriptor = _opened(path)
     try:
@@ -33,17 +35,22 @@ async def locked(path: Path, clock: Clock) -> AsyncIterator[None]:
 
 
 @contextmanager
-def locked_here(path: Path) -> Iterator[None]:
-    """The same for a thread of its own."""
-    descriptor = _opened(path)
+def locked_here(path: Path, turn: threading.Lock) -> Iterator[None]:
+    """The same for a thread of its own; those of this process wait for their `turn` first, which costs no polling."""
+    end = time.monotonic() + _PATIENCE  # over both, or each thread would sit out a whole one after the other
+    if not turn.acquire(timeout=_PATIENCE):
+        raise _held(path)
     try:
-        end = time.monotonic() + _PATIENCE
-        while not _taken(descriptor, path):
-            _give_up_at(end, time.monotonic(), path)
-            time.sleep(_POLL)
-        yield
+        descriptor = _opened(path)
+        try:
+            while not _taken(descriptor, path):
+                _give_up_at(end, time.monotonic(), path)
+                time.sleep(_POLL)
+            yield
+        finally:
+            os.close(descriptor)
     finally:
-        os.close(descriptor)
+        turn.release()
 
 
 def make_folder(folder: Path) -> None:
@@ -79,4 +86,12 @@ def _taken(descriptor: int, path: Path) -> bool:
 
 def _give_up_at(end: float, now: float, path: Path) -> None:
     if now >= end:
-        raise SignInFailed(f"another process holds {path}", hint="End the process that hangs.")
+        raise _held(path)
+
+
+def _held(path: Path) -> StoreFailed:
+    return StoreFailed(
+        f"{path} has been held by another process for too long",
+        hint="End the process that hangs, or let it go on.",
+        retry_after=_PATIENCE,
+    )

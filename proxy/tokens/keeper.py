@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from proxy import lifetime
-from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, UnknownProfile
+from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, StoreFailed, UnknownProfile
 from proxy.lifetime import State
 from proxy.model import Clock, Profile, RenewalPolicy, Token
 from proxy.tokens.cache import Slots
@@ -23,7 +24,7 @@ IDLE = 3600.0
 _LOOK_AGAIN = 30.0
 """Seconds after which the background looks at the clock, and for what a person may have mended, at most."""
 _LANDING = 5.0
-"""Seconds for which the end waits for renewals whose refresh token may be used up already."""
+"""Seconds for which the end waits for renewals whose refresh token may be used up already, and then for the store."""
 
 
 class TokenKeeper:
@@ -97,7 +98,8 @@ class TokenKeeper:
         for name in tuple(self._slots):
             slot = self._slots.peek(name)
             if slot is not None and slot.error is not None and slot.flight is None:
-                slot.failures, slot.error = 0, None
+                # The refresh token may have been refused wrongly, while the pool's settings were being changed, say.
+                slot.failures, slot.error, slot.refused = 0, None, None
                 self._take_off(slot)
 
     async def get(self, name: str) -> Token:
@@ -170,6 +172,7 @@ class TokenKeeper:
                 if wait > 0:
                     # In slices: timers stand still while a machine sleeps, and a token may be dropped meanwhile.
                     await self._clock.sleep(min(wait, _LOOK_AGAIN))
+                    await self._save_again(name)
                     continue
             await asyncio.shield(slot.flight or self._take_off(slot))
 
@@ -184,7 +187,10 @@ class TokenKeeper:
         return await self._renewals.has_session(self._slots.peek(name) or Slot(self._profile(name), self._clock.now()))
 
     async def close(self) -> None:
-        """End all flights; those that may have used up a refresh token are given a moment to save its successor."""
+        """End all flights; those that may have used up a refresh token are given a moment to save its successor.
+
+        So is the store for what it could not be given before.
+        """
         for task in self._background.values():
             task.cancel()
         if landing := [flight for flight, slot in self._flights.items() if slot.landing]:
@@ -193,6 +199,19 @@ class TokenKeeper:
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, *self._background.values(), return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LANDING):
+                await asyncio.gather(*(self._save_again(name) for name in tuple(self._slots)))
+
+    async def _save_again(self, name: str) -> None:
+        """Save the session of a profile where that has failed before."""
+        slot = self._slots.peek(name)
+        if slot is None or slot.flight is not None:  # a flight does so itself
+            return
+        try:
+            await self._renewals.save_again(slot)
+        except Exception:  # a defect must not end the renewals for good
+            log.exception("saving the session of profile %s met a defect", name)
 
     def _profile(self, name: str) -> Profile:
         profile = self._profiles.get(name)
@@ -259,6 +278,8 @@ class TokenKeeper:
             while True:
                 outcome = await self._try(slot)
                 if isinstance(outcome, Token) or not outcome.transient or slot.usable(self._clock.now(), self._policy):
+                    return outcome
+                if isinstance(outcome, StoreFailed):  # the store's lock: it has been waited for already
                     return outcome
                 if slot.failures >= self._policy.patient_tries or slot.pause > self._patience:
                     return outcome

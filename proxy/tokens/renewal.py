@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 from proxy.errors import (
@@ -41,6 +41,7 @@ class Renewals:
                     return await self._renewed(slot, session)
                 except RefreshRejected as error:
                     slot.refused, rejected = session.refresh_token, error
+                    slot.unsaved = False  # or a dead session would stand before what `login` brings
             _refuse_without_password(slot, rejected, known or session)
             if rejected is not None:
                 log.warning("the session of profile %s has ended: %s", slot.profile.name, rejected.detail)
@@ -54,6 +55,22 @@ class Renewals:
         """Whether there is a session that may work."""
         session = await self._kept(slot)
         return session is not None and session.refresh_token not in (None, slot.refused)
+
+    async def save_again(self, slot: Slot) -> None:
+        """Give the store what it could not be given before, quietly: the first failure has been told."""
+        if slot.unsaved:
+            with suppress(StoreFailed):
+                # Or what a renewal saves meanwhile might be replaced by what it has used up.
+                async with self._store.exclusive(slot.profile):
+                    await self._save_unsaved(slot)
+
+    async def _save_unsaved(self, slot: Slot) -> None:
+        session = slot.session
+        if not slot.unsaved or session is None or session.refresh_token in (None, slot.refused):
+            return
+        await self._store.save(slot.profile, session)
+        slot.unsaved = False
+        log.info("the session of profile %s is saved now", slot.profile.name)
 
     async def _renewed(self, slot: Slot, session: Session) -> Token:
         slot.landing = True
@@ -103,6 +120,10 @@ class Renewals:
             try:
                 await stack.enter_async_context(self._store.exclusive(profile))
             except StoreFailed as error:
+                if error.retry_after is not None:
+                    # Somebody has the lock, slow perhaps and not hung: beside them a refresh token that they use up, or
+                    # a one-time code, would be shown twice, and the session or the login be believed dead.
+                    raise
                 log.warning("profile %s is renewed without a lock: %s", profile.name, error.detail)
             yield
 

@@ -1,10 +1,12 @@
 """The keeper with a store: where sessions come from, when they are kept, and who shares them."""
 
 import asyncio
+import fcntl
 import timeit
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -23,7 +25,7 @@ from proxy.errors import (
     TokensUnverified,
 )
 from proxy.model import Profile, Session
-from proxy.store import MemoryStore
+from proxy.store import FileStore, MemoryStore, locks
 from proxy.tokens import TokenKeeper
 
 NO_PASSWORD = replace(PROFILE, password=None)
@@ -35,6 +37,8 @@ class Shared(MemoryStore):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__(now)
         self.broken = False
+        self.full = False
+        self.defect: Exception | None = None
         self.locked_out: ProxyError | None = None
         self.saved: list[str | None] = []
         self.saving = asyncio.Event()
@@ -46,8 +50,10 @@ class Shared(MemoryStore):
         return await super().load(profile)
 
     async def save(self, profile: Profile, session: Session) -> None:
-        if self.broken:
-            raise StoreFailed("the disk is gone")
+        if self.defect is not None:
+            raise self.defect
+        if self.broken or self.full:
+            raise StoreFailed("the disk is gone" if self.broken else "the disk is full")
         await self.saving.wait()
         self.saved.append(refresh_token(session))
         await super().save(profile, session)
@@ -264,6 +270,105 @@ class TestKeeping:
         await keeper.get("default")
         assert store.saved == ["refresh-1"]
 
+    async def test_what_could_not_be_written_is_tried_again_soon(
+        self,
+        keeper: TokenKeeper,
+        authority: ScriptedAuthority,
+        store: Shared,
+        clock: FakeClock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """In the background a session is saved once there is room for it, long before its renewal, without more ado."""
+        store.broken = True
+        keeper.start(["default"])
+        await clock.advance(200)
+        assert caplog.text.count("cannot be saved") == 1
+        store.broken = False
+        await clock.advance(31)
+        assert store.saved == ["refresh-1"]
+        await clock.advance(200)
+        assert (store.saved, authority.renewals) == (["refresh-1"], 0)
+
+    async def test_what_is_tried_again_never_replaces_what_came_later(
+        self, keeper: TokenKeeper, store: Shared, clock: FakeClock
+    ) -> None:
+        """A renewal that begins while an older session is being saved has the last word."""
+        store.broken = True
+        keeper.start(["default"])
+        await clock.advance(1)
+        store.broken = False
+        store.saving.clear()
+        await clock.advance(31)
+        renewal = asyncio.create_task(keeper.refresh("default"))
+        await settle()
+        store.saving.set()
+        await renewal
+        assert store.saved == ["refresh-1", "refresh-2"]
+
+    async def test_what_could_not_be_written_and_has_ended_makes_room(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """A dead session is saved nowhere, least of all in place of the one that `login` has brought since."""
+        await store.save(NO_PASSWORD, session("kept"))
+        passwordless.start(["default"])
+        store.full = True
+        await clock.advance(1)
+        authority.dead |= {"kept", "refresh-1"}
+        await clock.advance(LIFE)
+        assert passwordless.snapshot("default").state == "login_required"
+        store.full = False
+        await store.save(NO_PASSWORD, session("new"))
+        await clock.advance(31)
+        assert passwordless.snapshot("default").state == "fresh"
+        await passwordless.close()
+        assert "refresh-1" not in store.saved
+        assert refresh_token(authority.shown[-1]) == "new"
+
+    async def test_a_defect_while_saving_again_ends_no_renewals(
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """Whatever a store raises, the background goes on."""
+        store.full = True
+        keeper.start(["default"])
+        await clock.advance(1)
+        store.defect = RuntimeError("a defect of the store")
+        await clock.advance(60)
+        store.full, store.defect = False, None
+        await clock.advance(LIFE)
+        assert authority.renewals == 1
+
+    async def test_the_end_saves_what_could_not_be_written(self, keeper: TokenKeeper, store: Shared) -> None:
+        """A session that is in memory alone is given one more chance."""
+        store.broken = True
+        await keeper.get("default")
+        store.broken = False
+        await keeper.close()
+        assert store.saved == ["refresh-1"]
+
+    async def test_the_end_does_not_complain_again(
+        self, keeper: TokenKeeper, store: Shared, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What still cannot be saved at the end has been told before."""
+        store.broken = True
+        await keeper.get("default")
+        caplog.clear()
+        await keeper.close()
+        assert not caplog.records
+
+    async def test_the_end_does_not_wait_for_a_store_that_hangs(
+        self, keeper: TokenKeeper, store: Shared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A store that takes its time is given a moment."""
+        monkeypatch.setattr("proxy.tokens.keeper._LANDING", 0.05)
+        store.broken = True
+        await keeper.get("default")
+        store.broken = False
+        store.saving.clear()
+        async with asyncio.timeout(PATIENCE):
+            await keeper.close()
+        assert store.saved == []
+        store.saving.set()
+
     async def test_a_broken_store_costs_no_request(
         self,
         keeper: TokenKeeper,
@@ -304,13 +409,30 @@ class TestKeeping:
         assert "without a lock: there are no locks here" in caplog.text
 
     async def test_a_lock_that_somebody_holds_is_respected(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
-        """While another process hangs with the lock, its refresh token is left alone."""
-        store.locked_out = SignInFailed("another process holds it", retry_after=100)
-        with pytest.raises(SignInFailed):
-            await keeper.get("default")
+        """While another process hangs with the lock, its refresh token is left alone, and callers are told at once."""
+        store.locked_out = StoreFailed("another process holds it", retry_after=5)
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(StoreFailed, match="another process") as caught:
+                await keeper.get("default")
+        assert caught.value.retry_after is not None
         assert authority.renewals == authority.sign_ins == 0
+        store.locked_out = None
+        await clock.advance(6)
+        await keeper.get("default")
+
+    async def test_a_process_that_hangs_while_it_writes_costs_no_request(
+        self, authority: ScriptedAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+    ) -> None:
+        """Where nobody gets to write, the new token is used from memory."""
+        monkeypatch.setattr(locks, "_PATIENCE", 0.1)
+        keeper = new_keeper(authority, store=FileStore(tmp_path / "sessions.json", clock))
+        with (tmp_path / "sessions.json.lock").open("w") as peer:
+            fcntl.flock(peer, fcntl.LOCK_EX)
+            await keeper.get("default")
+        assert authority.sign_ins == 1
+        await keeper.close()
 
     @pytest.mark.parametrize("where", ["asking", "saving"])
     async def test_the_end_waits_for_a_token_on_its_way(
@@ -601,6 +723,25 @@ class TestReplacing:
         keeper.try_again()
         assert await keeper.get("default") is token
         assert authority.sign_ins == 3
+
+    async def test_a_person_may_have_a_session_believed_dead_tried_again(
+        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+    ) -> None:
+        """A refresh token that Cognito refused is shown once more where a person says so, and once only."""
+        await store.save(NO_PASSWORD, session("kept"))
+        authority.fail_renewal = rejected
+        with pytest.raises(LoginRequired):
+            await passwordless.get("default")
+        passwordless.try_again()
+        for _ in range(3):
+            with pytest.raises(LoginRequired):
+                await passwordless.get("default")
+            await clock.advance(6)
+        assert authority.renewals == 2
+        authority.fail_renewal = None
+        passwordless.try_again()
+        await passwordless.get("default")
+        assert [refresh_token(shown) for shown in authority.shown] == ["kept"] * 3
 
     async def test_another_password_leaves_a_good_token(
         self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.clock import FakeClock, settle
+from support.clock import FakeClock
 from support.sessions import POOL, PROFILE, refresh_token, session
 from support.wire import PATIENCE
 
 from proxy.clock import SystemClock
-from proxy.errors import SettingsError, SignInFailed, StoreFailed
-from proxy.store import FileStore, KeyringStore, MemoryStore, ProfileStores, Store, open_store
+from proxy.errors import SettingsError, StoreFailed
+from proxy.store import FileStore, KeyringStore, MemoryStore, ProfileStores, Store, locks, open_store
 
 OTHER = replace(PROFILE, name="other")
 
@@ -309,16 +309,38 @@ class TestFile:
         assert await file_store.load(PROFILE) == session()
 
     async def test_who_waits_too_long_for_the_lock_is_told(self, path: Path) -> None:
-        """A process that hangs with the lock does not make others hang: they try again later."""
+        """A process that hangs with the lock does not make others hang: within a caller's patience they are told."""
         clock = FakeClock()
         store = FileStore(path, clock)
         async with store.exclusive(PROFILE):
             waiter = asyncio.create_task(contextlib.AsyncExitStack().enter_async_context(store.exclusive(PROFILE)))
-            await settle()
+            await clock.advance(3)
             assert not waiter.done()
-            await clock.advance(120)
-            with pytest.raises(SignInFailed, match="another process"):
+            await clock.advance(3)
+            with pytest.raises(
+                StoreFailed, match=r"sessions\.json\.default\.lock has been held by another process"
+            ) as held:
                 await waiter
+        assert held.value.retry_after is not None
+        assert "End the process" in held.value.hint
+
+    async def test_who_waits_too_long_to_write_is_told(
+        self, file_store: FileStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a process hangs while it writes, those who want to write all wait at once, not one after the other."""
+        monkeypatch.setattr(locks, "_PATIENCE", 0.2)
+        await file_store.save(PROFILE, session())
+        with path.with_name("sessions.json.lock").open("w") as peer:
+            fcntl.flock(peer, fcntl.LOCK_EX)
+            began = time.monotonic()
+            saves = [file_store.save(replace(PROFILE, name=f"p{number}"), session()) for number in range(20)]
+            outcomes = await asyncio.gather(*saves, return_exceptions=True)
+            assert time.monotonic() - began < 20 * 0.2 / 2
+        for outcome in outcomes:
+            assert isinstance(outcome, StoreFailed)
+            assert "sessions.json.lock has been held by another process" in outcome.detail
+        await file_store.save(PROFILE, session("refresh-2"))
+        assert refresh_token(await file_store.load(PROFILE)) == "refresh-2"
 
     async def test_waiting_for_the_lock_does_not_hold_up_the_loop(self, file_store: FileStore, path: Path) -> None:
         """While another process has the lock, everything else goes on; it is free once that process is killed."""
