@@ -217,7 +217,7 @@ class Connection(RequestHandler):
             messages.extend(arrived)
             if len(messages) >= self._max_msg_queue_size and not self._buffer_paused:
                 self._pause_reading_for_buffer()
-            if requests.laborious and not self._resting:
+            if requests.laborious:
                 self._rest()
         if not requests.amid_head:
             self._partial_since = None
@@ -229,9 +229,11 @@ class Connection(RequestHandler):
     def _rest(self) -> None:
         """Let others have a turn before more is read: an event loop reads on as long as something comes."""
         if self.transport is not None:
-            self._resting = True
+            # Also where this is resting already: whoever takes content lets reading go on.
             self.transport.pause_reading()
-            self._loop.call_soon(self._wake)
+            if not self._resting:
+                self._resting = True
+                self._loop.call_soon(self._wake)
 
     def _wake(self) -> None:
         self._resting = False
