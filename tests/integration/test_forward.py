@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -248,6 +248,25 @@ async def test_chunked_uploads_stay_chunked(proxy: App, origin: Origin) -> None:
     assert request.values(b"transfer-encoding") == [b"chunked"]
     assert request.values(b"content-length") == []
     assert request.body == b"abcde"
+
+
+async def test_an_upload_in_tiny_chunks_arrives_whole(proxy: App, origin: Origin) -> None:
+    """Chunks of a few bytes, read some at a time, lose nothing, and neither does the request behind them."""
+    content = bytes(range(256)) * 400
+    chunks = b"".join(b"%x\r\n%b\r\n" % (size, content[at : at + size]) for at, size in _cut(len(content)))
+    upload = b"POST /v1/job HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    answers = await talk(proxy.urls[0], upload + closing("GET", "/v1/behind"))
+    assert answers.count(b" 200 OK") == 2
+    assert [request.body for request in origin.requests] == [content, b""]
+
+
+def _cut(length: int) -> Iterator[tuple[int, int]]:
+    """Where pieces of one to five bytes begin, and how long they are."""
+    at = 0
+    while at < length:
+        size = min(1 + at % 5, length - at)
+        yield at, size
+        at += size
 
 
 async def test_events_leave_at_once(proxy: App, origin: Origin) -> None:
