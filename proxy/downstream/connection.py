@@ -228,20 +228,23 @@ class Connection(RequestHandler):
 
     def _rest(self) -> None:
         """Let others have a turn before more is read: an event loop reads on as long as something comes."""
-        if self.transport is not None:
-            # Also where this is resting already: whoever takes content lets reading go on.
-            self.transport.pause_reading()
-            if not self._resting:
-                self._resting = True
-                self._loop.call_soon(self._wake)
+        self._pause_transport_reading()
+        if not self._resting:
+            self._resting = True
+            self._loop.call_soon(self._wake)
 
     def _wake(self) -> None:
         self._resting = False
         if self.transport is None or self.transport.is_closing():
             return
         self.data_received(b"")
-        if not (self._resting or self._reading_paused or self._buffer_paused):
-            self.transport.resume_reading()
+        if not (self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
+
+    def _resume_transport_reading(self) -> None:
+        # Whoever takes content or requests would let reading go on, though enough to be read is here already.
+        if not self._resting:
+            super()._resume_transport_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -257,7 +260,7 @@ class Connection(RequestHandler):
         if self._payload_parser is not None:
             # A tunnel may be silent, and held up, for as long as both ends like.
             return
-        if self._reading_paused or self._buffer_paused:
+        if self._reading_paused or self._buffer_paused or self._resting:
             pass
         elif self._partial_since is not None and now - self._partial_since > head:
             self._partial_since = None

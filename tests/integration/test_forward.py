@@ -15,6 +15,7 @@ from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
+from proxy.downstream.connection import Connection
 from proxy.model import Auth, Route, Upstream
 
 
@@ -258,6 +259,26 @@ async def test_an_upload_in_tiny_chunks_arrives_whole(proxy: App, origin: Origin
     answers = await talk(proxy.urls[0], upload + closing("GET", "/v1/behind"))
     assert answers.count(b" 200 OK") == 2
     assert [request.body for request in origin.requests] == [content, b""]
+
+
+async def test_requests_between_tiny_chunks_are_answered(proxy: App) -> None:
+    """However many requests and contents in tiny chunks come at once, all are answered, and little of them is held."""
+    tiny = b"PUT /v1/job HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 300
+    group = b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20 + tiny + b"0\r\n\r\n"
+    held: list[int] = []
+
+    async def look() -> None:
+        while True:
+            served = (found for server in proxy._doors._servers.values() for found in server.connections)
+            connections = [found for found in served if isinstance(found, Connection)]
+            held.extend(len(connection._requests._buffer) for connection in connections)
+            await asyncio.sleep(0.001)
+
+    looking = asyncio.create_task(look())
+    answers = await talk(proxy.urls[0], group * 400 + closing("GET", "/v1/job"))
+    looking.cancel()
+    assert answers.count(b"HTTP/1.1 200 OK") == 400 * 21 + 1
+    assert max(held) < 600_000
 
 
 def _cut(length: int) -> Iterator[tuple[int, int]]:
