@@ -21,6 +21,7 @@ ProxyError
 │   ├── LoginRequired            503  terminal: not tried again until a credential changes
 │   ├── RefreshRejected          503  the refresh token is dead: one full sign-in mends it
 │   ├── StoreFailed              503  where sessions are kept cannot be used
+│   │   └── StoreBusy            503  another process does not let go of its lock
 │   ├── SignInFailed             503  transient: tried again
 │   │   └── TokensUnverified     503  what came cannot be verified for now
 │   └── SignInTimeout            504
@@ -214,6 +215,12 @@ class RefreshRejected(CredentialError):
 class StoreFailed(CredentialError):
     code, title, source, transient = "sign_in_failed", "Session store failed", Source.PROXY, True
     default_hint = "Check token_store, and that it can be read and written."
+
+
+class StoreBusy(StoreFailed):
+    """Another process has the lock of a store for too long."""
+
+    default_hint = "End the process that hangs, or let it go on."
 
 
 class SignInFailed(CredentialError):

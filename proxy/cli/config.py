@@ -40,10 +40,11 @@ def _as_json(loaded: Loaded) -> str:
 
 
 def _source(leaf: Leaf, loaded: Loaded) -> str:
-    of_profiles = {origin for name, origin in loaded.origins.items() if name.startswith("profiles.")}
-    if leaf.name == "profiles" and of_profiles:
-        return " and ".join(sorted(of_profiles))
-    return loaded.origins.get(leaf.name, "not set")
+    origins = [loaded.origins.get(leaf.name, "not set")]
+    if leaf.name == "profiles":
+        # What they have is set one by one.
+        origins = sorted({origin for name, origin in loaded.origins.items() if name.startswith("profiles.")}) or origins
+    return " and ".join(origins)
 
 
 def _rows(loaded: Loaded) -> list[Leaf]:

@@ -66,9 +66,9 @@ def parse_place(url: str) -> Place:
         return Place(path=url.removeprefix("unix:"))
     try:
         parts = urlsplit(url)
-        whole = parts.hostname and "@" not in url and not parts.netloc.endswith(":")
-        if whole and parts.scheme in ("http", "https") and parts.path in ("", "/"):
-            return Place(parts.hostname or "", parts.port, tls=parts.scheme == "https")
+        host = None if "@" in url or parts.netloc.endswith(":") else parts.hostname
+        if host and parts.scheme in ("http", "https") and parts.path in ("", "/"):
+            return Place(host, parts.port, tls=parts.scheme == "https")
     except ValueError:
         pass
     raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")

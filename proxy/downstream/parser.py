@@ -5,7 +5,15 @@ from typing import TypeAlias
 
 from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.errors import BadRequest, ProxyError, RequestError
-from proxy.framing import END_OF_HEAD, ChunkedDecoder, FramingError, RequestHead, check_beginning, parse_request
+from proxy.framing import (
+    END_OF_HEAD,
+    MANY_CHUNKS,
+    ChunkedDecoder,
+    FramingError,
+    RequestHead,
+    check_beginning,
+    parse_request,
+)
 
 Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
 """A request's head, or why what came is none, and its content."""
@@ -13,10 +21,8 @@ Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
 _CR = 13
 _MAX_EMPTY_LINES = 32
 """In bytes."""
-_MANY = 256
-"""Chunks, each of which takes a while to read, however small it is."""
 _SLICE = 16 << 10
-"""Bytes of such chunks that are read before others have their turn."""
+"""Bytes of small chunks that are read before others have their turn."""
 
 
 class RequestParser:
@@ -132,16 +138,15 @@ class RequestParser:
             content.end()
         else:
             behind = b""
-            if len(data) > _SLICE and data.count(b"\r\n") > _MANY:
+            if len(data) > _SLICE and data.count(b"\r\n") > MANY_CHUNKS:
                 data, behind = data[:_SLICE], data[_SLICE:]
             try:
-                pieces = self._decoder.feed(data)
+                for piece in self._decoder.feed(data):
+                    content.feed(piece)
             except FramingError as error:
                 self.fail_content(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
                 return b""
-            self.laborious = len(pieces) > _MANY
-            for piece in [b"".join(pieces)] if self.laborious else pieces:
-                content.feed(piece)
+            self.laborious = self._decoder.laborious
             if not self._decoder.done:
                 return behind
             rest = self._decoder.rest + behind

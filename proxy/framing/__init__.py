@@ -5,7 +5,7 @@ sections stay the bytes that the sender wrote, and are taken apart only where so
 """
 
 from proxy.framing.answers import Content, Delimiter, Head, content_of, parse_head
-from proxy.framing.chunked import ChunkedDecoder, chunk, chunked_content, last_chunk
+from proxy.framing.chunked import MANY_CHUNKS, ChunkedDecoder, chunk, chunked_content, last_chunk
 from proxy.framing.fields import MAX_HEAD, FramingError, field_lines, lines_of
 from proxy.framing.requests import (
     END_OF_HEAD,
@@ -19,6 +19,7 @@ from proxy.framing.requests import (
 
 __all__ = [
     "END_OF_HEAD",
+    "MANY_CHUNKS",
     "MAX_HEAD",
     "ChunkedDecoder",
     "Content",

@@ -7,6 +7,8 @@ from proxy.model import Header, Headers
 
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _MAX_CHUNK_LINE = 4096
+MANY_CHUNKS = 256
+"""At once: each takes a while to read and to hand on, however small it is."""
 
 
 def chunk(data: bytes) -> bytes:
@@ -27,7 +29,7 @@ def chunked_content(data: bytes, trailers: Headers = ()) -> bytes:
 class ChunkedDecoder:
     """Takes chunk framing off a content, whatever pieces it comes in."""
 
-    __slots__ = ("_buffer", "_left", "_reading_trailers", "done", "rest", "trailers")
+    __slots__ = ("_buffer", "_left", "_reading_trailers", "done", "laborious", "rest", "trailers")
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -35,12 +37,14 @@ class ChunkedDecoder:
         """Bytes of the current chunk still to come, its CRLF included."""
         self._reading_trailers = False
         self.done = False
+        self.laborious = False
+        """What was fed last was of many chunks."""
         self.trailers: list[Header] = []
         self.rest = b""
         """What came behind the end."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The content in `data`; raises FramingError. After the end, `done` is set."""
+        """The content in `data`, of many chunks in one piece; raises FramingError. After the end, `done` is set."""
         data = self._buffer + data if self._buffer else data
         pieces: list[bytes] = []
         position = 0
@@ -64,7 +68,8 @@ class ChunkedDecoder:
         self._buffer = b"" if self.done else data[position:]
         if self.done:
             self.rest = data[position:]
-        return pieces
+        self.laborious = len(pieces) > MANY_CHUNKS
+        return [b"".join(pieces)] if self.laborious else pieces
 
     def _begin_chunk(self, data: bytes, start: int, end: int) -> None:
         match = _CHUNK_SIZE.fullmatch(data, start, end)

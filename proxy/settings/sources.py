@@ -94,8 +94,9 @@ def load(
         raise complaints.sentence(error, known, origins) from None
     refuse_contradictions(settings)
     certificates = [path for path in (settings.tls_cert, settings.tls_key) if path is not None]
-    keys = [path for path in certificates if path == settings.tls_key or files.holds_key(path)]
-    key_warnings = [warning for path in keys for warning in files.warn_if_readable(path)]
+    # In this order: only of a file that stays is it asked what it holds, since a pipe can be read but once.
+    readable = [(path, warning) for path in certificates for warning in files.warn_if_readable(path)]
+    key_warnings = [text for path, text in readable if path == settings.tls_key or files.holds_key(path)]
     return Loaded(
         settings,
         tuple(known.values()),

@@ -36,7 +36,7 @@ class Store(Protocol):
     def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
         """While it is held, nobody else on this machine is inside `exclusive` for the same profile and store.
 
-        To be held over a renewal: load, renew, save. Other profiles do not wait. The StoreFailed of a lock that others
-        do not let go of has a `retry_after`; that of a place without locks has none.
+        To be held over a renewal: load, renew, save. Other profiles do not wait. Raises StoreBusy
+        where others do not let go of the lock, another StoreFailed where there can be none.
         """
         ...

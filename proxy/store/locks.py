@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from proxy.errors import StoreFailed
+from proxy.errors import StoreBusy, StoreFailed
 from proxy.model import Clock
 
 _POLL = 0.02
@@ -20,8 +20,7 @@ _PATIENCE = 5.0
 async def locked(path: Path, clock: Clock) -> AsyncIterator[None]:
     """Hold the lock, waiting for it without holding up the event loop.
 
-    Raises StoreFailed: where another process does not let go of the lock with a `retry_after`, where there can be none
-    without.
+    Raises StoreBusy where another process does not let go of the lock, another StoreFailed where there can be none.
     """
     descriptor = _opened(path)
     try:
@@ -89,9 +88,5 @@ def _give_up_at(end: float, now: float, path: Path) -> None:
         raise _held(path)
 
 
-def _held(path: Path) -> StoreFailed:
-    return StoreFailed(
-        f"{path} has been held by another process for too long",
-        hint="End the process that hangs, or let it go on.",
-        retry_after=_PATIENCE,
-    )
+def _held(path: Path) -> StoreBusy:
+    return StoreBusy(f"{path} has been held by another process for too long", retry_after=_PATIENCE)

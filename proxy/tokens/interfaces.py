@@ -14,7 +14,10 @@ class Authority(Protocol):
         ...
 
     async def renew(self, profile: Profile, session: Session) -> Token:
-        """A new token of a session; raises RefreshRejected where it has ended."""
+        """A new token of a session; raises RefreshRejected where it has ended.
+
+        TokensUnverified may bring a refresh token, which takes the place of the one that was shown.
+        """
         ...
 
 
@@ -30,5 +33,5 @@ class SessionStore(Protocol):
         ...
 
     def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
-        """Keep others, in other processes too, from renewing the same session meanwhile."""
+        """Keep others, in other processes too, from renewing the same session meanwhile; raises StoreBusy, too."""
         ...

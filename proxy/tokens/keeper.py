@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from proxy import lifetime
-from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, StoreFailed, UnknownProfile
+from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, StoreBusy, UnknownProfile
 from proxy.lifetime import State
 from proxy.model import Clock, Profile, RenewalPolicy, Token
 from proxy.tokens.cache import Slots
@@ -279,7 +279,7 @@ class TokenKeeper:
                 outcome = await self._try(slot)
                 if isinstance(outcome, Token) or not outcome.transient or slot.usable(self._clock.now(), self._policy):
                     return outcome
-                if isinstance(outcome, StoreFailed):  # the store's lock: it has been waited for already
+                if isinstance(outcome, StoreBusy):  # it has been waited for already
                     return outcome
                 if slot.failures >= self._policy.patient_tries or slot.pause > self._patience:
                     return outcome

@@ -8,6 +8,7 @@ from dataclasses import replace
 from proxy.errors import (
     LoginRequired,
     RefreshRejected,
+    StoreBusy,
     StoreFailed,
     TokensUnverified,
     login_command,
@@ -119,11 +120,11 @@ class Renewals:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(self._store.exclusive(profile))
+            except StoreBusy:
+                # Somebody has the lock, slow perhaps and not hung: beside them a refresh token that they use up, or a
+                # one-time code, would be shown twice, and the session or the login be believed dead.
+                raise
             except StoreFailed as error:
-                if error.retry_after is not None:
-                    # Somebody has the lock, slow perhaps and not hung: beside them a refresh token that they use up, or
-                    # a one-time code, would be shown twice, and the session or the login be believed dead.
-                    raise
                 log.warning("profile %s is renewed without a lock: %s", profile.name, error.detail)
             yield
 

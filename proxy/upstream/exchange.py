@@ -21,8 +21,6 @@ _FIRST_FINAL_STATUS = 200
 _BEGINNING = b"HTTP/1."
 _END_OF_HEAD = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_MANY = 256
-"""Chunks that are handed on as one: each that is handed on takes a while, however small it is."""
 
 
 class Disconnected(Exception):
@@ -275,8 +273,7 @@ class Exchange:
 
     def _receive_content(self, data: bytes) -> None:
         if self._decoder is not None:
-            pieces = self._decoder.feed(data)
-            for piece in pieces if len(pieces) < _MANY else [b"".join(pieces)]:
+            for piece in self._decoder.feed(data):
                 self._push(piece)
             if self._decoder.done:
                 self.trailers = self._decoder.trailers

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from pydantic import SecretStr
+from support.loops import EVERY_LOOP
 from support.origin import OK, Origin, Recorded
 from support.stack import closing, options_for, running_proxy, talk
 from support.wire import PATIENCE
@@ -17,6 +18,8 @@ from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.downstream.connection import Connection
 from proxy.model import Auth, Route, Upstream
+
+loop_factories = EVERY_LOOP
 
 
 @pytest.fixture

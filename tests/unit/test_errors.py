@@ -79,10 +79,12 @@ BEYOND_THE_CONTRACT = {
     errors.NotRunning,
     errors.RefreshRejected,
     errors.StoreFailed,
+    errors.StoreBusy,
 }
 
 TRANSIENT = {
     errors.StoreFailed,
+    errors.StoreBusy,
     errors.SignInFailed,
     errors.TokensUnverified,
     errors.SignInTimeout,

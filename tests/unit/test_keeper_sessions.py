@@ -21,6 +21,7 @@ from proxy.errors import (
     ProxyError,
     RefreshRejected,
     SignInFailed,
+    StoreBusy,
     StoreFailed,
     TokensUnverified,
 )
@@ -412,7 +413,7 @@ class TestKeeping:
         self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """While another process hangs with the lock, its refresh token is left alone, and callers are told at once."""
-        store.locked_out = StoreFailed("another process holds it", retry_after=5)
+        store.locked_out = StoreBusy("another process holds it", retry_after=5)
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(StoreFailed, match="another process") as caught:
                 await keeper.get("default")

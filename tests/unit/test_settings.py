@@ -684,6 +684,9 @@ def test_readable_key() -> None:
     assert load({"tls_cert": "k.pem", "tls_key": "c.pem"}).warnings == ()
     key.write_text("-----BEGIN PRIVATE KEY-----")
     assert load({"tls_cert": "k.pem"}).warnings == (warning,)
+    os.mkfifo("pipe.pem")
+    Path("pipe.pem").chmod(0o644)
+    assert load({"tls_cert": "pipe.pem"}).warnings == ()
 
 
 def test_ca_file_at_home(tmp_path: Path) -> None:
