@@ -94,7 +94,6 @@ class AwsCredentialsKeeper:
         await asyncio.gather(*flights, return_exceptions=True)
 
     async def _landed(self, flight: asyncio.Task[AwsCredentials | CredentialError]) -> AwsCredentials:
-        await asyncio.sleep(0)  # the timeout wants a task
         try:
             async with asyncio.timeout(self._patience):
                 outcome = await asyncio.shield(flight)

@@ -2,7 +2,7 @@
 
 import asyncio
 import select
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.downstream.caller import Caller
 from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
 from proxy.downstream.parser import RequestParser
-from proxy.downstream.stepper import Stepper
+from proxy.downstream.tasks import begin
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 from proxy.outbox import Outbox
 
@@ -37,15 +37,12 @@ class Host(Protocol):
     refuse: Callable[[Caller, ProxyError], None]
     """Answers what could not be read as one."""
 
-    def answered(self) -> None:
-        """A request has been answered, and no other waits on its connection."""
-
 
 class Connection(RequestHandler):
     """A caller's connection.
 
     aiohttp's own loop makes two tasks, a request object, a writer and a response object for every request, and answers
-    what is malformed with the offending bytes. This one makes a `Caller`, and a task where one is needed.
+    what is malformed with the offending bytes. This one makes a `Caller` and a task.
     """
 
     __slots__ = (
@@ -53,6 +50,7 @@ class Connection(RequestHandler):
         "_heard",
         "_held",
         "_host",
+        "_occupied",
         "_partial_since",
         "_requests",
         "_resting",
@@ -65,7 +63,9 @@ class Connection(RequestHandler):
     def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
         super().__init__(server, **options)
         self._host = host
-        self._answering: Stepper | None = None
+        self._answering: asyncio.Task[None] | None = None
+        self._occupied = False
+        """A request is being answered; to be asked in place of `_answering`, which is set once that has begun."""
         self._held = b""
         """What the host's outbox holds of this connection."""
         self.secure = False
@@ -115,32 +115,50 @@ class Connection(RequestHandler):
     def _answer_next(self) -> None:
         """Answer the next of the requests that wait, once the one before it has been answered."""
         messages: Any = self._messages  # of our parser, not of aiohttp's
-        if messages and self._answering is None and not (self._close or self._force_close):
-            self._answering = Stepper(self._answer(*messages.popleft()), self._loop, self._answered)
-            self._answering.step()
+        if messages and not self._occupied and not (self._close or self._force_close):
+            head, content = messages.popleft()
+            self._occupied = True
+            task = self._answering = begin(self._work_for(head, content), self._loop)
+            if task.done():
+                self._answered(task)
+            else:
+                task.add_done_callback(self._answered)
 
-    def _answered(self) -> None:
+    def _answered(self, task: asyncio.Task[None]) -> None:
         self._answering = None
+        self._occupied = False
+        defect = None if task.cancelled() else task.exception()
+        if defect is not None:
+            self._loop.call_exception_handler({"message": "answering a request met a defect", "exception": defect})
         if self._messages:
             # Not at once: who sends request upon request would let nobody else have a turn.
             self._loop.call_soon(self._answer_next)
-        else:
-            self._host.answered()
 
-    async def _answer(self, head: "RequestHead | ProxyError", content: Incoming) -> None:
+    def _work_for(self, head: "RequestHead | ProxyError", content: Incoming) -> Coroutine[Any, Any, None]:
+        """What is to be done about a request, or about what could not be read as one."""
+        if isinstance(head, ProxyError):
+            return self._refuse(head, content)
+        caller = Caller(self, head, content, closing=self.surplus)
+        caller.surplus = self.surplus
+        # Not in the task, which may begin later: until then the connection would pass for idle.
+        self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
+        self._host.outbox.busy += 1
+        return self._answer(caller, content)
+
+    async def _refuse(self, error: ProxyError, content: Incoming) -> None:
+        """Answer what could not be read as a request, and close the connection."""
+        try:
+            self._host.refuse(Caller(self, None, content, closing=True), error)
+            await self._linger()
+        finally:
+            self._end()
+
+    async def _answer(self, caller: Caller, content: Incoming) -> None:
         """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
         host = self._host
         lasts = False
         try:
-            if isinstance(head, ProxyError):
-                host.refuse(Caller(self, None, content, closing=True), head)
-                await self._linger()
-                return
             self._make_room()
-            caller = Caller(self, head, content, closing=self.surplus)
-            caller.surplus = self.surplus
-            self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
-            host.outbox.busy += 1
             try:
                 await host.answer(caller)
             finally:
@@ -197,13 +215,16 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        if self._answering is not None:
-            self._answering.cancel()
+        self._cancel_answer()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
         await super().shutdown(timeout)
+        self._cancel_answer()
+
+    def _cancel_answer(self) -> None:
         if self._answering is not None:
-            self._answering.cancel()
+            # Not at once: a task that is cancelled before it has begun undoes nothing.
+            self._loop.call_soon(self._answering.cancel)
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -304,8 +325,6 @@ class Connection(RequestHandler):
         """Read on for a while what was not wanted, so that the next request can be read."""
         if content.at_hand() is not None:
             return
-        # An upload that was cancelled a moment ago may still be on its way out of reading; and a timeout wants a task.
-        await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._lingering_time):
                 while await content.read():

@@ -65,11 +65,13 @@ class Incoming:
                 return b""
             if self._error is not None:
                 raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._waiter
+                await waiter
             finally:
-                self._waiter = None
+                # A reader that was cancelled may learn of it when another one already waits.
+                if self._waiter is waiter:
+                    self._waiter = None
         return self._take()
 
     def _take(self) -> bytes:

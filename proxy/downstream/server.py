@@ -1,11 +1,9 @@
 """Accepting connections, watching over them, and letting them come to their end."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +13,6 @@ from proxy.downstream.caller import Caller
 from proxy.downstream.connection import Connection
 from proxy.errors import ProxyError
 from proxy.outbox import Outbox
-from proxy.vigil import Vigil
 
 _TICK = 1.0
 """Seconds between two looks at slow callers, at most."""
@@ -60,7 +57,6 @@ class Server(web.Server):
         self.refuse = refuse
         self._limits = limits
         self.outbox = Outbox(self._loop.call_soon)
-        self._vigil = Vigil(self._loop.call_soon, now=perf_counter, give_way=os.sched_yield)
         self.draining = False
         """Answers are the last of their connections."""
         self._quiet_since: dict[RequestHandler, float] = {}
@@ -95,14 +91,6 @@ class Server(web.Server):
             if isinstance(connection, Connection):
                 connection.check_progress(now, head=self._limits.head, idle=self._limits.idle)
         self._ticker = self._loop.call_later(self._tick, self._watch)
-
-    def answered(self) -> None:
-        """A request has been answered, and no other waits on its connection."""
-        if not self.outbox.busy:
-            self._vigil.keep(self._called)
-
-    def _called(self) -> bool:
-        return self.outbox.busy > 0
 
     @property
     def in_flight(self) -> int:

@@ -45,7 +45,6 @@ class Watcher:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """What the page is sent, until there is no more: at once what it was told before, perhaps nothing."""
-        await asyncio.sleep(0)  # the timeout wants a task
         self._news.set()
         while not self._over:
             try:

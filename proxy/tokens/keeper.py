@@ -257,7 +257,6 @@ class TokenKeeper:
         if slot.flight is None and (refusal := slot.refusal(self._clock.now())) is not None:
             raise refusal
         flight = slot.flight or self._take_off(slot)
-        await asyncio.sleep(0)  # the timeout wants a task
         try:
             async with asyncio.timeout(self._patience):
                 outcome = await asyncio.shield(flight)

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import select
 import ssl
 from collections.abc import Callable
@@ -172,11 +173,25 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, ConnectionError):
+            self._read_what_is_left()
         self._lost = True
         self.resume_writing()
         if self._exchange is not None:
             self._exchange.receive_end(in_order=exc is None and self._ended_in_order)
         self._on_lost(self)
+
+    def _read_what_is_left(self) -> None:
+        """Take the answer of an upstream that did not wait for the whole request (RFC 9112 section 9.5).
+
+        A write that fails ends the transport, though the kernel may hold an answer that came before.
+        """
+        sock = self._transport.get_extra_info("socket")
+        if self._exchange is None or sock is None or self._transport.get_extra_info("sslcontext") is not None:
+            return
+        with suppress(OSError):  # nothing is left, or a reset has taken it
+            if sock.fileno() >= 0 and (data := os.read(sock.fileno(), HIGH_WATER)):
+                self._exchange.receive(data)
 
     def pause_writing(self) -> None:
         self._write_paused = self.loop.create_future()

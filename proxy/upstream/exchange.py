@@ -31,29 +31,6 @@ class Disconnected(Exception):
         self.answered = answered
 
 
-class Arrival(asyncio.Future[None]):
-    """The arrival of an answer's head. `resume`, where somebody has set it, is called when it is known."""
-
-    resume: "Callable[[], None] | None" = None
-
-    def arrive(self) -> None:
-        """The head is there."""
-        self.set_result(None)
-        if self.resume is not None:
-            self.resume()
-
-    def fail(self, error: Exception) -> None:
-        """It will not come."""
-        self.set_exception(error)
-        # Not at once: whoever tells of a failure may be about to do more.
-        self.get_loop().call_soon(self._resume)
-
-    def _resume(self) -> None:
-        """Call `resume`, unless whoever has set it was cancelled meanwhile."""
-        if self.resume is not None:
-            self.resume()
-
-
 class Link(Protocol):
     """What an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
 
@@ -99,7 +76,7 @@ class Exchange:
 
     def __init__(self, link: Link, method: str, inform: "Callable[[Head], None]", *, upgrade: bool) -> None:
         """`inform` is called with every 1xx answer but the 101 that `upgrade` asks for."""
-        self.answered = Arrival(loop=link.loop)
+        self.answered: asyncio.Future[None] = link.loop.create_future()
         self._link = link
         self._method = method
         self._inform = inform
@@ -212,7 +189,7 @@ class Exchange:
     def fail(self, error: ProxyError | Disconnected) -> None:
         """Give up, for whoever waits; the connection is of no use any more."""
         if not self.answered.done():
-            self.answered.fail(error)
+            self.answered.set_exception(error)
         elif self._error is None and not self._complete and isinstance(error, ProxyError):
             self._error = error
             self._wake()
@@ -260,7 +237,7 @@ class Exchange:
         else:
             self._begin_content(delimiter, rest)
         if not self.answered.done():
-            self.answered.arrive()
+            self.answered.set_result(None)
 
     def _begin_content(self, delimiter: int | Delimiter, rest: bytes) -> None:
         if delimiter is Delimiter.CHUNKED:

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Protocol
 
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
@@ -16,7 +14,6 @@ from proxy.upstream.connect import Connector
 from proxy.upstream.connection import Connection
 from proxy.upstream.exchange import Disconnected, Exchange
 from proxy.upstream.pool import Pool
-from proxy.vigil import Vigil
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +109,7 @@ class PooledTransport:
         self._loop = asyncio.get_running_loop()
         self._pool = Pool()
         self._outbox = Outbox(self._loop.call_soon)
-        self._vigil = Vigil(self._loop.call_soon, now=perf_counter, give_way=os.sched_yield, meanwhile=meanwhile)
+        self._meanwhile = meanwhile
         self._connections: set[Connection] = set()
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
@@ -125,8 +122,8 @@ class PooledTransport:
             if connection is None:
                 connection = await self._connect(request.upstream)
             exchange = self._begin(connection, request)
-            if self._outbox.busy == 1 and exchange.upload is None:
-                self._vigil.keep(exchange.answered.done)
+            if self._meanwhile is not None and self._outbox.busy == 1 and exchange.upload is None:
+                self._loop.call_soon(self._meanwhile)
             try:
                 await exchange.answered
             except Disconnected as error:
@@ -154,7 +151,6 @@ class PooledTransport:
                 outbox=self._outbox,
             )
 
-        await asyncio.sleep(0)  # the timeout wants a task
         connection = await self._connector.connect(upstream, new)
         if connection.usable:
             self._connections.add(connection)

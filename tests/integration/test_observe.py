@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from support.stack import closing, direct_options, options_for, talk
 from proxy.app import App
 from proxy.logs import AccessLog
 from proxy.model import DEFAULT_PROFILE, RenewalPolicy, ServeOptions
-from proxy.vigil import Vigil
 
 if TYPE_CHECKING:
     from proxy.access import AccessEntry
@@ -381,16 +380,3 @@ async def test_a_request_is_told_of_while_the_next_is_under_way(
         assert told == []
         await talk(app.urls[0], closing("GET", "/v1/second"))
         assert told == ["/v1/first"]
-
-
-async def test_a_near_upstream_is_waited_for_awake(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the answer of an upstream nor the next request of its caller is slept for, before they prove slow."""
-    kept: list[str] = []
-
-    def keep(vigil: Vigil, come: Callable[[], bool]) -> None:
-        kept.append(come.__qualname__)
-
-    monkeypatch.setattr(Vigil, "keep", keep)
-    async with observed(direct_options(origin.url)) as proxy:
-        await proxy.ask("GET", "/v1/job")
-    assert kept == ["Arrival.done", "Server._called"]

@@ -314,7 +314,8 @@ async def test_a_caller_who_leaves_a_kept_connection(
                     shut(end)
         await asyncio.wait_for(gone.wait(), PATIENCE)
         assert (await ask(app.urls[0], request())).body == b"ok"
-        assert origin.connections == 2
+        # Where the upstream went first, the request may be sent once more before its caller is known to have left.
+        assert origin.connections in {2, 3}
     gc.collect()
     await asyncio.sleep(0)
     assert told == []

@@ -29,7 +29,6 @@ FLOORS = {
         "operation",
         "metrics",
         "totp",
-        "vigil",
     },
     2: {
         "clock",
