@@ -100,7 +100,7 @@ class Doors:
     @property
     def connections(self) -> int:
         """Callers' connections that are open."""
-        return sum(len(server.connections) for server in self._servers.values())
+        return sum(server.connection_count for server in self._servers.values())
 
     def begin_draining(self) -> None:
         """From now on tell callers with every answer to move on."""

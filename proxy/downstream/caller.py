@@ -6,9 +6,9 @@ import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
-from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
+from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.errors import RequestError
 from proxy.framing import Fields, Head, RequestHead, field_lines, last_chunk
 from proxy.headers import to_caller
@@ -43,13 +43,11 @@ class Line(Protocol):
     def flush(self) -> None:
         """Write what is held."""
 
-    async def _drain_helper(self) -> None: ...
+    async def drained(self) -> None:
+        """Wait until the caller takes more; raises ConnectionResetError where they have gone."""
 
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self, resume_parser: bool = True) -> None: ...
-
-    def set_parser(self, parser: Any) -> None: ...
+    def open_tunnel(self) -> Incoming:
+        """Leave HTTP; what the caller sends from now on."""
 
 
 class Caller:
@@ -64,6 +62,8 @@ class Caller:
     """It came on a connection too many."""
     own = False
     """It is about the proxy itself."""
+    refused = False
+    """It was not let in."""
     received = 0
     sent = 0
     """Bytes of content, in each direction."""
@@ -76,7 +76,7 @@ class Caller:
     _bodiless = False
     _unsent: bytes | None = None
     """The head of the answer, until it goes out."""
-    _tunnel: Tunnel | None = None
+    _tunnel: Incoming | None = None
 
     def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
         """`head` is None where none could be read; `closing`: the connection may carry no other request."""
@@ -170,7 +170,7 @@ class Caller:
     async def drain(self) -> None:
         """Wait where the caller reads slower than the upstream sends."""
         if self._connection.writing_paused:
-            await self._connection._drain_helper()
+            await self._connection.drained()
 
     def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
         """Send the last of the content and the end of the answer."""
@@ -222,9 +222,7 @@ class Caller:
     def open_tunnel(self) -> None:
         """From here on `read_tunnel` has what the caller sends, as it is."""
         self._bodiless = False  # the 101 has no content, the tunnel behind it has
-        connection = self._connection
-        self._tunnel = Tunnel(connection.pause_reading, lambda: connection.resume_reading(resume_parser=False))
-        self._connection.set_parser(self._tunnel)
+        self._tunnel = self._connection.open_tunnel()
 
     async def read_tunnel(self) -> bytes:
         """The next bytes, empty when the caller will send no more."""
@@ -250,11 +248,6 @@ class Caller:
     def keep_alive(self) -> bool:
         """Whether the connection may carry another request."""
         return self._keep_alive
-
-    def _cancel(self, error: BaseException) -> None:
-        """aiohttp's word to a request whose connection was lost."""
-        gone = isinstance(error, (ConnectionError, asyncio.CancelledError))
-        self._content.fail(error if gone else ConnectionResetError("the caller has gone"))
 
     def _send(self, data: bytes, *, soon: bool = False) -> None:
         transport = self._transport

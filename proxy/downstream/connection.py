@@ -1,16 +1,33 @@
-"""A caller's connection: aiohttp's protocol, with a parser and a request loop of our own."""
+"""A caller's connection: an aiohttp connection, used by its public names, with a parser and a request loop of our own.
+
+| state | what comes in | it becomes |
+|---|---|---|
+| OPEN | is read as requests | SWITCHING with a request that wants to leave HTTP |
+| | | HALF_CLOSED when the caller sends no more, and waits for answers |
+| | | CLOSING when the last answer is out |
+| SWITCHING | waits for the answer to such a request | TUNNEL when that is 101, else CLOSING |
+| TUNNEL | passes as it is | CLOSING when both directions have ended |
+| HALF_CLOSED | nothing does | CLOSING when all answers are out, or nobody waits for them any more |
+| CLOSING | is dropped | LOST, as may every other state |
+
+Requests are answered one after the other, whatever has come behind them.
+"""
 
 import asyncio
 import select
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web import RequestHandler
 
 from proxy.downstream.caller import Caller
-from proxy.downstream.incoming import NOTHING, Incoming, Tunnel
-from proxy.downstream.parser import RequestParser
+from proxy.downstream.flow import Flow, Hold
+from proxy.downstream.incoming import NOTHING, Incoming
+from proxy.downstream.parser import Message, RequestParser
+from proxy.downstream.peers import has_left
 from proxy.downstream.tasks import begin
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 from proxy.outbox import Outbox
@@ -20,11 +37,36 @@ if TYPE_CHECKING:
 
     from proxy.framing import RequestHead
 
-_LINGER = 2.0
+LINGER = 2.0
 """Seconds that a caller whose request could not be read has to read the answer."""
-
+_READ_OUT = 10.0
+"""Seconds for which content that nobody wanted is read, so that the next request can be."""
 _KEPT = 3600.0
 """Seconds that a connection without requests is kept: longer than any client does."""
+_KEPT_REFUSED = 10.0
+"""The same where the last request was not let in."""
+_LOOK = 0.05
+"""Seconds after which a caller who sends no more is looked for the first time: a socket is closed in two steps."""
+_MOST_WAITING = 32
+"""Requests that may wait on a connection before no more are read."""
+_FEW_WAITING = 16
+"""Requests that wait when reading goes on: in batches, rather than one by one."""
+_MOST_EARLY = 64 * 1024
+"""Bytes that may wait for a tunnel to be opened."""
+
+_UNUSED: dict[str, Any] = {"access_log": None, "keepalive_timeout": 0}
+"""What aiohttp is to leave out: its own log, and its own timer, in whose place there is `check_progress`."""
+
+
+class State(Enum):
+    """Of a connection; see the table above."""
+
+    OPEN = auto()
+    SWITCHING = auto()
+    TUNNEL = auto()
+    HALF_CLOSED = auto()
+    CLOSING = auto()
+    LOST = auto()
 
 
 class Host(Protocol):
@@ -37,62 +79,79 @@ class Host(Protocol):
     refuse: Callable[[Caller, ProxyError], None]
     """Answers what could not be read as one."""
 
+    def opened(self, connection: "Connection") -> None:
+        """A caller has connected."""
+
+    def closed(self, connection: "Connection") -> None:
+        """A connection has ended."""
+
 
 class Connection(RequestHandler):
-    """A caller's connection.
+    """Reads requests from a caller and answers them in turn, each in a task of its own.
 
-    aiohttp's own loop makes two tasks, a request object, a writer and a response object for every request, and answers
-    what is malformed with the offending bytes. This one makes a `Caller` and a task.
+    aiohttp's own loop makes a request object, a writer and a response object for every request, and answers what is
+    malformed with the offending bytes. This one makes a `Caller`.
     """
 
     __slots__ = (
         "_answering",
+        "_early",
+        "_event_loop",
+        "_flow",
         "_heard",
         "_held",
         "_host",
         "_occupied",
         "_partial_since",
         "_requests",
-        "_resting",
-        "_stuck_since",
+        "_state",
+        "_tunnel",
+        "_unanswered",
+        "caller",
         "own",
+        "refused",
         "secure",
         "surplus",
     )
 
-    def __init__(self, server: "web.Server", host: Host, **options: Any) -> None:
-        super().__init__(server, **options)
+    def __init__(self, server: "web.Server", host: Host, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server, loop=loop, **_UNUSED)
         self._host = host
+        self._event_loop = loop
+        self._state = State.OPEN
+        self._flow = Flow(loop)
+        self._requests = RequestParser(
+            lambda: self._flow.hold(Hold.CONTENT), lambda: self._flow.release(Hold.CONTENT), queue_limit=_MOST_WAITING
+        )
+        self._unanswered: deque[Message] = deque()
         self._answering: asyncio.Task[None] | None = None
         self._occupied = False
         """A request is being answered; to be asked in place of `_answering`, which is set once that has begun."""
+        self.caller: Caller | None = None
+        """Whose request is being answered."""
         self._held = b""
         """What the host's outbox holds of this connection."""
+        self._tunnel: Incoming | None = None
+        self._early = b""
+        """What has come for a tunnel that is not open yet."""
         self.secure = False
         """It is encrypted."""
         self.surplus = False
         """There are too many connections: this one is served with an error."""
         self.own = False
         """Its last request was about the proxy itself."""
-        self._heard = self._loop.time()
+        self.refused = False
+        """Its last request was not let in."""
+        self._heard = loop.time()
         self._partial_since: float | None = self._heard
         """When a head began to arrive that is not whole yet; the first one is expected from the start."""
-        self._stuck_since: float | None = None
-        """When the caller stopped taking what is written."""
-        self._resting = False
-        """More is read once others have had a turn."""
-        self._requests = RequestParser(self.pause_reading, self._go_on, queue_limit=self._max_msg_queue_size)
-        self._parser = self._requests  # type: ignore[assignment]  # has what aiohttp asks of it
 
-    @property
-    def caller(self) -> Caller | None:
-        """Whose request is being answered."""
-        return self._current_request  # type: ignore[return-value]
+    # What the server asks.
 
     @property
     def idle(self) -> bool:
         """Whether no request is being answered or waits for it."""
-        return self._current_request is None and not self._messages
+        return self.caller is None and not self._unanswered
 
     @property
     def quiet(self) -> bool:
@@ -101,83 +160,52 @@ class Connection(RequestHandler):
 
     @property
     def ending(self) -> bool:
-        """Whether the answer to the current request is to be the last: the proxy drains, and no other request waits."""
-        return self._host.draining and not self._messages and not self._more
+        """Whether the answer to the current request is to be the last: no other waits, and none is to follow."""
+        last = self._host.draining or self._state is State.HALF_CLOSED
+        return last and not self._unanswered and not self._more
+
+    def check_progress(self, now: float, *, head: float, idle: float) -> None:
+        """Give up a caller who is too slow: `head` seconds for a request's head, `idle` for content to move."""
+        if self._state is State.TUNNEL:
+            # It may be silent, and held up, for as long as both ends like.
+            return
+        if self._state is State.HALF_CLOSED:
+            self._look_for_caller()
+        elif self._flow.reading:
+            self._check_reading(now, head, idle)
+        stuck_since = self._flow.stuck_since
+        if stuck_since is not None and now - stuck_since > idle and self.transport is not None:
+            self.transport.abort()
+
+    def _check_reading(self, now: float, head: float, idle: float) -> None:
+        content = self._requests.content
+        if self._partial_since is not None and now - self._partial_since > head:
+            self._partial_since = None
+            self._give_up_head()
+        elif self.idle and now - self._heard > (_KEPT_REFUSED if self.refused else _KEPT):
+            self.force_close()
+        elif content is not None and content.awaited and now - self._heard > idle:
+            self._requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
+
+    def _give_up_head(self) -> None:
+        if not self._requests.blank:
+            late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
+            self._unanswered.append(late)
+            self._answer_next()
+        elif self.idle:
+            # There is nothing to answer; an empty line behind a request that is being answered means nothing.
+            self.force_close()
+
+    # What a request's Caller asks.
 
     @property
-    def _more(self) -> bool:
-        """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
-        return self._requests.amid_head or self._has_input()
+    def writing_paused(self) -> bool:
+        """Whether the caller reads too slowly."""
+        return self._flow.stuck_since is not None
 
-    async def start(self) -> None:
-        """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
-
-    def _answer_next(self) -> None:
-        """Answer the next of the requests that wait, once the one before it has been answered."""
-        messages: Any = self._messages  # of our parser, not of aiohttp's
-        if messages and not self._occupied and not (self._close or self._force_close):
-            head, content = messages.popleft()
-            self._occupied = True
-            task = self._answering = begin(self._work_for(head, content), self._loop)
-            if task.done():
-                self._answered(task)
-            else:
-                task.add_done_callback(self._answered)
-
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self._answering = None
-        self._occupied = False
-        defect = None if task.cancelled() else task.exception()
-        if defect is not None:
-            self._loop.call_exception_handler({"message": "answering a request met a defect", "exception": defect})
-        if self._messages:
-            # Not at once: who sends request upon request would let nobody else have a turn.
-            self._loop.call_soon(self._answer_next)
-
-    def _work_for(self, head: "RequestHead | ProxyError", content: Incoming) -> Coroutine[Any, Any, None]:
-        """What is to be done about a request, or about what could not be read as one."""
-        if isinstance(head, ProxyError):
-            return self._refuse(head, content)
-        caller = Caller(self, head, content, closing=self.surplus)
-        caller.surplus = self.surplus
-        # Not in the task, which may begin later: until then the connection would pass for idle.
-        self._current_request = caller  # type: ignore[assignment]  # of which aiohttp wants `_cancel` alone
-        self._host.outbox.busy += 1
-        return self._answer(caller, content)
-
-    async def _refuse(self, error: ProxyError, content: Incoming) -> None:
-        """Answer what could not be read as a request, and close the connection."""
-        try:
-            self._host.refuse(Caller(self, None, content, closing=True), error)
-            await self._linger()
-        finally:
-            self._end()
-
-    async def _answer(self, caller: Caller, content: Incoming) -> None:
-        """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
-        host = self._host
-        lasts = False
-        try:
-            self._make_room()
-            try:
-                await host.answer(caller)
-            finally:
-                host.outbox.busy -= 1
-                self._current_request = None
-                self.own = caller.own
-            if content is not NOTHING:
-                await self._read_out(content)
-            if not caller.keep_alive:
-                if host.draining:
-                    await self._linger()
-            elif self.writing_paused:
-                # Who sends request after request and reads no answer must not fill the memory with them.
-                with suppress(ConnectionError):  # they may have left, which is no defect
-                    await self._drain_helper()
-            lasts = caller.keep_alive
-        finally:
-            if not lasts or self._close:
-                self._end()
+    async def drained(self) -> None:
+        """Wait until the caller takes more; raises ConnectionResetError where they have gone."""
+        await self._flow.drained()
 
     def send(self, data: bytes, *, soon: bool = False) -> None:
         """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
@@ -199,155 +227,140 @@ class Connection(RequestHandler):
         if held and self.transport is not None and not self.transport.is_closing():
             self.transport.write(held)
 
-    def force_close(self) -> None:
-        self.flush()
-        super().force_close()
+    def open_tunnel(self) -> Incoming:
+        """Leave HTTP; what the caller sends from now on, and has sent since it asked for that."""
+        tunnel = self._tunnel = Incoming(
+            lambda: self._flow.hold(Hold.CONTENT), lambda: self._flow.release(Hold.CONTENT)
+        )
+        if self._state is not State.SWITCHING:
+            tunnel.end()
+            return tunnel
+        self._state = State.TUNNEL
+        tunnel.feed(self._early)
+        self._early = b""
+        self._flow.release(Hold.SWITCH)
+        return tunnel
 
-    def _end(self) -> None:
-        self._close = True
-        self.flush()
-        if self.transport is not None:
-            self.transport.close()
+    # What the event loop, or aiohttp's server, calls.
+
+    async def start(self) -> None:
+        """aiohttp's request loop, which has no part here: requests are answered as they arrive."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self.transport is not None  # noqa: S101 - that is what the line above is for
+        self._flow.begin(self.transport)
         self.secure = transport.get_extra_info("sslcontext") is not None
+        self._host.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._state = State.LOST
         super().connection_lost(exc)
+        self._flow.lose()
+        self._requests.lose_content()
+        if self._tunnel is not None:
+            self._tunnel.end()
         self._cancel_answer()
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
-        await super().shutdown(timeout)
-        self._cancel_answer()
-
-    def _cancel_answer(self) -> None:
-        if self._answering is not None:
-            # Not at once: a task that is cancelled before it has begun undoes nothing.
-            self._loop.call_soon(self._answering.cancel)
+        self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
-        requests, messages = self._requests, self._messages
-        if self._upgraded:
-            # A tunnel, or what is about to become one.
-            super().data_received(data)
-        elif not (self._close or self._force_close):
-            arrived: Any
-            arrived, self._upgraded, self._message_tail = requests.feed_data(data)
-            messages.extend(arrived)
-            if len(messages) >= self._max_msg_queue_size and not self._buffer_paused:
-                self._pause_reading_for_buffer()
-            if requests.laborious:
-                self._rest()
+        self._heard = self._event_loop.time()
+        state = self._state
+        if state is State.OPEN:
+            self._receive_requests(data)
+        elif state is State.TUNNEL and self._tunnel is not None:
+            self._tunnel.feed(data)
+        elif state is State.SWITCHING:
+            self._early += data
+            if len(self._early) >= _MOST_EARLY:
+                self._flow.hold(Hold.SWITCH)
+
+    def eof_received(self) -> Any:  # aiohttp's says None, and asyncio's that a bool keeps the connection open
+        transport, state = self.transport, self._state
+        # With TLS an end is always that of both directions.
+        if transport is None or not transport.can_write_eof():
+            return False
+        if state is State.TUNNEL and self._tunnel is not None:
+            self._tunnel.end()
+            return True
+        if state is State.OPEN and self._requests.content is None and (self._occupied or self._unanswered):
+            self._state = State.HALF_CLOSED
+            self._event_loop.call_later(_LOOK, self._look_for_caller)
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._flow.resume_writing()
+
+    def close(self) -> None:
+        """Answer no more requests than the one that is being answered, and close then."""
+        self._unanswered.clear()
+        if self.caller is None:
+            self._end()
+        else:
+            self.caller.close()
+
+    def force_close(self) -> None:
+        """Close, whatever is under way."""
+        self.flush()
+        if self._state is not State.LOST:
+            self._state = State.CLOSING
+        super().force_close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
+        """Close, and wait up to `timeout` seconds for the task that answers a request to notice."""
+        answering = self._answering
+        self.force_close()
+        if answering is not None:
+            answering.cancel()
+            await asyncio.wait((answering,), timeout=timeout)
+
+    # Reading requests.
+
+    def _receive_requests(self, data: bytes) -> None:
+        requests, unanswered = self._requests, self._unanswered
+        arrived, leaves, early = requests.feed_data(data)
+        unanswered.extend(arrived)
+        if leaves:
+            self._state = State.SWITCHING
+            self._early = early
+        if len(unanswered) >= _MOST_WAITING:
+            self._flow.hold(Hold.REQUESTS)
+        if requests.laborious and not self._flow.held_for(Hold.TURN):
+            # An event loop reads on as long as something comes, and nobody else would have a turn.
+            self._flow.hold(Hold.TURN)
+            self._event_loop.call_soon(self._take_turn)
         if not requests.amid_head:
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._heard
-        if messages:
+        if unanswered:
             self._answer_next()
 
-    def _rest(self) -> None:
-        """Let others have a turn before more is read: an event loop reads on as long as something comes."""
-        self._pause_transport_reading()
-        if not self._resting:
-            self._resting = True
-            self._loop.call_soon(self._wake)
-
-    def _wake(self) -> None:
-        self._resting = False
-        if self.transport is None or self.transport.is_closing():
-            return
-        self.data_received(b"")
-        if not (self._reading_paused or self._buffer_paused):
-            self._resume_transport_reading()
-
-    def _resume_transport_reading(self) -> None:
-        # Whoever takes content or requests would let reading go on, though enough to be read is here already.
-        if not self._resting:
-            super()._resume_transport_reading()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stuck_since = self._loop.time()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stuck_since = None
-
-    def check_progress(self, now: float, *, head: float, idle: float) -> None:
-        """Give up a caller who is too slow: `head` seconds for a request's head, `idle` for content to move."""
-        requests = self._requests
-        if self._payload_parser is not None:
-            # A tunnel may be silent, and held up, for as long as both ends like.
-            return
-        if self._reading_paused or self._buffer_paused or self._resting:
-            pass
-        elif self._partial_since is not None and now - self._partial_since > head:
-            self._partial_since = None
-            self._give_up_head()
-        elif self.idle and now - self._heard > _KEPT:
-            self.force_close()
-        elif requests.content is not None and requests.content.awaited and now - self._heard > idle:
-            requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
-        if self._stuck_since is not None and now - self._stuck_since > idle and self.transport is not None:
-            self.transport.abort()
-
-    def _give_up_head(self) -> None:
-        if self._requests.blank:
-            # There is nothing to answer; an empty line behind a request that is being answered means nothing.
-            if not self.idle:
-                return
-            self.force_close()
-            return
-        late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
-        self._messages.append(late)  # type: ignore[arg-type]  # of our parser, not of aiohttp's
-        self._answer_next()
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature: whether to stay open
-        tunnel = self._payload_parser
-        if isinstance(tunnel, Tunnel):
-            tunnel.feed_eof()
-            # With TLS an end is always that of both directions.
-            return self.transport is not None and self.transport.can_write_eof()
-        return False
+    def _take_turn(self) -> None:
+        """Read on where others had a turn, first of all what has come already."""
+        self._flow.release(Hold.TURN)
+        if self._state is State.OPEN:
+            self._receive_requests(b"")
 
     def _make_room(self) -> None:
         """Let the parser go on, which stops when too many requests wait."""
         self._requests.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
+        if self._flow.held_for(Hold.REQUESTS) and len(self._unanswered) <= _FEW_WAITING:
+            if self._state is State.OPEN:
+                self._receive_requests(b"")
+            if len(self._unanswered) < _MOST_WAITING:
+                self._flow.release(Hold.REQUESTS)
 
-    def _go_on(self) -> None:
-        self.resume_reading(resume_parser=False)
-
-    async def _read_out(self, content: Incoming) -> None:
-        """Read on for a while what was not wanted, so that the next request can be read."""
-        if content.at_hand() is not None:
-            return
-        try:
-            async with asyncio.timeout(self._lingering_time):
-                while await content.read():
-                    pass
-        except (TimeoutError, ConnectionError, RequestError):
-            await self._linger()
-            self.close()
-
-    async def _linger(self) -> None:
-        """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
-        transport, tunnel = self.transport, self._payload_parser
-        if transport is None or transport.is_closing() or not transport.can_write_eof():
-            return
-        if isinstance(tunnel, Tunnel) and tunnel.ended:
-            # They have ended their direction already, and nobody will tell once more.
-            return
-        # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
-        self._close = True
-        self.flush()
-        with suppress(OSError):  # reset a moment ago
-            transport.write_eof()
-        # Cancelled when the connection is lost.
-        await asyncio.sleep(_LINGER)
+    @property
+    def _more(self) -> bool:
+        """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
+        return self._requests.amid_head or (self._state is not State.HALF_CLOSED and self._has_input())
 
     def _has_input(self) -> bool:
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
@@ -356,3 +369,126 @@ class Connection(RequestHandler):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
+
+    # Answering them.
+
+    def _answer_next(self) -> None:
+        """Answer the next of the requests that wait, once the one before it has been answered."""
+        if self._unanswered and not self._occupied and self._state not in _DEAF:
+            head, content = self._unanswered.popleft()
+            self._occupied = True
+            task = self._answering = begin(self._work_for(head, content), self._event_loop)
+            if task.done():
+                self._answered(task)
+            else:
+                task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answering = None
+        self._occupied = False
+        defect = None if task.cancelled() else task.exception()
+        if defect is not None:
+            self._event_loop.call_exception_handler(
+                {"message": "answering a request met a defect", "exception": defect}
+            )
+        if self._unanswered:
+            # Not at once: who sends request upon request would let nobody else have a turn.
+            self._event_loop.call_soon(self._answer_next)
+
+    def _work_for(self, head: "RequestHead | ProxyError", content: Incoming) -> Coroutine[Any, Any, None]:
+        """What is to be done about a request, or about what could not be read as one."""
+        if isinstance(head, ProxyError):
+            return self._refuse(head, content)
+        # Not in the task, which may begin later: until then the connection would pass for idle.
+        caller = self.caller = Caller(self, head, content, closing=self.surplus)
+        caller.surplus = self.surplus
+        self._host.outbox.busy += 1
+        return self._answer(caller, content)
+
+    async def _refuse(self, error: ProxyError, content: Incoming) -> None:
+        """Answer what could not be read as a request, and close the connection."""
+        try:
+            self._host.refuse(Caller(self, None, content, closing=True), error)
+            await self._linger()
+        finally:
+            self._end()
+
+    async def _answer(self, caller: Caller, content: Incoming) -> None:
+        """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
+        host = self._host
+        lasts = False
+        try:
+            self._make_room()
+            try:
+                await host.answer(caller)
+            finally:
+                host.outbox.busy -= 1
+                self.caller = None
+                self.own = caller.own
+                self.refused = caller.refused
+            if content is not NOTHING:
+                await self._read_out(content)
+            if not caller.keep_alive:
+                if host.draining:
+                    await self._linger()
+            elif self.writing_paused:
+                # Who sends request after request and reads no answer must not fill the memory with them.
+                with suppress(ConnectionError):  # they may have left, which is no defect
+                    await self.drained()
+            half_closed = self._state is State.HALF_CLOSED and self._unanswered
+            lasts = caller.keep_alive and (self._state is State.OPEN or bool(half_closed))
+        finally:
+            if not lasts:
+                self._end()
+
+    async def _read_out(self, content: Incoming) -> None:
+        """Read on for a while what was not wanted, so that the next request can be read."""
+        if content.at_hand() is not None:
+            return
+        try:
+            async with asyncio.timeout(_READ_OUT):
+                while await content.read():
+                    pass
+        except (TimeoutError, ConnectionError, RequestError):
+            await self._linger()
+            self._state = State.CLOSING
+
+    # Ending.
+
+    def _look_for_caller(self) -> None:
+        """Break off what is done for a caller who sends no more and has gone."""
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if self._state is State.HALF_CLOSED and sock is not None and has_left(sock) and self.transport is not None:
+            self.transport.abort()
+
+    async def _linger(self) -> None:
+        """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
+        transport, tunnel = self.transport, self._tunnel
+        if transport is None or transport.is_closing() or not transport.can_write_eof():
+            return
+        if self._state is State.HALF_CLOSED or (tunnel is not None and tunnel.ended):
+            # They have ended their direction already, and nobody will tell once more.
+            return
+        # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
+        self._state = State.CLOSING
+        self.flush()
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
+        # Cancelled when the connection is lost.
+        await asyncio.sleep(LINGER)
+
+    def _cancel_answer(self) -> None:
+        if self._answering is not None:
+            # Not at once: a task that is cancelled before it has begun undoes nothing.
+            self._event_loop.call_soon(self._answering.cancel)
+
+    def _end(self) -> None:
+        if self._state is not State.LOST:
+            self._state = State.CLOSING
+        self.flush()
+        if self.transport is not None:
+            self.transport.close()
+
+
+_DEAF = (State.CLOSING, State.LOST)
+"""States in which nothing more is answered."""

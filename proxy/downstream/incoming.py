@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 
 from proxy.model import Headers
 
@@ -64,7 +65,8 @@ class Incoming:
             if self.ended:
                 return b""
             if self._error is not None:
-                raise self._error
+                # A copy: the traceback of one that is kept here would keep all that its reader's frames hold.
+                raise copy(self._error)
             waiter = self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await waiter
@@ -92,14 +94,3 @@ class Incoming:
 NOTHING = Incoming(lambda: None, lambda: None)
 """The content of a request that has none."""
 NOTHING.ended = True
-
-
-class Tunnel(Incoming):
-    """What a caller sends once HTTP is over, with the interface of the parsers that aiohttp hands such bytes to."""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self.feed(data)
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self.end()

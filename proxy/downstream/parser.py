@@ -26,7 +26,7 @@ _SLICE = 16 << 10
 
 
 class RequestParser:
-    """Takes the place of aiohttp's own parser, with the interface that its connections expect.
+    """Cuts bytes into requests and their contents.
 
     One grammar judges what comes in and what goes out again, so that the two cannot differ.
     """
@@ -69,6 +69,11 @@ class RequestParser:
         if content is not None:
             content.fail(error)
 
+    def lose_content(self) -> None:
+        """The caller has gone, perhaps amid a content."""
+        if self.content is not None:
+            self.content.fail(ConnectionResetError("the caller has gone"))
+
     def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
         """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
         messages: list[Message] = []
@@ -109,9 +114,6 @@ class RequestParser:
     def message_consumed(self) -> None:
         """One request less waits."""
         self._queued -= 1
-
-    def pause_reading(self) -> None:
-        """aiohttp's word that the caller is made to wait; what has been read already is within bounds."""
 
     def _begin_content(self, head: RequestHead) -> Incoming:
         fields = head.fields

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from proxy.downstream.caller import Caller
 from proxy.downstream.connection import Connection
@@ -42,55 +40,50 @@ class Server(web.Server):
         handle: Callable[[Caller], Awaitable[None]],
         refuse: Callable[[Caller, ProxyError], None],
         limits: Limits,
-        **options: Any,
     ) -> None:
         """`handle` answers a request, `refuse` what cannot be read as one."""
-        super().__init__(
-            _unused,
-            handler_cancellation=True,
-            auto_decompress=False,
-            access_log=None,
-            keepalive_timeout=0,  # connections look after that by themselves
-            **options,
-        )
+        super().__init__(_unused)
+        self._event_loop = asyncio.get_running_loop()
+        self._open: dict[Connection, float | None] = {}
+        """Every connection, with the loop's time since which it has been quiet while the proxy drains."""
         self.answer = handle
         self.refuse = refuse
         self._limits = limits
-        self.outbox = Outbox(self._loop.call_soon)
+        self.outbox = Outbox(self._event_loop.call_soon)
         self.draining = False
         """Answers are the last of their connections."""
-        self._quiet_since: dict[RequestHandler, float] = {}
         self._left = asyncio.Event()
         """A connection has ended."""
         self._tick = min(_TICK, limits.head / 4, limits.idle / 4)
-        self._ticker = self._loop.call_later(self._tick, self._watch)
+        self._ticker = self._event_loop.call_later(self._tick, self._watch)
 
-    def __call__(self) -> RequestHandler:
-        return Connection(self, self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> Connection:
+        return Connection(self, self, self._event_loop)
 
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        surplus = len(self._connections) - self._limits.connections
-        if surplus > _SURPLUS:
-            transport.abort()
-        elif surplus > 0 and isinstance(handler, Connection):
-            handler.surplus = True
+    def opened(self, connection: Connection) -> None:
+        """A caller has connected."""
+        self._open[connection] = None
+        surplus = len(self._open) - self._limits.connections
+        if surplus > _SURPLUS and connection.transport is not None:
+            connection.transport.abort()
+        elif surplus > 0:
+            connection.surplus = True
 
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        task = handler._task_handler
-        super().connection_lost(handler, exc)
-        # Behind aiohttp's own callback, which forgets the connection.
-        if task is not None:
-            task.add_done_callback(lambda _: self._left.set())
-        else:
-            self._left.set()
+    def closed(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self._open.pop(connection, None)
+        self._left.set()
 
     def _watch(self) -> None:
-        now = self._loop.time()
-        for connection in self.connections:
-            if isinstance(connection, Connection):
-                connection.check_progress(now, head=self._limits.head, idle=self._limits.idle)
-        self._ticker = self._loop.call_later(self._tick, self._watch)
+        now = self._event_loop.time()
+        for connection in tuple(self._open):
+            connection.check_progress(now, head=self._limits.head, idle=self._limits.idle)
+        self._ticker = self._event_loop.call_later(self._tick, self._watch)
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open."""
+        return len(self._open)
 
     @property
     def in_flight(self) -> int:
@@ -99,13 +92,13 @@ class Server(web.Server):
 
     def _callers(self) -> list[Caller]:
         """Those whose requests are being answered."""
-        found = [connection.caller for connection in self.connections if isinstance(connection, Connection)]
-        return [caller for caller in found if caller is not None]
+        return [connection.caller for connection in self._open if connection.caller is not None]
 
     def begin_draining(self) -> None:
         """From now on tell callers with every answer to move on; requests are answered as before."""
         self.draining = True
-        self._quiet_since = dict.fromkeys(self.connections, self._loop.time())
+        now = self._event_loop.time()
+        self._open = dict.fromkeys(self._open, now)
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109
         """Let every request, and every connection, come to its end within `timeout` s, once nobody new is let in.
@@ -114,19 +107,22 @@ class Server(web.Server):
         an answer can tell its caller to send no more. One whose last request was about the proxy itself is left open
         until `cut_off`: by its end, whoever had the proxy stop learns that it has.
         """
-        end = self._loop.time() + timeout
-        while not all(map(_lingers, self.connections)) and (left := end - self._loop.time()) > 0:
-            self._close_quiet(self._loop.time())
+        time = self._event_loop.time
+        end = time() + timeout
+        while not all(map(_lingers, self._open)) and (left := end - time()) > 0:
+            self._close_quiet(time())
             self._left.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, _SWEEP)):
                     await self._left.wait()
 
     def _close_quiet(self, now: float) -> None:
-        for connection in self.connections:
-            if not isinstance(connection, Connection) or not connection.quiet:
-                self._quiet_since.pop(connection, None)
-            elif not connection.own and now - self._quiet_since.setdefault(connection, now) >= GRACE:
+        for connection, since in tuple(self._open.items()):
+            if not connection.quiet:
+                self._open[connection] = None
+            elif since is None:
+                self._open[connection] = now
+            elif not connection.own and now - since >= GRACE:
                 connection.force_close()
 
     async def cut_off(self) -> None:
@@ -138,10 +134,8 @@ class Server(web.Server):
         await self.shutdown(0.1)
 
 
-def _lingers(connection: RequestHandler) -> bool:
+def _lingers(connection: Connection) -> bool:
     """Whether the end does not wait for a connection: it was asked about the proxy itself, or takes no such answer."""
-    if not isinstance(connection, Connection):
-        return False
     caller = connection.caller
     return connection.own and connection.quiet if caller is None else caller.own and connection.writing_paused
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _UPSTREAM = Source.UPSTREAM.value
 _SWITCHING_PROTOCOLS, _CREATED, _REDIRECTION = 101, 201, 3
 
+_NOT_LET_IN = (401, 403)
+
 CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
@@ -224,6 +226,7 @@ class Forwarder:
             # Who was not let in has no plan. What met a defect is not asked again.
             with suppress(ProxyError):
                 entry.path = self._gate.path(caller.head)
+        caller.refused = error.status in _NOT_LET_IN
         if isinstance(error, RequestError):
             # What cannot be judged may be read in another way: nothing that follows it is believed.
             caller.close()
