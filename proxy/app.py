@@ -12,6 +12,7 @@ from types import TracebackType
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
 from proxy.banner import page_url
+from proxy.buffers import Buffers
 from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.doors import Door, Doors
@@ -38,6 +39,7 @@ _FIXED = (
     "port_file",
     "timeouts",
     "max_connections",
+    "buffer_limit",
     "ca_file",
     "outbound",
     "renewal",
@@ -94,7 +96,8 @@ class App:
 
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
-        doors = self._doors = Doors(self._options, self._passed)
+        self._buffers = Buffers(self._options.buffer_limit)
+        doors = self._doors = Doors(self._options, self._buffers, self._passed)
         self.urls, self.admin_urls = doors.urls, doors.admin_urls
         try:
             self._build()
@@ -170,7 +173,9 @@ class App:
         self._stores = ProfileStores(options.token_store, state_home=options.state_home, clock=self._clock)
         self._check_stores(options)
         connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
-        self._transport = PooledTransport(options.timeouts, connector, meanwhile=self.journal.flush)
+        self._transport = PooledTransport(
+            options.timeouts, connector, buffers=self._buffers, meanwhile=self.journal.flush
+        )
         self._cognito = Cognito(
             clock=self._clock,
             random=self._random_bytes,
@@ -232,6 +237,7 @@ class App:
                 own_alone=own_alone,
                 policy=policy,
                 replay_limit=options.replay_limit,
+                buffers=self._buffers,
                 note=self.journal,
                 ids=self._ids,
             )

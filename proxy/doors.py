@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Protocol
 
+from proxy.buffers import Buffers
 from proxy.downstream import GRACE, Caller, Limits, Server
 from proxy.errors import ProxyError
 from proxy.guard import is_loopback, stays_here
@@ -43,9 +44,10 @@ class Handler(Protocol):
 class Doors:
     """Listens from the first moment, and lets callers in once it is told who answers them."""
 
-    def __init__(self, options: ServeOptions, sockets: Sequence[socket.socket] = ()) -> None:
+    def __init__(self, options: ServeOptions, buffers: Buffers, sockets: Sequence[socket.socket] = ()) -> None:
         """`sockets` listen already, and take the place of `options.listen`. Raises StartError or SettingsError."""
         self._options = options
+        self._buffers = buffers
         self._passed = bool(sockets)
         """Others have the callers' listeners as well, and may go on to listen."""
         self._tls = CallerTls(options.tls) if options.tls is not None else None
@@ -72,7 +74,7 @@ class Doors:
         options, loop = self._options, asyncio.get_running_loop()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
         self._servers = {
-            door: Server(handlers[door].handle, handlers[door].refuse, limits)
+            door: Server(handlers[door].handle, handlers[door].refuse, limits, self._buffers)
             for door in dict.fromkeys(door for door, _ in self._sockets)
         }
         for door, sock in self._sockets:

@@ -343,6 +343,8 @@ class ServeOptions:
     timeouts: Timeouts
     replay_limit: int
     """In bytes."""
+    buffer_limit: int = 64 << 20
+    """How many bytes all callers together may have in memory."""
     policy: Policy = field(default_factory=Policy)
     port_file: Path | None = None
     """Where the port of the first TCP listener is written."""

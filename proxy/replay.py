@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from proxy.buffers import Buffers
+from proxy.errors import Overloaded
 from proxy.model import Headers
 
 
 class HeldBody:
-    """Passes a body on while keeping its first `limit` bytes."""
+    """Passes a body on, and keeps it while it is no more than `limit` bytes and `buffers` has room for it."""
 
     def __init__(
         self,
         read: Callable[[], Awaitable[bytes]],
         limit: int,
+        buffers: Buffers,
         *,
         at_hand: Callable[[], bytes | None] = lambda: None,
         trailers: Callable[[], Headers] = tuple,
@@ -26,6 +29,11 @@ class HeldBody:
         self._at_hand = at_hand
         self.trailers = trailers
         self._limit = limit
+        self._buffers = buffers
+        self._kept = True
+        """All that went by is held."""
+        self._counted = 0
+        """Bytes of it, by the account of all."""
         self._held: list[bytes] = []
         self._size = 0
         self._whole: bytes | None = None
@@ -35,7 +43,14 @@ class HeldBody:
     @property
     def replayable(self) -> bool:
         """Whether `stream` can still begin at the first byte."""
-        return self._size <= self._limit
+        return self._kept
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        self._kept = False
+        self._held.clear()
+        self._buffers.drop(self._counted)
+        self._counted = 0
 
     @property
     def known(self) -> bytes | None:
@@ -46,17 +61,24 @@ class HeldBody:
         """The whole body, where it had arrived before anybody asked for it."""
         if self._whole is None and not self._size:
             self._whole = self._at_hand()
-            self._size = len(self._whole or b"")
+            if self._whole:
+                self._size = len(self._whole)
+                self._keep(self._size)
         return self._whole
 
     async def whole(self, limit: int) -> bytes:
-        """All of the body where that is no more than `limit` bytes, else more than those; `stream` comes after it."""
+        """All of the body where that is no more than `limit` bytes, else more than those; `stream` comes after it.
+
+        Raises Overloaded where there is no room to keep it meanwhile.
+        """
         data = self.at_hand()
         if data is not None:
             return data
         pieces = []
         while self._size <= limit and (piece := await self._next()):
             pieces.append(piece)
+        if self._size <= limit and not self._kept:
+            raise Overloaded("there is no room to keep the request's content", retry_after=1)
         return b"".join(pieces)
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -70,8 +92,16 @@ class HeldBody:
         async with self._reading:
             chunk = await self._read()
             self._size += len(chunk)
-            if self.replayable:
+            self._keep(len(chunk))
+            if self._kept:
                 self._held.append(chunk)
-            else:
-                self._held.clear()
             return chunk
+
+    def _keep(self, size: int) -> None:
+        """Count what has come, or keep nothing where that is too much."""
+        if not self._kept:
+            return
+        if self._counted + size <= self._limit and self._buffers.keep(size):
+            self._counted += size
+        else:
+            self.close()

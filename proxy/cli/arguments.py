@@ -60,7 +60,7 @@ _GROUPS = {
         "deny",
     ),
     "who is signed in": ("username", "cognito", "token_store"),
-    "where requests go": ("upstreams", "timeouts", "drain_delay", "replay_limit"),
+    "where requests go": ("upstreams", "timeouts", "drain_delay", "replay_limit", "buffer_limit"),
     "what is logged": ("log_format", "log_level", "access_log"),
 }
 """Settings and sections of settings under the headings of the help; others have a heading of their own."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from pydantic import SecretStr
 
 from proxy import __version__
+from proxy.buffers import Buffers
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, not_tried, ok
 from proxy.doctor.place import look_at
@@ -73,7 +74,8 @@ class NetworkProbes:
         self._inquire = inquire
         self._outbound = options.outbound
         self._timeout = options.timeouts.headers
-        self._transport = PooledTransport(options.timeouts, connector)
+        self._buffers = Buffers(options.buffer_limit)
+        self._transport = PooledTransport(options.timeouts, connector, buffers=self._buffers)
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._closing: list[asyncio.Transport] = []
         self._token: SecretStr | None = None
@@ -172,7 +174,9 @@ class NetworkProbes:
     ) -> Answer:
         """The answer to a request of our own; raises a ProxyError."""
         lines = [(b"Host", upstream.authority.encode()), *fields]
+        sent = None
         if body is not None:
+            sent = HeldBody(_nothing, len(body), self._buffers, at_hand=lambda: body)
             lines.append((b"Content-Length", b"%d" % len(body)))
         before = self._clock.now()
         answer = await self._transport.send(
@@ -181,7 +185,7 @@ class NetworkProbes:
                 upstream=upstream,
                 head=request_head(method, target, field_lines(lines)),
                 inform=lambda _head: None,
-                body=None if body is None else HeldBody(_nothing, len(body), at_hand=lambda: body),
+                body=sent,
             )
         )
         try:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.web import RequestHandler
 
+from proxy.buffers import Buffers
 from proxy.downstream.caller import Caller
 from proxy.downstream.flow import Flow, Hold
 from proxy.downstream.incoming import NOTHING, Incoming
@@ -74,6 +75,7 @@ class Host(Protocol):
 
     draining: bool
     outbox: Outbox
+    buffers: Buffers
     answer: Callable[[Caller], Awaitable[None]]
     """Answers a request."""
     refuse: Callable[[Caller, ProxyError], None]
@@ -119,10 +121,8 @@ class Connection(RequestHandler):
         self._host = host
         self._event_loop = loop
         self._state = State.OPEN
-        self._flow = Flow(loop)
-        self._requests = RequestParser(
-            lambda: self._flow.hold(Hold.CONTENT), lambda: self._flow.release(Hold.CONTENT), queue_limit=_MOST_WAITING
-        )
+        self._flow = Flow(loop, host.buffers)
+        self._requests = RequestParser(self._new_content, queue_limit=_MOST_WAITING)
         self._unanswered: deque[Message] = deque()
         self._answering: asyncio.Task[None] | None = None
         self._occupied = False
@@ -229,9 +229,7 @@ class Connection(RequestHandler):
 
     def open_tunnel(self) -> Incoming:
         """Leave HTTP; what the caller sends from now on, and has sent since it asked for that."""
-        tunnel = self._tunnel = Incoming(
-            lambda: self._flow.hold(Hold.CONTENT), lambda: self._flow.release(Hold.CONTENT)
-        )
+        tunnel = self._tunnel = self._new_content()
         if self._state is not State.SWITCHING:
             tunnel.end()
             return tunnel
@@ -241,6 +239,10 @@ class Connection(RequestHandler):
         self._flow.release(Hold.SWITCH)
         return tunnel
 
+    def _new_content(self) -> Incoming:
+        flow = self._flow
+        return Incoming(lambda: flow.hold(Hold.CONTENT), lambda: flow.release(Hold.CONTENT), self._host.buffers)
+
     # What the event loop, or aiohttp's server, calls.
 
     async def start(self) -> None:
@@ -249,6 +251,9 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None  # noqa: S101 - that is what the line above is for
+        # Whoever writes waits as soon as the caller does not take it: little waits beside what is counted. Not 0, which
+        # asyncio's TLS never gets below.
+        self.transport.set_write_buffer_limits(high=1)
         self._flow.begin(self.transport)
         self.secure = transport.get_extra_info("sslcontext") is not None
         self._host.opened(self)

@@ -7,6 +7,8 @@ event loop says so, and whoever writes waits in `drained`.
 import asyncio
 from enum import Enum, auto
 
+from proxy.buffers import Buffers
+
 
 class Hold(Enum):
     """Why nothing is read."""
@@ -24,10 +26,11 @@ class Hold(Enum):
 class Flow:
     """The pace of one connection, in both directions."""
 
-    __slots__ = ("_holds", "_loop", "_lost", "_room", "_transport", "stuck_since")
+    __slots__ = ("_buffers", "_holds", "_loop", "_lost", "_room", "_transport", "stuck_since")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
         self._loop = loop
+        self._buffers = buffers
         self._transport: asyncio.Transport | None = None
         self._holds: set[Hold] = set()
         self._room: asyncio.Event | None = None
@@ -81,9 +84,14 @@ class Flow:
 
     async def drained(self) -> None:
         """Wait until the peer takes more; raises ConnectionResetError where it has gone."""
-        while self.stuck_since is not None:
+        while self.stuck_since is not None and self._transport is not None:
             if self._room is None:
                 self._room = asyncio.Event()
-            await self._room.wait()
+            waiting = self._transport.get_write_buffer_size()
+            self._buffers.waiting += waiting
+            try:
+                await self._room.wait()
+            finally:
+                self._buffers.waiting -= waiting
         if self._lost:
             raise ConnectionResetError("the caller has gone")

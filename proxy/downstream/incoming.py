@@ -4,27 +4,30 @@ import asyncio
 from collections.abc import Callable
 from copy import copy
 
+from proxy.buffers import Buffers
 from proxy.model import Headers
-
-HIGH_WATER = 256 * 1024
-"""Bytes that may wait before the caller is made to wait."""
 
 
 class Incoming:
-    """A content, or one direction of a tunnel: `feed` puts in what has arrived, `read` takes it out."""
+    """A content, or one direction of a tunnel: `feed` puts in what has arrived, `read` takes it out.
+
+    The caller is made to wait while a portion of `buffers` is here.
+    """
 
     ended = False
     """All of it has arrived."""
     trailers: Headers = ()
     _size = 0
-    _paused = False
+    _counted = 0
+    """Bytes that wait, by the account of all; the caller is made to wait while there are any."""
     _error: BaseException | None = None
     _waiter: asyncio.Future[None] | None = None
 
-    def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+    def __init__(self, pause: Callable[[], None], resume: Callable[[], None], buffers: Buffers) -> None:
         """`pause` and `resume` stop the caller from sending and let it go on."""
         self._pause = pause
         self._resume = resume
+        self._buffers = buffers
         self._pieces: list[bytes] = []
 
     @property
@@ -38,8 +41,10 @@ class Incoming:
             return
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > HIGH_WATER and not self._paused:
-            self._paused = True
+        if self._counted:
+            self._count(self._size)
+        elif self._size >= self._buffers.portion:
+            self._count(self._size)
             self._pause()
         self._wake()
 
@@ -51,6 +56,8 @@ class Incoming:
 
     def fail(self, error: BaseException) -> None:
         """The rest will never arrive, and the reader is told why."""
+        # It is a matter of moments now until all of it is gone.
+        self._count(0)
         if not self.ended and self._error is None:
             self._error = error
             self._wake()
@@ -81,16 +88,20 @@ class Incoming:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._size = 0
-        if self._paused:
-            self._paused = False
+        if self._counted:
+            self._count(0)
             self._resume()
         return data
+
+    def _count(self, size: int) -> None:
+        self._buffers.waiting += size - self._counted
+        self._counted = size
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
 
-NOTHING = Incoming(lambda: None, lambda: None)
+NOTHING = Incoming(lambda: None, lambda: None, Buffers(0))
 """The content of a request that has none."""
 NOTHING.ended = True

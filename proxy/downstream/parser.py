@@ -31,10 +31,9 @@ class RequestParser:
     One grammar judges what comes in and what goes out again, so that the two cannot differ.
     """
 
-    def __init__(self, pause: Callable[[], None], resume: Callable[[], None], *, queue_limit: int) -> None:
-        """`pause` and `resume` stop the caller from sending; `queue_limit` is how many requests may wait."""
-        self._pause = pause
-        self._resume = resume
+    def __init__(self, new_content: Callable[[], Incoming], *, queue_limit: int) -> None:
+        """`new_content` makes what takes the content of a request; `queue_limit` is how many requests may wait."""
+        self._new_content = new_content
         self._queue_limit = queue_limit
         self._queued = 0
         self._buffer = b""
@@ -119,7 +118,7 @@ class RequestParser:
         fields = head.fields
         if not fields.chunked and not fields.length:
             return NOTHING
-        content = self.content = Incoming(self._pause, self._resume)
+        content = self.content = self._new_content()
         if fields.chunked:
             self._decoder = ChunkedDecoder()
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from proxy.buffers import Buffers
 from proxy.downstream.caller import Caller
 from proxy.downstream.connection import Connection
 from proxy.errors import ProxyError
@@ -40,6 +41,7 @@ class Server(web.Server):
         handle: Callable[[Caller], Awaitable[None]],
         refuse: Callable[[Caller, ProxyError], None],
         limits: Limits,
+        buffers: Buffers,
     ) -> None:
         """`handle` answers a request, `refuse` what cannot be read as one."""
         super().__init__(_unused)
@@ -49,6 +51,7 @@ class Server(web.Server):
         self.answer = handle
         self.refuse = refuse
         self._limits = limits
+        self.buffers = buffers
         self.outbox = Outbox(self._event_loop.call_soon)
         self.draining = False
         """Answers are the last of their connections."""

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from proxy import headers
 from proxy.access import OWN, AccessEntry
+from proxy.buffers import Buffers
 from proxy.downstream import Caller
 from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
 from proxy.forward import request_ids
@@ -54,6 +55,7 @@ class Forwarder:
         own_alone: bool = False,
         policy: Policy,
         replay_limit: int,
+        buffers: Buffers,
         note: Callable[[AccessEntry], None],
         ids: Iterator[tuple[str, bytes]],
     ) -> None:
@@ -73,6 +75,7 @@ class Forwarder:
         self._transport = transport
         self._own = own
         self._held = self._gate.held(replay_limit)
+        self._buffers = buffers
 
     async def handle(self, caller: Caller) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
@@ -137,20 +140,34 @@ class Forwarder:
         """Have an upstream answer; `line` is a field that it is to get besides."""
         entry.route = route.path or "/"
         entry.graphql = plan.graphql
-        body = None
-        if caller.has_content:
-            body = HeldBody(
-                caller.read,
-                self._held,
-                at_hand=caller.at_hand,
-                trailers=lambda: headers.trailers(caller.trailers(), credential.name),
-            )
+        if not caller.has_content:
+            await self._exchange(caller, entry, plan, route, line, transport, None)
+            return
+        body = HeldBody(caller.read, self._held, self._buffers, at_hand=caller.at_hand)
+        try:
+            await self._exchange(caller, entry, plan, route, line, transport, body)
+        finally:
+            body.close()
+
+    async def _exchange(  # noqa: PLR0917 - keywords take their time
+        self,
+        caller: Caller,
+        entry: AccessEntry,
+        plan: Plan,
+        route: Route,
+        line: bytes,
+        transport: Transport,
+        body: HeldBody | None,
+    ) -> None:
+        """Send the request with its credential, once more where that is refused, and pass on the answer."""
         if self._gate.read_only:
             await self._gate.judge(caller, plan, body)
         name = plan.choice.name
         credentials = self._credentials.get(name) or self._credentials_of(name)
         entry.profile = name
         credential = credentials.at_hand(route) or await credentials.get(route)
+        if body is not None:
+            body.trailers = lambda: headers.trailers(caller.trailers(), credential.name)
         fields = caller.head.fields
         request = UpstreamRequest(
             caller.method,

@@ -46,6 +46,7 @@ def serve_options(
         tls=_certificate_files(settings),
         drain_delay=settings.drain_delay,
         replay_limit=settings.replay_limit,
+        buffer_limit=settings.buffer_limit,
         policy=Policy(
             allowed_hosts=frozenset(settings.allowed_hosts),
             allowed_origins=frozenset(settings.allowed_origins),

@@ -180,6 +180,9 @@ class PlainSettings(BaseSettings):
         description="how long the proxy still listens after SIGTERM, while `/-/ready` answers 503 already"
     )
     replay_limit: Bytes = Field(description="how much of a request body is kept so that it can be sent again")
+    buffer_limit: Bytes = Field(
+        description="how much all callers together may have in memory: bodies that are kept, content for slow readers"
+    )
     max_connections: Count = Field(description="how many callers' connections may be open at a time")
     log_format: Literal["auto", "text", "json"] = Field(description="`auto`: text on a terminal, else json")
     log_level: Literal["debug", "info", "warning", "error"] = Field(description="the least that is logged")

@@ -20,7 +20,7 @@ from proxy.upstream.tunnel import failed, open_tunnel
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried as well (RFC 8305 section 5)."""
 
-Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
+Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 
 
 class Connector:

@@ -9,13 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+from proxy.buffers import LARGE, SMALL, Buffers
 from proxy.errors import UpstreamBroken
 from proxy.framing import Head
 from proxy.outbox import Outbox
-from proxy.upstream.exchange import HIGH_WATER, Disconnected, Exchange
+from proxy.upstream.exchange import Disconnected, Exchange
+
+_SPACE = memoryview(bytearray(LARGE))
+"""Where all connections read to, one after the other: what has come is taken out before the next one reads."""
+_LITTLE_SPACE = _SPACE[:SMALL]
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A protocol that hands what it reads to its exchange. `deadline` is the loop's time at which that is given up."""
 
     def __init__(
@@ -26,8 +31,10 @@ class Connection(asyncio.Protocol):
         on_lost: Callable[["Connection"], None],
         idle_timeout: float,
         outbox: Outbox,
+        buffers: Buffers,
     ) -> None:
         self._outbox = outbox
+        self.buffers = buffers
         self._held = b""
         """What the outbox holds of this connection."""
         self.origin = origin
@@ -108,7 +115,12 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None:
             exchange.expect_head_by(self.loop.time() + self.idle_timeout)
-        await self._write_paused
+        waiting = self._transport.get_write_buffer_size()
+        self.buffers.waiting += waiting
+        try:
+            await self._write_paused
+        finally:
+            self.buffers.waiting -= waiting
         if exchange is not None:
             exchange.expect_head_by(math.inf)
 
@@ -153,11 +165,15 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
-        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._transport.set_write_buffer_limits(high=1)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to: a little at a time where much waits for slow callers already."""
+        return _SPACE if self.buffers.portion == LARGE else _LITTLE_SPACE
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._exchange is not None:
-            self._exchange.receive(data)
+            self._exchange.receive(bytes(_SPACE[:nbytes]))
         else:
             # Nobody asked for this: it must not be taken for the answer to the next request.
             self.abort()
@@ -190,7 +206,7 @@ class Connection(asyncio.Protocol):
         if self._exchange is None or sock is None or self._transport.get_extra_info("sslcontext") is not None:
             return
         with suppress(OSError):  # nothing is left, or a reset has taken it
-            if sock.fileno() >= 0 and (data := os.read(sock.fileno(), HIGH_WATER)):
+            if sock.fileno() >= 0 and (data := os.read(sock.fileno(), LARGE)):
                 self._exchange.receive(data)
 
     def pause_writing(self) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import math
 import re
+from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.buffers import Buffers
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.framing import MAX_HEAD, ChunkedDecoder, Delimiter, FramingError, Head, content_of, parse_head
 
@@ -12,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.model import Headers
-
-HIGH_WATER = 256 * 1024
-"""Bytes that may wait for a slow caller before the upstream is made to wait."""
 
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
@@ -37,6 +36,7 @@ class Link(Protocol):
     loop: asyncio.AbstractEventLoop
     deadline: float
     idle_timeout: float
+    buffers: Buffers
 
     def write(self, data: bytes) -> None: ...
 
@@ -64,11 +64,12 @@ class Exchange:
     _began = False
     _complete = False
     _open = True
-    _paused = False
     _reusable = True
     _buffer = b""
     _left = 0
     _waiting_bytes = 0
+    _counted = 0
+    """Bytes that wait, by the account of all; the upstream is made to wait while there are any."""
     _interim_bytes = 0
     _decoder: ChunkedDecoder | None = None
     _error: ProxyError | None = None
@@ -98,8 +99,8 @@ class Exchange:
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self._waiting_bytes = 0
-        if self._paused:
-            self._paused = False
+        if self._counted:
+            self._count(0)
             self._link.resume_reading()
             self._await_content()
         return data
@@ -110,7 +111,8 @@ class Exchange:
             if self._complete:
                 return b""
             if self._error is not None:
-                raise self._error
+                # A copy: the traceback of one that is kept here would keep all that its reader's frames hold.
+                raise copy(self._error)
             self._waiter = self._link.loop.create_future()
             try:
                 await self._waiter
@@ -143,10 +145,14 @@ class Exchange:
         if not self._open:
             return
         self._open = False
+        self._count(0)
         upload = self.upload
         sent = upload is None or (upload.done() and not upload.cancelled() and upload.exception() is None)
         if upload is not None and not sent:
             upload.cancel()
+        # What has failed refers to the frames that it passed, and they to this exchange: nobody would free that circle.
+        self.upload = None
+        del self.answered
         ended = self.ended
         # What was written into a tunnel is still to arrive.
         self._link.release(reusable=ended and sent and self._reusable, gently=ended and self._upgrade)
@@ -188,7 +194,7 @@ class Exchange:
 
     def fail(self, error: ProxyError | Disconnected) -> None:
         """Give up, for whoever waits; the connection is of no use any more."""
-        if not self.answered.done():
+        if self._open and not self.answered.done():
             self.answered.set_exception(error)
         elif self._error is None and not self._complete and isinstance(error, ProxyError):
             self._error = error
@@ -236,7 +242,7 @@ class Exchange:
             self._link.deadline = math.inf
         else:
             self._begin_content(delimiter, rest)
-        if not self.answered.done():
+        if self._open and not self.answered.done():
             self.answered.set_result(None)
 
     def _begin_content(self, delimiter: int | Delimiter, rest: bytes) -> None:
@@ -272,8 +278,10 @@ class Exchange:
             return
         self._chunks.append(data)
         self._waiting_bytes += len(data)
-        if self._waiting_bytes > HIGH_WATER and not self._paused:
-            self._paused = True
+        if self._counted:
+            self._count(self._waiting_bytes)
+        elif self._waiting_bytes >= self._link.buffers.portion:
+            self._count(self._waiting_bytes)
             self._link.pause_reading()
             self._link.deadline = math.inf
         else:
@@ -282,13 +290,17 @@ class Exchange:
 
     def _await_content(self) -> None:
         """More must come within the idle timeout; not of a tunnel, and not while the caller is the slow one."""
-        if not (self._complete or self._paused or self._upgrade):
+        if not (self._complete or self._counted or self._upgrade):
             self._link.deadline = self._link.loop.time() + self._link.idle_timeout
 
     def _finish(self) -> None:
         self._complete = True
         self._link.deadline = math.inf
         self._wake()
+
+    def _count(self, size: int) -> None:
+        self._link.buffers.waiting += size - self._counted
+        self._counted = size
 
     def _wake(self) -> None:
         waiter = self._waiter

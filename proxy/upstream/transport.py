@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.buffers import Buffers
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
 from proxy.framing import Head, chunk, chunked_content, last_chunk
 from proxy.model import Headers, Timeouts, Upstream
@@ -101,10 +102,16 @@ class PooledTransport:
     """The transport over kept-alive connections."""
 
     def __init__(
-        self, timeouts: Timeouts, connector: Connector, *, meanwhile: Callable[[], None] | None = None
+        self,
+        timeouts: Timeouts,
+        connector: Connector,
+        *,
+        buffers: Buffers,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """`meanwhile` is work for a moment in which nothing but an answer is waited for."""
         self._timeouts = timeouts
+        self._buffers = buffers
         self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._pool = Pool()
@@ -149,6 +156,7 @@ class PooledTransport:
                 on_lost=self._forget,
                 idle_timeout=self._timeouts.idle,
                 outbox=self._outbox,
+                buffers=self._buffers,
             )
 
         connection = await self._connector.connect(upstream, new)

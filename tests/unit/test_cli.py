@@ -330,7 +330,7 @@ def test_every_flag_is_used(leaf: Leaf, capsys: pytest.CaptureFixture[str]) -> N
     (row,) = [row for row in capsys.readouterr().out.splitlines() if row.split()[0] == leaf.name]
     assert row.endswith(f"  flag {flag_of(leaf)}")
     shown = {float: "9 s", bool: "true"}.get(leaf.info.annotation, text)  # type: ignore[arg-type]
-    shown = "9 B" if leaf.name == "replay_limit" else shown
+    shown = "9 B" if leaf.name in {"replay_limit", "buffer_limit"} else shown
     assert re.split(r"  +", row)[1] == shown
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.wire import PATIENCE
 
-from proxy.downstream.incoming import HIGH_WATER, NOTHING, Incoming
+from proxy.buffers import LARGE, SMALL, Buffers
+from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.errors import BadRequest
 
 
@@ -17,7 +18,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.incoming = Incoming(lambda: self.told.append("pause"), lambda: self.told.append("resume"))
+        self.buffers = Buffers(64 << 20)
+        self.incoming = Incoming(lambda: self.told.append("pause"), lambda: self.told.append("resume"), self.buffers)
 
 
 @pytest.fixture
@@ -150,34 +152,50 @@ async def test_no_failure_after_the_end(incoming: Incoming) -> None:
 
 
 async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: Incoming) -> None:
-    """The limit itself may wait; one byte more pauses the caller, once; taking it lets the caller go on, once."""
-    incoming.feed(b"x" * HIGH_WATER)
-    assert gate.told == []
+    """A portion pauses the caller, once, and is counted with all that comes; taking it lets the caller go on, once."""
+    incoming.feed(b"x" * (LARGE - 1))
+    assert (gate.told, gate.buffers.waiting) == ([], 0)
     incoming.feed(b"y")
     incoming.feed(b"z")
-    assert gate.told == ["pause"]
-    assert await soon(incoming.read()) == b"x" * HIGH_WATER + b"yz"
-    assert gate.told == ["pause", "resume"]
-    incoming.feed(b"x" * HIGH_WATER)
+    assert (gate.told, gate.buffers.waiting) == (["pause"], LARGE + 1)
+    assert await soon(incoming.read()) == b"x" * (LARGE - 1) + b"yz"
+    assert (gate.told, gate.buffers.waiting) == (["pause", "resume"], 0)
+    incoming.feed(b"x" * (LARGE - 1))
     await soon(incoming.read())
     assert gate.told == ["pause", "resume"]
-    incoming.feed(b"x" * (HIGH_WATER + 1))
+    incoming.feed(b"x" * LARGE)
     assert gate.told == ["pause", "resume", "pause"]
+
+
+def test_a_caller_waits_sooner_where_much_waits(gate: Gate, incoming: Incoming) -> None:
+    """Where others are slow as well, a small portion pauses the caller."""
+    gate.buffers.waiting = 8 << 20
+    incoming.feed(b"x" * SMALL)
+    assert gate.told == ["pause"]
+
+
+async def test_what_has_failed_is_not_counted(gate: Gate, incoming: Incoming) -> None:
+    """Content of a caller who has gone waits for nobody, though what has come can still be read."""
+    incoming.feed(b"x" * LARGE)
+    incoming.fail(ConnectionResetError())
+    assert gate.buffers.waiting == 0
+    assert len(await soon(incoming.read())) == LARGE
+    assert gate.buffers.waiting == 0
 
 
 def test_a_content_at_hand_lets_the_caller_go_on(gate: Gate, incoming: Incoming) -> None:
     """A large content that arrived whole is taken like any other."""
-    incoming.feed(b"x" * (HIGH_WATER + 1))
+    incoming.feed(b"x" * LARGE)
     incoming.end()
     assert gate.told == ["pause"]
-    assert incoming.at_hand() == b"x" * (HIGH_WATER + 1)
+    assert incoming.at_hand() == b"x" * LARGE
     assert gate.told == ["pause", "resume"]
 
 
 async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: Incoming) -> None:
     """Only what waits counts, however much has passed."""
     for _ in range(8):
-        incoming.feed(b"x" * HIGH_WATER)
+        incoming.feed(b"x" * (LARGE - 1))
         await soon(incoming.read())
     assert gate.told == []
 

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.pieces import byte_by_byte, cut_up, every_cut
 
-from proxy.downstream.incoming import HIGH_WATER, NOTHING, Incoming
+from proxy.buffers import LARGE, Buffers
+from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.downstream.parser import Message, RequestParser
 from proxy.errors import BadRequest, HeadTooLarge, ProxyError, RequestError, UnsupportedCoding, UnsupportedVersion
 from proxy.framing import MAX_HEAD, RequestHead, chunk, last_chunk
@@ -62,9 +63,10 @@ class Connection:
         self.messages: list[Message] = []
         self.tail: bytes | None = None
         """What came behind the request for an upgrade, once there is one."""
-        self.parser = RequestParser(
-            lambda: self.told.append("pause"), lambda: self.told.append("resume"), queue_limit=queue_limit
-        )
+        self.parser = RequestParser(self._new_content, queue_limit=queue_limit)
+
+    def _new_content(self) -> Incoming:
+        return Incoming(lambda: self.told.append("pause"), lambda: self.told.append("resume"), Buffers(64 << 20))
 
     def send(self, *pieces: bytes) -> "Connection":
         for piece in pieces:
@@ -229,7 +231,7 @@ def test_empty_lines_without_end() -> None:
 
 def test_a_content_that_nobody_takes_makes_the_caller_wait() -> None:
     """Content beyond the limit pauses its caller, who goes on when it has been taken."""
-    size = HIGH_WATER + 1
+    size = LARGE
     connection = Connection().send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size, b"x" * size)
     assert connection.told == ["pause"]
     assert connection.contents[0].at_hand() == b"x" * size

@@ -25,6 +25,7 @@ FLOORS = {
         "problem",
         "outbound",
         "framing",
+        "buffers",
         "outbox",
         "operation",
         "metrics",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.buffers import Buffers
 from proxy.outbox import CROWD, SMALL, Outbox
 from proxy.upstream.connection import Connection
 
@@ -91,7 +92,12 @@ async def test_a_request_given_up_holds_up_nobody() -> None:
 
     def begun() -> tuple[Connection, Aborting]:
         connection = Connection(
-            "http://a", on_idle=lambda _: None, on_lost=lambda _: None, idle_timeout=60, outbox=turn.outbox
+            "http://a",
+            on_idle=lambda _: None,
+            on_lost=lambda _: None,
+            idle_timeout=60,
+            outbox=turn.outbox,
+            buffers=Buffers(1 << 20),
         )
         transport = Aborting()
         connection.connection_made(transport)

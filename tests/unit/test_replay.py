@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from proxy.buffers import Buffers
 from proxy.replay import HeldBody
 
 LIMIT = 10
@@ -52,7 +53,7 @@ async def first_of(stream: AsyncIterator[bytes], count: int) -> bytes:
 )
 async def test_passes_through(pieces: list[bytes], replayable: bool) -> None:
     """Every piece goes by as it came; the body can be sent again as long as it is no longer than the limit."""
-    body = HeldBody(Source(*pieces).read, LIMIT)
+    body = HeldBody(Source(*pieces).read, LIMIT, Buffers(4 * LIMIT))
     assert [piece async for piece in body.stream()] == pieces
     assert body.replayable == replayable
 
@@ -60,7 +61,7 @@ async def test_passes_through(pieces: list[bytes], replayable: bool) -> None:
 async def test_streams_as_it_comes() -> None:
     """A piece is handed on before the next one is asked for: constant memory, whatever the length."""
     source = Source(b"a", b"b", b"c")
-    stream = HeldBody(source.read, LIMIT).stream()
+    stream = HeldBody(source.read, LIMIT, Buffers(4 * LIMIT)).stream()
     assert (await anext(stream), source.reads) == (b"a", 1)
     assert (await anext(stream), source.reads) == (b"b", 2)
 
@@ -68,7 +69,7 @@ async def test_streams_as_it_comes() -> None:
 async def test_again_after_the_end() -> None:
     """A body that was sent whole is sent whole again, without asking the caller for what it sent already."""
     source = Source(b"ab", b"cd")
-    body = HeldBody(source.read, LIMIT)
+    body = HeldBody(source.read, LIMIT, Buffers(4 * LIMIT))
     assert await all_of(body.stream()) == b"abcd"
     reads = source.reads
     assert await all_of(body.stream()) == b"abcd"
@@ -79,14 +80,14 @@ async def test_again_after_the_end() -> None:
 @pytest.mark.parametrize("sent", [0, 1, 2, 3])
 async def test_again_from_the_middle(sent: int) -> None:
     """Where the upstream answered early, the second stream is what went by and then the rest."""
-    body = HeldBody(Source(b"a", b"b", b"c").read, LIMIT)
+    body = HeldBody(Source(b"a", b"b", b"c").read, LIMIT, Buffers(4 * LIMIT))
     assert await first_of(body.stream(), sent) == b"abc"[:sent]
     assert await all_of(body.stream()) == b"abc"
 
 
 async def test_crosses_the_limit_on_the_second_time() -> None:
     """A body may outgrow the limit while it is sent again: it still goes out whole, but not a third time."""
-    body = HeldBody(Source(b"aaaa", b"bbbb", b"cccc").read, LIMIT)
+    body = HeldBody(Source(b"aaaa", b"bbbb", b"cccc").read, LIMIT, Buffers(4 * LIMIT))
     assert await first_of(body.stream(), 1) == b"aaaa"
     assert body.replayable
     assert await all_of(body.stream()) == b"aaaabbbbcccc"
@@ -95,7 +96,7 @@ async def test_crosses_the_limit_on_the_second_time() -> None:
 
 async def test_limit_zero() -> None:
     """With a limit of zero only an empty body can be sent again."""
-    empty, full = HeldBody(Source().read, 0), HeldBody(Source(b"a").read, 0)
+    empty, full = HeldBody(Source().read, 0, Buffers(0)), HeldBody(Source(b"a").read, 0, Buffers(0))
     assert (await all_of(empty.stream()), empty.replayable) == (b"", True)
     assert (await all_of(full.stream()), full.replayable) == (b"a", False)
 
@@ -104,7 +105,7 @@ async def test_cancelled_reader_loses_nothing() -> None:
     """A stream that is cancelled while it waits for the caller leaves every byte to the next one."""
     arrived: asyncio.Queue[bytes] = asyncio.Queue()
     arrived.put_nowait(b"a")
-    body = HeldBody(arrived.get, LIMIT)
+    body = HeldBody(arrived.get, LIMIT, Buffers(4 * LIMIT))
     waiting = asyncio.Event()
 
     async def send() -> None:

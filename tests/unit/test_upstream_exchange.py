@@ -8,10 +8,11 @@ import pytest
 from support.pieces import byte_by_byte, every_cut
 from support.wire import PATIENCE
 
+from proxy.buffers import LARGE, Buffers
 from proxy.errors import BadRequest, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.framing import MAX_HEAD, Head
 from proxy.model import Header
-from proxy.upstream.exchange import HIGH_WATER, Disconnected, Exchange
+from proxy.upstream.exchange import Disconnected, Exchange
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SIZED = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -29,6 +30,7 @@ class Link:
     loop: asyncio.AbstractEventLoop
     deadline: float = math.inf
     idle_timeout: float = 30.0
+    buffers: Buffers = field(default_factory=lambda: Buffers(64 << 20))
     sent: bytes = b""
     aborted: bool = False
     told: list[str] = field(default_factory=list)
@@ -303,25 +305,27 @@ async def test_an_upgrade_that_was_not_granted() -> None:
 
 async def test_an_upstream_waits_for_a_slow_reader() -> None:
     """Content beyond the limit pauses the upstream, whose deadline stands still until the content has been taken."""
-    trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % (2 * HIGH_WATER), b"x" * HIGH_WATER)
+    trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % (2 * LARGE), b"x" * (LARGE - 1))
     now = trial.link.loop.time()
     assert now < trial.link.deadline <= now + 30
     assert trial.link.told == []
     trial.receive(b"y", b"z")
     assert (trial.link.told, trial.link.deadline) == (["pause"], math.inf)
-    assert await trial.exchange.read() == b"x" * HIGH_WATER + b"yz"
+    assert trial.link.buffers.waiting == LARGE + 1
+    assert await trial.exchange.read() == b"x" * (LARGE - 1) + b"yz"
     assert trial.link.told == ["pause", "resume"]
+    assert trial.link.buffers.waiting == 0
     assert now + 30 <= trial.link.deadline < math.inf
-    trial.receive(b"x" * (HIGH_WATER - 2))
+    trial.receive(b"x" * (LARGE - 1))
     assert trial.link.deadline == math.inf
-    assert len(trial.exchange.take()) == HIGH_WATER - 2
+    assert len(trial.exchange.take()) == LARGE - 1
     assert trial.exchange.take() == b""
     assert trial.exchange.ended
 
 
 async def test_a_large_answer_in_one_piece_with_its_head() -> None:
     """An answer that is whole before anybody could take it has no deadline left, and nothing more to hold back."""
-    size = 2 * HIGH_WATER
+    size = 2 * LARGE
     trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
     assert trial.link.deadline == math.inf
     assert await result(trial) == told(content=b"x" * size)
