@@ -3,7 +3,8 @@
 ProxyError
 ├── SettingsError                unusable arguments or settings: exit status 2
 ├── StartError                   the proxy cannot start here and now, or does not do as it is told: exit status 1
-│   └── NotRunning               no proxy answers where one is looked for
+│   ├── NotRunning               no proxy answers where one is looked for
+│   └── IncompatibleLibrary      a library, or Python, in a version that lacks what is needed of it
 ├── InternalError                500: a defect of this program
 ├── CallerError                  what the caller sent
 │   ├── RequestError             what came is no request that could be judged
@@ -117,6 +118,10 @@ class StartError(ProxyError):
 class NotRunning(StartError):
     code, title = "not_running", "Not running"
     default_hint = "Start one with `ul-proxy serve`, or tell --url."
+
+
+class IncompatibleLibrary(StartError):
+    code, title = "incompatible_library", "Incompatible library"
 
 
 class InternalError(ProxyError):

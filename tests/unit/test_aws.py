@@ -10,7 +10,14 @@ from pydantic import SecretStr
 from support.clock import FakeClock, settle
 
 from proxy.aws import AwsCredentialsKeeper, container_document, process_document
-from proxy.errors import CredentialError, CredentialMissing, LoginRequired, SignInFailed, SignInTimeout
+from proxy.errors import (
+    CredentialMissing,
+    IncompatibleLibrary,
+    LoginRequired,
+    ProxyError,
+    SignInFailed,
+    SignInTimeout,
+)
 from proxy.model import AwsCredentials, RenewalPolicy
 
 HOUR = 3600.0
@@ -193,9 +200,16 @@ class TestTrouble:
             await settle()
         assert pool.calls.total() == 2
 
-    @pytest.mark.parametrize("failure", [LoginRequired("nobody", hint="Log in."), CredentialMissing("no pool")])
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            LoginRequired("nobody", hint="Log in."),
+            CredentialMissing("no pool"),
+            IncompatibleLibrary("an SDK that lacks something", hint="Install another."),
+        ],
+    )
     async def test_that_a_person_must_mend(
-        self, failure: CredentialError, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+        self, failure: ProxyError, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
     ) -> None:
         """Waiting is not said to help, but once it is mended it works."""
         pool.failure = failure

@@ -17,6 +17,7 @@ FLOORS = {
     1: {
         "srp",
         "claims",
+        "coupling",
         "lifetime",
         "guard",
         "graphql",
