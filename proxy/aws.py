@@ -13,6 +13,7 @@ from datetime import UTC
 from cachetools import LRUCache
 
 from proxy import lifetime
+from proxy.defects import Defects, Where
 from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout
 from proxy.model import AwsCredentials, Clock, Instant, RenewalPolicy
 
@@ -50,11 +51,14 @@ class AwsCredentialsKeeper:
         draw: Callable[[], float],
         policy: RenewalPolicy,
         patience: float,
+        defects: Defects | None = None,
     ) -> None:
         """`obtain` fetches those of a profile and raises a CredentialError or IncompatibleLibrary.
 
-        `draw` returns uniform randoms in [0, 1); `patience` is how many seconds a caller waits.
+        `draw` returns uniform randoms in [0, 1); `patience` is how many seconds a caller waits. `defects` is
+        told of exceptions that nobody expected.
         """
+        self._defects = defects or Defects()
         self._obtain = obtain
         self._clock = clock
         self._draw = draw
@@ -123,6 +127,7 @@ class AwsCredentialsKeeper:
             return self._failed(name, slot, error)
         except Exception:  # a defect must not be met again at every call
             log.exception("fetching the AWS credentials of profile %s met a defect", name)
+            self._defects.met(Where.RENEWING)
             defect = SignInFailed("fetching the AWS credentials met a defect", hint=InternalError.default_hint)
             return self._failed(name, slot, defect)
         finally:

@@ -6,6 +6,7 @@ ProxyError
 │   ├── NotRunning               no proxy answers where one is looked for
 │   └── IncompatibleLibrary      a library, or Python, in a version that lacks what is needed of it
 ├── InternalError                500: a defect of this program
+├── Defective                    503: so many of them that others had better not come
 ├── CallerError                  what the caller sent
 │   ├── RequestError             what came is no request that could be judged
 │   │   ├── BadRequest           400
@@ -121,12 +122,19 @@ class NotRunning(StartError):
 
 
 class IncompatibleLibrary(StartError):
-    code, title = "incompatible_library", "Incompatible library"
+    status, code, title = 503, "incompatible_library", "Incompatible library"
 
 
 class InternalError(ProxyError):
     status, code, title = 500, "internal_error", "Internal error"
     default_hint = "This is a defect of ul-proxy: run it with --log-level debug and report the traceback."
+
+
+class Defective(ProxyError):
+    """Why the proxy is not ready; no request is refused for it."""
+
+    status, code, title = 503, "defective", "Defective"
+    default_hint = "The log has the tracebacks: report them, and restart the proxy or run another version of it."
 
 
 class CallerError(ProxyError):

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from support.clock import FakeClock, settle
 
 from proxy.aws import AwsCredentialsKeeper, container_document, process_document
+from proxy.defects import Defects, Where
 from proxy.errors import (
     CredentialMissing,
     IncompatibleLibrary,
@@ -63,8 +64,15 @@ def pool(clock: FakeClock) -> IdentityPool:
 
 
 @pytest.fixture
-async def keeper(pool: IdentityPool, clock: FakeClock) -> AsyncIterator[AwsCredentialsKeeper]:
-    made = AwsCredentialsKeeper(pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2)
+def defects() -> Defects:
+    return Defects()
+
+
+@pytest.fixture
+async def keeper(pool: IdentityPool, clock: FakeClock, defects: Defects) -> AsyncIterator[AwsCredentialsKeeper]:
+    made = AwsCredentialsKeeper(
+        pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2, defects=defects
+    )
     yield made
     await made.close()
 
@@ -222,13 +230,14 @@ class TestTrouble:
         assert await key(keeper) == "default-2"
 
     async def test_a_defect(
-        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, caplog: pytest.LogCaptureFixture
+        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, defects: Defects, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whatever is raised is an error with a sentence, and a traceback in the log."""
+        """Whatever is raised is an error with a sentence, a traceback in the log, and is counted."""
         pool.failure = ZeroDivisionError("inside")
         with pytest.raises(SignInFailed, match="met a defect"):
             await keeper.get("default")
         assert "ZeroDivisionError" in caplog.text
+        assert (defects.counts[Where.RENEWING], defects.in_a_row) == (1, 0)
 
 
 def test_documents() -> None:

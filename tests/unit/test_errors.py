@@ -58,6 +58,7 @@ CONTRACT = {
     errors.TokensUnverified: (503, "sign_in_failed", Source.COGNITO),
     errors.LoginRequired: (503, "login_required", Source.COGNITO),
     errors.CredentialMissing: (503, "credential_missing", Source.PROXY),
+    errors.Defective: (503, "defective", Source.PROXY),
     errors.Overloaded: (503, "overloaded", Source.PROXY),
     errors.Draining: (503, "draining", Source.PROXY),
     errors.UpstreamTimeout: (504, "upstream_timeout", Source.UPSTREAM),

@@ -18,6 +18,7 @@ FLOORS = {
         "srp",
         "claims",
         "coupling",
+        "defects",
         "lifetime",
         "guard",
         "graphql",
