@@ -58,43 +58,9 @@ COUPLINGS: dict[Part, tuple[Coupling, ...]] = {
     Part.SERVER: (
         Coupling(
             "aiohttp",
-            "aiohttp.web_protocol:RequestHandler",
-            (
-                "_close",
-                "_current_request",
-                "_force_close",
-                "_lingering_time",
-                "_max_msg_queue_size",
-                "_message_tail",
-                "_messages",
-                "_msg_queue_resume_size",
-                "_payload_parser",
-                "_resume_reading_if_drained",
-                "_task_handler",
-            ),
-            "a caller's connection is aiohttp's, with a parser and a request loop of our own",
-        ),
-        Coupling(
-            "aiohttp",
-            "aiohttp.base_protocol:BaseProtocol",
-            (
-                "_buffer_paused",
-                "_drain_helper",
-                "_loop",
-                "_parser",
-                "_pause_reading_for_buffer",
-                "_pause_transport_reading",
-                "_reading_paused",
-                "_resume_transport_reading",
-                "_upgraded",
-            ),
-            "back-pressure in both directions, which that request loop shares with aiohttp's own",
-        ),
-        Coupling(
-            "aiohttp",
-            "aiohttp.web_server:Server",
-            ("_connections", "_kwargs", "_loop"),
-            "how many connections there are, and making them",
+            "aiohttp.web:RequestHandler",
+            ("access_log=", "force_close", "keepalive_timeout=", "shutdown", "start", "transport"),
+            "a caller's connection is aiohttp's, with a request loop of our own in place of `start`",
         ),
     ),
     Part.SDK: (
@@ -161,20 +127,17 @@ def missing(couplings: Iterable[Coupling]) -> Iterator[str]:
     """The full names of what is not there."""
     for coupling in couplings:
         module, _, path = coupling.owner.partition(":")
+        named = coupling.owner.replace(":", ".")
         try:
             owner: Any = importlib.import_module(module)
             for name in filter(None, path.split(".")):
                 owner = getattr(owner, name)
         except (ImportError, AttributeError):
-            yield coupling.owner.replace(":", ".")
+            yield named
             continue
         for name in coupling.names:
             if not _has(owner, name):
-                yield (
-                    f"{coupling.owner.replace(':', '.')}.{name}"
-                    if name[-1] != "="
-                    else (f"the parameter {name[:-1]} of {coupling.owner.replace(':', '.')}")
-                )
+                yield f"{named}.{name}" if name[-1] != "=" else f"the parameter {name[:-1]} of {named}"
 
 
 def incompatible(library: str, what: str) -> IncompatibleLibrary:

@@ -42,9 +42,9 @@ async def with_a_changed_library(change: str, *argv: str, env: dict[str, str], c
 PIP = "Install a version that was tested: pip install"
 LACKING = [
     (
-        "from aiohttp.base_protocol import BaseProtocol; del BaseProtocol._drain_helper",
+        "from aiohttp.web import RequestHandler; del RequestHandler.start",
         "serve",
-        ("aiohttp", "lacks aiohttp.base_protocol.BaseProtocol._drain_helper", f"{PIP} 'aiohttp"),
+        ("aiohttp", "lacks aiohttp.web.RequestHandler.start", f"{PIP} 'aiohttp"),
     ),
     (
         "from botocore.loaders import Loader; del Loader.BUILTIN_DATA_PATH",
