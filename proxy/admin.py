@@ -10,10 +10,12 @@ from pydantic import SecretStr
 
 from proxy import __version__
 from proxy.aws import AwsCredentialsKeeper, container_document
+from proxy.defects import Defects
 from proxy.errors import (
     BadRequest,
     ClientTokenRequired,
     CredentialMissing,
+    Defective,
     Draining,
     NoRoute,
     ProxyError,
@@ -62,6 +64,7 @@ class Admin:
         routes: tuple[Route, ...],
         draining: Callable[[], bool],
         in_flight: Callable[[], int],
+        defects: Defects,
         now: Callable[[], Instant],
         aws: AwsCredentialsKeeper,
         metrics: Callable[[Headers], Awaitable[Answer]],
@@ -82,6 +85,7 @@ class Admin:
         self._routes = routes
         self._draining = draining
         self._in_flight = in_flight
+        self._defects = defects
         self._now = now
         self._aws = aws
         self._aws_token = aws_token
@@ -147,7 +151,7 @@ class Admin:
         return json_answer(200, {"live": True})
 
     async def _ready(self, profile: Profile, _headers: Headers) -> Answer:
-        """200 when a credential is at hand and the proxy is not draining, else 503 and the reason."""
+        """200 when a credential is at hand, the proxy is not draining and requests go well, else 503 and the reason."""
         reason = self._unready(profile)
         return json_answer(200, {"ready": True}) if reason is None else error_answer(reason, graphql=False)
 
@@ -193,6 +197,9 @@ class Admin:
     def _unready(self, profile: Profile) -> ProxyError | None:
         if self._draining():
             return Draining("the proxy is draining")
+        if self._defects.lasting:
+            many = self._defects.in_a_row
+            return Defective(f"the last {many} requests met a defect of the proxy's own, and none has gone well since")
         auths = [effective_auth(route, profile) for route in self._routes]
         if profile.personal_access_token is None and any(map(needs_token, auths)):
             snapshot = self._keeper.snapshot(profile.name)
@@ -214,6 +221,7 @@ class Admin:
     async def _status(self, profile: Profile, _headers: Headers) -> Answer:
         """Everything that may be told of this process."""
         uptime = self._now().monotonic - self._started.monotonic
+        reason = self._unready(profile)
         return json_answer(
             200,
             {
@@ -221,8 +229,11 @@ class Admin:
                 "pid": os.getpid(),
                 "uptime": round(uptime, 1),
                 "draining": self._draining(),
-                "ready": self._unready(profile) is None,
+                "ready": reason is None,
+                "reason": _error(reason) if reason is not None else None,
                 "requests_in_flight": self._in_flight(),
+                "defects": self._defects.counts,
+                "defects_in_a_row": self._defects.in_a_row,
                 "profiles": {name: _told(known, self._keeper.snapshot(name)) for name, known in self._profiles.items()},
                 "routes": [
                     {

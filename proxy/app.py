@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 from proxy.admin import Admin
 from proxy.aws import AwsCredentialsKeeper
@@ -15,6 +16,7 @@ from proxy.banner import page_url
 from proxy.buffers import Buffers
 from proxy.clock import SystemClock
 from proxy.cognito import Cognito
+from proxy.defects import Defects
 from proxy.doors import Door, Doors
 from proxy.errors import NoRoute
 from proxy.exposition import Exposition, Report
@@ -73,6 +75,7 @@ class App:
         readers: list[Reader] = [self._requests, *([access] if access is not None else [])]
         self.journal = Journal(*readers)
         self._ids = request_ids.made(random_bytes(6).hex())
+        self.defects = Defects()
         self._lines_dropped = lines_dropped
         self.urls: list[str] = []
         self.admin_urls: list[str] = []
@@ -105,6 +108,7 @@ class App:
         except BaseException:
             doors.close()
             raise
+        self._listen_for_defects()
         self.keeper.start([DEFAULT_PROFILE])
         return self
 
@@ -131,6 +135,7 @@ class App:
         await self._transport.close()
         await self._cognito.close()
         self.journal.flush()
+        asyncio.get_running_loop().set_exception_handler(self._handler_before)
 
     @property
     def in_flight(self) -> int:
@@ -194,6 +199,7 @@ class App:
             policy=options.renewal,
             patience=options.timeouts.auth,
             on_login_required=self._on_login_required,
+            defects=self.defects,
         )
         self._aws = AwsCredentialsKeeper(
             self._aws_credentials,
@@ -201,8 +207,23 @@ class App:
             draw=self._draw,
             policy=options.renewal,
             patience=options.timeouts.auth,
+            defects=self.defects,
         )
         self._compose()
+
+    def _listen_for_defects(self) -> None:
+        """Count what the event loop is told of as well: of a request that dies there, nobody else hears."""
+        loop = asyncio.get_running_loop()
+        before = self._handler_before = loop.get_exception_handler()
+
+        def told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            self.defects.told(context)
+            if before is not None:
+                before(loop, context)
+            else:
+                loop.default_exception_handler(context)
+
+        loop.set_exception_handler(told)
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -223,6 +244,7 @@ class App:
             routes=self.routes.routes,
             draining=lambda: self._draining,
             in_flight=lambda: self.in_flight,
+            defects=self.defects,
             now=self._clock.now,
             started=self._started,
         )
@@ -240,6 +262,7 @@ class App:
                 buffers=self._buffers,
                 note=self.journal,
                 ids=self._ids,
+                defects=self.defects,
             )
 
         anybody = replace(options.policy, any_host=True, client_token=None)
@@ -270,6 +293,7 @@ class App:
             in_flight=self.in_flight,
             draining=self._draining,
             lines_dropped=self._lines_dropped(),
+            defects=self.defects.counts,
         )
 
     async def _aws_credentials(self, name: str) -> AwsCredentials:

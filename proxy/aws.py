@@ -13,7 +13,8 @@ from datetime import UTC
 from cachetools import LRUCache
 
 from proxy import lifetime
-from proxy.errors import CredentialError, InternalError, SignInFailed, SignInTimeout
+from proxy.defects import Defects, Where
+from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout
 from proxy.model import AwsCredentials, Clock, Instant, RenewalPolicy
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ class _Slot:
     """What is known of one profile."""
 
     credentials: AwsCredentials | None = None
-    flight: asyncio.Task[AwsCredentials | CredentialError] | None = None
+    flight: asyncio.Task[AwsCredentials | ProxyError] | None = None
     failures: int = 0
     failed_at: Instant = _NEVER
     pause: float = 0.0
     """Seconds after `failed_at` before the next try."""
-    error: CredentialError | None = None
+    error: ProxyError | None = None
 
 
 class AwsCredentialsKeeper:
@@ -50,21 +51,24 @@ class AwsCredentialsKeeper:
         draw: Callable[[], float],
         policy: RenewalPolicy,
         patience: float,
+        defects: Defects | None = None,
     ) -> None:
-        """`obtain` fetches those of a profile and raises a CredentialError.
+        """`obtain` fetches those of a profile and raises a CredentialError or IncompatibleLibrary.
 
-        `draw` returns uniform randoms in [0, 1); `patience` is how many seconds a caller waits.
+        `draw` returns uniform randoms in [0, 1); `patience` is how many seconds a caller waits. `defects` is
+        told of exceptions that nobody expected.
         """
+        self._defects = defects or Defects()
         self._obtain = obtain
         self._clock = clock
         self._draw = draw
         self._policy = replace(policy, margin=max(policy.margin, _MARGIN))
         self._patience = patience
         self._slots: LRUCache[str, _Slot] = LRUCache(_MOST)
-        self._flights: set[asyncio.Task[AwsCredentials | CredentialError]] = set()
+        self._flights: set[asyncio.Task[AwsCredentials | ProxyError]] = set()
 
     async def get(self, name: str) -> AwsCredentials:
-        """Credentials of a profile that are good now; suspends only where there are none. Raises a CredentialError."""
+        """Credentials of a profile that are good now; suspends only where there are none. Raises what `obtain` does."""
         slot = self._slots.get(name)
         if slot is None:
             slot = self._slots[name] = _Slot()
@@ -93,36 +97,37 @@ class AwsCredentialsKeeper:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
 
-    async def _landed(self, flight: asyncio.Task[AwsCredentials | CredentialError]) -> AwsCredentials:
+    async def _landed(self, flight: asyncio.Task[AwsCredentials | ProxyError]) -> AwsCredentials:
         try:
             async with asyncio.timeout(self._patience):
                 outcome = await asyncio.shield(flight)
         except TimeoutError:
             raise SignInTimeout("the identity pool did not answer in time", retry_after=self._patience) from None
-        if isinstance(outcome, CredentialError):
+        if isinstance(outcome, ProxyError):
             raise _told(outcome, outcome.retry_after)
         return outcome
 
-    def _refusal(self, slot: _Slot, now: Instant) -> CredentialError | None:
+    def _refusal(self, slot: _Slot, now: Instant) -> ProxyError | None:
         """Why nothing is fetched now."""
         rest = slot.pause - lifetime.elapsed(slot.failed_at, now)
         if slot.error is None or rest <= 0:
             return None
         return _told(slot.error, rest)
 
-    def _take_off(self, name: str, slot: _Slot) -> "asyncio.Task[AwsCredentials | CredentialError]":
+    def _take_off(self, name: str, slot: _Slot) -> "asyncio.Task[AwsCredentials | ProxyError]":
         slot.flight = asyncio.create_task(self._fly(name, slot), name=f"AWS credentials of profile {name}")
         self._flights.add(slot.flight)
         slot.flight.add_done_callback(self._flights.discard)
         return slot.flight
 
-    async def _fly(self, name: str, slot: _Slot) -> AwsCredentials | CredentialError:
+    async def _fly(self, name: str, slot: _Slot) -> AwsCredentials | ProxyError:
         try:
             slot.credentials = await self._obtain(name)
-        except CredentialError as error:
+        except ProxyError as error:
             return self._failed(name, slot, error)
         except Exception:  # a defect must not be met again at every call
             log.exception("fetching the AWS credentials of profile %s met a defect", name)
+            self._defects.met(Where.RENEWING)
             defect = SignInFailed("fetching the AWS credentials met a defect", hint=InternalError.default_hint)
             return self._failed(name, slot, defect)
         finally:
@@ -131,7 +136,7 @@ class AwsCredentialsKeeper:
         log.info("profile %s has AWS credentials good for %d s", name, slot.credentials.lifetime)
         return slot.credentials
 
-    def _failed(self, name: str, slot: _Slot, error: CredentialError) -> CredentialError:
+    def _failed(self, name: str, slot: _Slot, error: ProxyError) -> ProxyError:
         slot.failures += 1
         slot.failed_at = self._clock.now()
         slot.pause = max(lifetime.backoff(slot.failures, self._draw(), self._policy), error.retry_after or 0.0)
@@ -140,9 +145,9 @@ class AwsCredentialsKeeper:
         return _told(error, slot.pause)
 
 
-def _told(error: CredentialError, retry_after: float | None) -> CredentialError:
+def _told(error: ProxyError, retry_after: float | None) -> ProxyError:
     """The same failure for whoever meets it next, with when to try again, if that can help."""
-    return type(error)(error.detail, hint=error.hint, retry_after=retry_after if error.transient else None)
+    return error.again(retry_after if error.transient else None)
 
 
 def process_document(credentials: AwsCredentials) -> Document:

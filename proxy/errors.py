@@ -3,8 +3,10 @@
 ProxyError
 ├── SettingsError                unusable arguments or settings: exit status 2
 ├── StartError                   the proxy cannot start here and now, or does not do as it is told: exit status 1
-│   └── NotRunning               no proxy answers where one is looked for
+│   ├── NotRunning               no proxy answers where one is looked for
+│   └── IncompatibleLibrary      a library, or Python, in a version that lacks what is needed of it
 ├── InternalError                500: a defect of this program
+├── Defective                    503: so many of them that others had better not come
 ├── CallerError                  what the caller sent
 │   ├── RequestError             what came is no request that could be judged
 │   │   ├── BadRequest           400
@@ -119,9 +121,20 @@ class NotRunning(StartError):
     default_hint = "Start one with `ul-proxy serve`, or tell --url."
 
 
+class IncompatibleLibrary(StartError):
+    status, code, title = 503, "incompatible_library", "Incompatible library"
+
+
 class InternalError(ProxyError):
     status, code, title = 500, "internal_error", "Internal error"
     default_hint = "This is a defect of ul-proxy: run it with --log-level debug and report the traceback."
+
+
+class Defective(ProxyError):
+    """Why the proxy is not ready; no request is refused for it."""
+
+    status, code, title = 503, "defective", "Defective"
+    default_hint = "The log has the tracebacks: report them, and restart the proxy or run another version of it."
 
 
 class CallerError(ProxyError):

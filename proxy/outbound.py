@@ -1,7 +1,7 @@
 """Which outbound proxy a connection goes through, by the conventions of HTTPS_PROXY and NO_PROXY."""
 
+import urllib.request
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 from pydantic import SecretStr
 
@@ -28,9 +28,11 @@ def choose(proxies: OutboundProxies, upstream: Upstream) -> OutboundProxy | None
     via = proxies.https if upstream.scheme == "https" else proxies.http
     if via is None:
         return None
-    # That function knows IPv6 addresses without brackets only.
-    bypass = proxies.bypass.translate({ord("["): None, ord("]"): None})
-    return None if proxy_bypass_environment(f"{upstream.host}:{upstream.port}", {"no": bypass}) else via
+    # It knows IPv6 addresses without brackets only.
+    bypass = {"no": proxies.bypass.translate({ord("["): None, ord("]"): None})}
+    address = f"{upstream.host}:{upstream.port}"
+    bypassed = urllib.request.proxy_bypass_environment(address, bypass)  # type: ignore[attr-defined]  # typeshed lacks it
+    return None if bypassed else via
 
 
 def url_of(proxy: OutboundProxy) -> str:

@@ -10,11 +10,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from proxy import coupling
 from proxy.cli import streams
 from proxy.cli.arguments import flags_of, options_of, parse
 from proxy.errors import ProxyError, SettingsError
 from proxy.logs import printable
 from proxy.settings import debugging
+
+_SERVING = ("serve", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     flags = flags_of(arguments)
     try:
+        coupling.check(coupling.Part.COMMANDS)
+        if arguments.command in _SERVING:
+            coupling.check(coupling.Part.SERVER)
         # Commands load what they need and no more: `config` needs no HTTP server, `serve` no sandbox.
         command = importlib.import_module(f"proxy.cli.{arguments.command}")
         if argv is None:

@@ -96,10 +96,15 @@ class _Overview(argparse.RawDescriptionHelpFormatter):
 class _CommandParser(_Parser):
     """Shows the shipped defaults in its help, and reads them for that alone."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(add_help=False, **options)
+        self.known = [self.add_argument("-h", "--help", action="help", help="show this help message and exit")]
+        """What there is to be given."""
+
     def format_help(self) -> str:
         defaults = shipped_defaults()
         settings = {leaf.name: leaf for leaf in leaves()}
-        for action in self._actions:
+        for action in self.known:
             leaf = settings.get(action.dest)
             if leaf is not None and (shown := _default_of(leaf, defaults)):
                 action.help = f"{action.help} (default: {shown})"
@@ -125,15 +130,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def parsers_of_all() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command."""
+def known_by_command() -> dict[str, list[argparse.Action]]:
+    """What may be given to each command."""
     _, parsers = _parsers()
     for name, parser in parsers.items():
         _add_flags(parser, name)
-    return parsers
+    return {name: parser.known for name, parser in parsers.items()}
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, _CommandParser]]:
     """The parser of the program, and that of each command, without its flags."""
     parser = _Parser(
         prog="ul-proxy",
@@ -228,11 +233,11 @@ def _heading_of(leaf: Leaf) -> str:
     return next((heading for heading, names in _GROUPS.items() if leaf.path[0] in names), _OTHERS)
 
 
-def _add(commands: Any, name: str) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str) -> _CommandParser:
     """The parser of a command, without its flags."""
     command = COMMANDS[name]
     summary = f"{command.summary[0].upper()}{command.summary[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: _CommandParser = commands.add_parser(
         name,
         help=command.summary,
         usage="%(prog)s [--config FILE] [FLAGS]" if command.settings != () else None,
@@ -245,28 +250,25 @@ def _add(commands: Any, name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
+def _add_flags(parser: _CommandParser, name: str) -> None:
     command = COMMANDS[name]
     for option in command.options:
         # What has no dashes is named by what it is.
         named: dict[str, Any] = {"dest": option.name} if option.flag.startswith("-") else {}
-        parser.add_argument(option.flag, help=option.help, **named, **option.form)
+        parser.known.append(parser.add_argument(option.flag, help=option.help, **named, **option.form))
     if command.settings == ():
         parser.set_defaults(config=None)
         return
-    parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read")
+    parser.known.append(parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read"))
     groups = {heading: parser.add_argument_group(heading) for heading in (*_GROUPS, _OTHERS)}
     for leaf in _settings_of(name):
         group = groups[_heading_of(leaf)]
         description = (leaf.info.description or "").replace("`", "").replace("%", "%%")
-        if leaf.boolean:
-            group.add_argument(leaf.flag, dest=leaf.name, action=argparse.BooleanOptionalAction, help=description)
-        else:
-            group.add_argument(
-                leaf.flag,
-                dest=leaf.name,
-                metavar=f"{leaf.metavar}[,{leaf.metavar}]" if leaf.listed else leaf.metavar,
-                action="extend" if leaf.listed else "store",
-                type=_comma_separated if leaf.listed else str,
-                help=description,
-            )
+        form: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if not leaf.boolean:
+            form = {
+                "metavar": f"{leaf.metavar}[,{leaf.metavar}]" if leaf.listed else leaf.metavar,
+                "action": "extend" if leaf.listed else "store",
+                "type": _comma_separated if leaf.listed else str,
+            }
+        parser.known.append(group.add_argument(leaf.flag, dest=leaf.name, help=description, **form))

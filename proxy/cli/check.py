@@ -21,7 +21,7 @@ from proxy.doctor.faults import of_sign_in
 from proxy.doctor.findings import not_tried, ok
 from proxy.doctor.probes import SignedIn
 from proxy.doctor.report import document, summary
-from proxy.errors import CredentialError, SettingsError
+from proxy.errors import CredentialError, IncompatibleLibrary, SettingsError
 from proxy.model import Bind, Profile, ServeOptions, Upstream
 from proxy.settings import Loaded, bears_colours, load
 from proxy.store import open_store
@@ -143,7 +143,7 @@ async def _sign_in(options: ServeOptions, profile: Profile) -> SignedIn:
                 raise nobody(profile)
             token = await keeper.get(profile.name)
             how = keeper.snapshot(profile.name).last_outcome
-    except CredentialError as error:
+    except (CredentialError, IncompatibleLibrary) as error:
         return SignedIn(of_sign_in(error))
     whom = token.claims.get("email") or token.username or profile.username
     return SignedIn(ok(f"{how} as {whom}, with a token good for {token.lifetime / 60:.0f} min"), token.id_token)

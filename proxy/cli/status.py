@@ -44,7 +44,7 @@ def table(told: Mapping[str, Any], place: str) -> str:
         f"ul-proxy {told.get('version')} at {place}: {state}, up for {up}, {busy} requests under way",
         "",
         *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
-        *_troubles(profiles),
+        *_troubles(profiles, told.get("reason")),
     ]
     return "\n".join(map(printable, lines))
 
@@ -60,14 +60,20 @@ def _row(name: str, profile: Mapping[str, Any]) -> Sequence[str]:
     )
 
 
-def _troubles(profiles: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _troubles(profiles: Mapping[str, Mapping[str, Any]], reason: Mapping[str, Any] | None) -> list[str]:
     lines = [f"{name}: {text}" for name, profile in profiles.items() for text in _troubles_of(profile)]
+    if reason and not any(_sentence(reason) in line for line in lines):
+        lines.insert(0, f"not ready: {_sentence(reason)}")
     return ["", *lines] if lines else []
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return f"{error.get('detail')}. {error.get('hint')}".rstrip()
 
 
 def _troubles_of(profile: Mapping[str, Any]) -> Iterator[str]:
     if error := profile.get("error"):
-        yield f"{error.get('detail')}. {error.get('hint')}".rstrip()
+        yield _sentence(error)
     skew = profile.get("clock_skew") or 0.0
     if abs(skew) >= _SKEW:
         off = f"{duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"

@@ -18,7 +18,7 @@ INTERVAL = 0.05
 """Seconds between two questions: a tenth of a second is what a person takes for at once, and each costs little."""
 _LEAST = 0.1
 """Seconds that even the last question may take."""
-_BY_A_PERSON = ("login_required", "credential_missing")
+_BY_A_PERSON = ("login_required", "credential_missing", "defective", "incompatible_library")
 """What does not mend itself, and has a hint that says how."""
 WAIT_LONGER = "Wait longer with --max, or see `ul-proxy status`."
 _REFUSALS = (401, 403, 404)

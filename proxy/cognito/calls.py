@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxy import coupling
 from proxy.cognito.endpoints import Endpoint
 from proxy.model import OutboundProxies
 
@@ -23,13 +24,21 @@ class Calls:
         self._sdk: Sdk | None = None
 
     async def call(self, endpoint: Endpoint, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none."""
+        """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none.
+
+        Raises IncompatibleLibrary, before anything is sent, where the SDK is not one that is known.
+        """
         if self._sdk is None:
             # Not on the event loop, which serves already.
-            module = await asyncio.to_thread(importlib.import_module, "proxy.cognito.sdk")
+            module = await asyncio.to_thread(_load)
             self._sdk = self._sdk or module.Sdk(timeout=self._timeout, outbound=self._outbound, ca_file=self._ca_file)
         return await self._sdk.call(endpoint, operation, parameters)
 
     async def close(self) -> None:
         if self._sdk is not None:
             await self._sdk.close()
+
+
+def _load() -> Any:
+    coupling.check(coupling.Part.SDK)
+    return importlib.import_module("proxy.cognito.sdk")

@@ -4,14 +4,12 @@ import asyncio
 import gzip
 import json
 import logging
-import ssl
 from contextlib import AsyncExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aiobotocore.config import AioConfig
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from aiohttp import ClientError as AiohttpError
 from botocore import UNSIGNED, xform_name
@@ -20,11 +18,13 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.plugin import PluginContext, set_plugin_context
 
+from proxy import coupling
 from proxy.cognito.endpoints import Endpoint
 from proxy.cognito.failures import Refused, unreachable
-from proxy.errors import SignInFailed
+from proxy.cognito.http_client import HttpClient
+from proxy.errors import IncompatibleLibrary, SignInFailed
 from proxy.model import OutboundProxies, Upstream
-from proxy.outbound import choose, url_of
+from proxy.outbound import choose
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Sdk:
         """The answer of one operation; raises Refused for an error answer, SignInFailed where there was none."""
         try:
             client = await self._client(endpoint)
-            # The SDK's own timeouts begin anew with every byte.
+            # From connecting to the last byte.
             async with asyncio.timeout(self._timeout):
                 answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
         except ClientError as error:
@@ -56,6 +56,8 @@ class Sdk:
         except ParamValidationError:
             # Its text quotes the parameters, a password among them.
             raise Refused(operation, 400, "InvalidParameterException", "") from None
+        except IncompatibleLibrary:
+            raise
         except (BotoCoreError, AiohttpError, TimeoutError, OSError) as error:
             log.debug("no answer", exc_info=True)
             raise unreachable(error) from None
@@ -73,29 +75,32 @@ class Sdk:
     async def _client(self, endpoint: Endpoint) -> Any:
         async with self._lock:
             if endpoint not in self._clients:
-                self._clients[endpoint] = await self._stack.enter_async_context(self._new_client(endpoint))
+                self._clients[endpoint] = await self._new_client(endpoint)
             return self._clients[endpoint]
 
-    def _new_client(self, endpoint: Endpoint) -> Any:
+    async def _new_client(self, endpoint: Endpoint) -> Any:
+        """Raises IncompatibleLibrary where the SDK would send by a client of its own, before it sends anything."""
         via = choose(self._outbound, Upstream.parse(endpoint.address))
+        http_client = HttpClient(via=via, ca_file=self._ca_file)
         config = AioConfig(
             signature_version=UNSIGNED,
-            connect_timeout=self._timeout,
-            read_timeout=self._timeout,
             # The keeper has the only retry loop.
             retries={"mode": "standard", "total_max_attempts": 1},
             ignore_configured_endpoint_urls=True,
-            proxies={} if via is None else {"http": url_of(via), "https": url_of(via)},
-            http_session_cls=_HttpSession,
+            proxies={},
+            # Called like a class, with what this client knows better.
+            http_session_cls=lambda **_options: http_client,
         )
         set_plugin_context(PluginContext(plugins="DISABLED"))
-        return _session().create_client(
-            endpoint.service,
-            region_name=endpoint.region,
-            endpoint_url=endpoint.url,
-            verify=None if self._ca_file is None else str(self._ca_file),
-            config=config,
+        made = _session().create_client(
+            endpoint.service, region_name=endpoint.region, endpoint_url=endpoint.url, config=config
         )
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(made)
+            if not http_client.in_use:
+                raise coupling.incompatible("aiobotocore", "does not send by the HTTP client that it is given")
+            await self._stack.enter_async_context(stack.pop_all())
+        return client
 
 
 class _Descriptions(JSONFileLoader):  # type: ignore[misc]  # the SDK has no types
@@ -134,25 +139,3 @@ def _session() -> AioSession:
     models = Loader(extra_search_paths=paths, include_default_search_paths=False, file_loader=_Descriptions())
     session.register_component("data_loader", models)
     return session
-
-
-class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's HTTP client without its habit to follow redirects: they would be sent the password."""
-
-    def _get_ssl_context(self) -> ssl.SSLContext:
-        context: ssl.SSLContext = super()._get_ssl_context()
-        if self._verify is True:
-            # The SDK brings authorities of its own. The machine's are trusted as well, as they are of upstreams.
-            context.load_default_certs()
-        return context
-
-    async def _get_session(self, proxy_url: str | None) -> "_NoRedirects":
-        return _NoRedirects(await super()._get_session(proxy_url))
-
-
-class _NoRedirects:
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    async def request(self, *args: Any, **options: Any) -> Any:
-        return await self._session.request(*args, **options, allow_redirects=False)

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from proxy import coupling
 from proxy.exposition.report import Report
 from proxy.model import Headers
 from proxy.problem import Answer
@@ -30,7 +31,7 @@ class Exposition:
         # The library would believe all else that a caller says of a form, repeat it, or trip over it.
         accept = any(name.lower() == b"accept" and OPEN_METRICS in value.lower() for name, value in headers)
         if self._families is None:
-            self._families = await asyncio.to_thread(importlib.import_module, "proxy.exposition.families")
+            self._families = await asyncio.to_thread(_load)
         told = self._families.families(self._report())
         body, media_type = await asyncio.to_thread(self._families.encoded, told, open_metrics=accept)
         lines = (
@@ -39,3 +40,8 @@ class Exposition:
             (b"Cache-Control", b"no-store"),
         )
         return Answer(200, lines, body)
+
+
+def _load() -> Any:
+    coupling.check(coupling.Part.METRICS)
+    return importlib.import_module("proxy.exposition.families")

@@ -51,6 +51,8 @@ def _process(report: Report) -> Iterator[Metric]:
     yield _counter(
         "log_lines_dropped", "Log lines that were dropped, because nobody read them.", [((), report.lines_dropped)]
     )
+    defects = {(where,): count for where, count in report.defects.items()}
+    yield _counter("defects", "Exceptions that nobody expected, by what was being done.", defects.items(), "where")
 
 
 def _requests(report: Report) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from proxy.defects import Where
 from proxy.metrics import RequestMetrics
 from proxy.tokens import Snapshot
 
@@ -28,6 +29,8 @@ class Report:
     draining: bool
     lines_dropped: int
     """Log lines that nobody took."""
+    defects: Mapping[Where, int]
+    """Exceptions that nobody expected, by what was being done."""
 
 
 @dataclass(frozen=True, slots=True)

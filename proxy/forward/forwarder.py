@@ -10,6 +10,7 @@ from typing import TypeAlias
 from proxy import headers
 from proxy.access import OWN, AccessEntry
 from proxy.buffers import Buffers
+from proxy.defects import Defects, Where
 from proxy.downstream import Caller
 from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
 from proxy.forward import request_ids
@@ -58,6 +59,7 @@ class Forwarder:
         buffers: Buffers,
         note: Callable[[AccessEntry], None],
         ids: Iterator[tuple[str, bytes]],
+        defects: Defects,
     ) -> None:
         """`own(method, path, profile, headers)` answers the proxy's own endpoints; `note` hears of every request.
 
@@ -67,6 +69,7 @@ class Forwarder:
         self.tap: Tap | None = None
         self._note = note
         self._ids = ids
+        self._defects = defects
         self._gate = Gate(policy, routes, own_alone=own_alone)
         self._routes = routes
         self._profiles = profiles
@@ -210,6 +213,8 @@ class Forwarder:
                 caller.finish(data, headers.trailers(answer.trailers))
         finally:
             answer.close()
+        if self._defects.in_a_row:
+            self._defects.went_well()
 
     def _head(self, caller: Caller, plan: Plan, credential: Credential, line: bytes) -> bytes:
         """The head of a request as it goes upstream."""
@@ -236,6 +241,8 @@ class Forwarder:
         caller.begin(status, reason, section + passport.foreign, sized=b"content-length" in notable)
 
     def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
+        if isinstance(error, InternalError):
+            self._defects.met(Where.OWN_ENDPOINTS if caller.own else Where.ANSWERING, request=not caller.own)
         entry.source = error.source.value
         entry.code, entry.detail, entry.hint = error.code, error.detail, error.hint
         entry.request_id = entry.request_id or request_ids.given(caller.head.fields.lines)[0] or next(self._ids)[0]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii as _quoted
+from json import JSONEncoder
 
 from proxy.access import AccessEntry, Level
 from proxy.logs import style
@@ -12,6 +12,7 @@ from proxy.model import DEFAULT_PROFILE
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 _REMEMBERED = 4096
+_quoted = JSONEncoder().encode
 
 
 class AccessLog:

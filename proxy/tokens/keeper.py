@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from proxy import lifetime
+from proxy.defects import Defects, Where
 from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, StoreBusy, UnknownProfile
 from proxy.lifetime import State
 from proxy.model import Clock, Profile, RenewalPolicy, Token
@@ -42,12 +43,14 @@ class TokenKeeper:
         patience: float,
         capacity: int = MAX_PROFILES,
         on_login_required: Callable[[str], None] | None = None,
+        defects: Defects | None = None,
     ) -> None:
         """`draw` returns uniform randoms in [0, 1); `patience` is how many seconds a caller waits for a flight.
 
         Of how many profiles something is remembered is `capacity`. `on_login_required` is told the name of a profile
-        that a person must do something about.
+        that a person must do something about, `defects` of exceptions that nobody expected.
         """
+        self._defects = defects or Defects()
         self._renewals = Renewals(authority, store)
         self._profiles = profiles
         self._clock = clock
@@ -212,6 +215,7 @@ class TokenKeeper:
             await self._renewals.save_again(slot)
         except Exception:  # a defect must not end the renewals for good
             log.exception("saving the session of profile %s met a defect", name)
+            self._defects.met(Where.RENEWING)
 
     def _profile(self, name: str) -> Profile:
         profile = self._profiles.get(name)
@@ -295,6 +299,7 @@ class TokenKeeper:
             return self._failed(slot, error)
         except Exception:  # a defect must not end the renewals for good
             log.exception("renewing profile %s met a defect", slot.profile.name)
+            self._defects.met(Where.RENEWING)
             return self._failed(slot, SignInFailed("the sign-in met a defect", hint=InternalError.default_hint))
         slot.token = token
         slot.failures, slot.error = 0, None

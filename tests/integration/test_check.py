@@ -585,6 +585,17 @@ async def test_a_cognito_in_trouble(patient: Patient) -> None:
     assert patient.cognito.counts["InitiateAuth"] == 1
 
 
+async def test_an_sdk_that_lacks_something(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AWS SDK in a version that cannot be used fails as the sign-in, which asks nobody, and the fix is another."""
+    monkeypatch.delattr("botocore.loaders.JSONFileLoader.load_file")
+    diagnosis = await patient.check()
+    failed = diagnosis.failed()
+    assert failed["kind"] == "sign_in"
+    assert "lacks botocore.loaders.JSONFileLoader.load_file" in failed["detail"]
+    assert "pip install 'botocore" in failed["fix"]
+    assert patient.cognito.counts["InitiateAuth"] == 0
+
+
 async def test_a_user_pool_that_does_not_exist(patient: Patient) -> None:
     """An emulator without the pool's keys is a warning; that the sign-in fails is another hop's."""
     diagnosis = await patient.check(UL_PROXY_COGNITO__USER_POOL_ID="ap-southeast-2_Other")

@@ -10,7 +10,7 @@ import pytest
 from support.environment import guarded_environment
 from support.screen import terminal
 
-from proxy.cli.arguments import parsers_of_all
+from proxy.cli.arguments import known_by_command
 from proxy.cli.manual import COMMANDS
 from proxy.cli.shells import bash, fish, zsh
 from proxy.cli.shells.words import words_of
@@ -63,9 +63,9 @@ def folder(tmp_path: Path) -> Path:
         "[profiles.survey]\n[profiles.ops]\n[profiles.ops.cognito]\n# [profiles.gone]\n"
     )
     (tmp_path / "my settings.toml").write_text("")
-    parsers = parsers_of_all()
+    known = known_by_command()
     for shell, script in SCRIPTS.items():
-        (tmp_path / shell).write_text(script(words_of(parsers)))
+        (tmp_path / shell).write_text(script(words_of(known)))
     return tmp_path
 
 

@@ -5,9 +5,8 @@ import base64
 import dataclasses
 import json
 import socket
-import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.certificates import Authority, authority
@@ -20,6 +19,9 @@ from proxy.errors import SettingsError
 from proxy.model import OutboundProxies
 from proxy.outbound import parse_proxy
 from proxy.upstream import Connector
+
+if TYPE_CHECKING:
+    import ssl
 
 loop_factories = EVERY_LOOP
 
@@ -349,10 +351,8 @@ def relaying(url: str) -> Script:
     return script
 
 
-async def test_cognito_is_reached_through_the_outbound_proxy(ca: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTPS_PROXY holds for sign-in and for the pool's keys as well: both are tunnelled."""
-    monkeypatch.setattr("aiobotocore.httpsession.get_cert_path", lambda verify: str(ca.file))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=ca.file))
+async def test_cognito_is_reached_through_the_outbound_proxy(ca: Authority) -> None:
+    """HTTPS_PROXY and upstreams.ca_file hold for sign-in and for the pool's keys as well: both are tunnelled."""
     async with (
         new_cognito().running() as cognito_url,
         upstream(relaying(cognito_url), tls=ca.server("cognito.example")) as cognito,
@@ -360,7 +360,8 @@ async def test_cognito_is_reached_through_the_outbound_proxy(ca: Authority, monk
         ConnectProxy(ports={"cognito.example": cognito.port}).running() as via,
     ):
         outbound = OutboundProxies(https=parse_proxy(via.url))
-        async with running_proxy(options_for("https://cognito.example", origin.url, outbound=outbound)) as app:
+        options = options_for("https://cognito.example", origin.url, outbound=outbound, ca_file=ca.file)
+        async with running_proxy(options) as app:
             assert (await ask(app.urls[0], request())).body == b"ok"
     assert set(via.targets) == {"cognito.example:443"}
     assert len(via.targets) >= 2

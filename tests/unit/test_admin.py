@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from proxy import __version__
 from proxy.admin import Admin
+from proxy.defects import Defects, Where
 from proxy.errors import (
     BadRequest,
     ClientTokenRequired,
@@ -103,6 +104,7 @@ def admin(
     inspector: Callable[[str, Headers], Awaitable[Answer]] | None = None,
     routes: Sequence[Route] = (CDN, REST),
     draining: bool = False,
+    defects: Defects | None = None,
     times: Sequence[float] = (100.0, 100.0),
 ) -> Admin:
     readings = iter(times)
@@ -121,6 +123,7 @@ def admin(
         routes=tuple(routes),
         draining=lambda: draining,
         in_flight=lambda: 7,
+        defects=defects or Defects(),
         now=lambda: Instant(next(readings), 0.0),
     )
 
@@ -184,6 +187,22 @@ async def test_not_ready(snapshot: Snapshot, draining: bool, code: str, retry_af
     assert header(answer, "retry-after") == retry_after
     assert (document(answer)["code"], document(answer)["status"]) == (code, 503)
     assert document(answer)["detail"]
+
+
+async def test_not_ready_for_defects() -> None:
+    """Three requests in a row that met a defect make it unready, though there is a good token; one that goes well mends
+    it."""
+    defects = Defects()
+    endpoint = admin(defects=defects)
+    for status in (200, 200, 503):
+        defects.met(Where.ANSWERING, request=True)
+        answer = await endpoint("GET", "/-/ready")
+        assert answer.status == status
+    assert document(answer)["code"] == "defective"
+    assert "the last 3 requests met a defect" in document(answer)["detail"]
+    assert "tracebacks" in document(answer)["hint"]
+    defects.went_well()
+    assert (await endpoint("GET", "/-/ready")).status == 200
 
 
 KEY = SecretStr(CANARY)
@@ -259,7 +278,10 @@ async def test_status() -> None:
         "uptime": 61.3,
         "draining": False,
         "ready": True,
+        "reason": None,
         "requests_in_flight": 7,
+        "defects": {"answering": 0, "own_endpoints": 0, "renewing": 0, "event_loop": 0},
+        "defects_in_a_row": 0,
         "profiles": {
             "default": {
                 "state": "fresh",
@@ -292,6 +314,7 @@ async def test_status_without_token() -> None:
     told = document(await admin(without_token("login_required", WRONG))("GET", "/-/status"))
     profile = told["profiles"]["default"]
     assert told["ready"] is False
+    assert told["reason"] == profile["error"]
     assert {name for name, value in profile.items() if value is None} == {
         "identityId", "companyId", "teamId", "email", "expires_in", "next_refresh_in", "clock_skew"
     }  # fmt: skip

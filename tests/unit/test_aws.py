@@ -10,7 +10,15 @@ from pydantic import SecretStr
 from support.clock import FakeClock, settle
 
 from proxy.aws import AwsCredentialsKeeper, container_document, process_document
-from proxy.errors import CredentialError, CredentialMissing, LoginRequired, SignInFailed, SignInTimeout
+from proxy.defects import Defects, Where
+from proxy.errors import (
+    CredentialMissing,
+    IncompatibleLibrary,
+    LoginRequired,
+    ProxyError,
+    SignInFailed,
+    SignInTimeout,
+)
 from proxy.model import AwsCredentials, RenewalPolicy
 
 HOUR = 3600.0
@@ -56,8 +64,15 @@ def pool(clock: FakeClock) -> IdentityPool:
 
 
 @pytest.fixture
-async def keeper(pool: IdentityPool, clock: FakeClock) -> AsyncIterator[AwsCredentialsKeeper]:
-    made = AwsCredentialsKeeper(pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2)
+def defects() -> Defects:
+    return Defects()
+
+
+@pytest.fixture
+async def keeper(pool: IdentityPool, clock: FakeClock, defects: Defects) -> AsyncIterator[AwsCredentialsKeeper]:
+    made = AwsCredentialsKeeper(
+        pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2, defects=defects
+    )
     yield made
     await made.close()
 
@@ -193,9 +208,16 @@ class TestTrouble:
             await settle()
         assert pool.calls.total() == 2
 
-    @pytest.mark.parametrize("failure", [LoginRequired("nobody", hint="Log in."), CredentialMissing("no pool")])
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            LoginRequired("nobody", hint="Log in."),
+            CredentialMissing("no pool"),
+            IncompatibleLibrary("an SDK that lacks something", hint="Install another."),
+        ],
+    )
     async def test_that_a_person_must_mend(
-        self, failure: CredentialError, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+        self, failure: ProxyError, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
     ) -> None:
         """Waiting is not said to help, but once it is mended it works."""
         pool.failure = failure
@@ -208,13 +230,14 @@ class TestTrouble:
         assert await key(keeper) == "default-2"
 
     async def test_a_defect(
-        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, caplog: pytest.LogCaptureFixture
+        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, defects: Defects, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whatever is raised is an error with a sentence, and a traceback in the log."""
+        """Whatever is raised is an error with a sentence, a traceback in the log, and is counted."""
         pool.failure = ZeroDivisionError("inside")
         with pytest.raises(SignInFailed, match="met a defect"):
             await keeper.get("default")
         assert "ZeroDivisionError" in caplog.text
+        assert (defects.counts[Where.RENEWING], defects.in_a_row) == (1, 0)
 
 
 def test_documents() -> None:

@@ -58,6 +58,7 @@ CONTRACT = {
     errors.TokensUnverified: (503, "sign_in_failed", Source.COGNITO),
     errors.LoginRequired: (503, "login_required", Source.COGNITO),
     errors.CredentialMissing: (503, "credential_missing", Source.PROXY),
+    errors.Defective: (503, "defective", Source.PROXY),
     errors.Overloaded: (503, "overloaded", Source.PROXY),
     errors.Draining: (503, "draining", Source.PROXY),
     errors.UpstreamTimeout: (504, "upstream_timeout", Source.UPSTREAM),
@@ -70,13 +71,14 @@ MORE_EXACT_THAN_BAD_REQUEST = {
     errors.UnsupportedCoding: (501, "unsupported_coding", Source.CLIENT),
     errors.UnsupportedVersion: (505, "unsupported_version", Source.CLIENT),
 }
-# A defect of the program; what ends a start, or a question to a proxy, and is no answer; a dead session or a broken
-# store, which end in one of the above.
+# A defect of the program; what ends a start, or a question to a proxy, and is no answer; a library that cannot be used;
+# a dead session or a broken store, which end in one of the above.
 BEYOND_THE_CONTRACT = {
     errors.StartError,
     errors.InternalError,
     errors.SettingsError,
     errors.NotRunning,
+    errors.IncompatibleLibrary,
     errors.RefreshRejected,
     errors.StoreFailed,
     errors.StoreBusy,

@@ -13,6 +13,7 @@ from support.environment import guarded_environment
 
 from proxy import __version__
 from proxy.access import AccessEntry
+from proxy.defects import Where
 from proxy.exposition import Exposition, Report
 from proxy.exposition.report import OTHERS, SHOWN, STATES
 from proxy.metrics import RequestMetrics
@@ -52,7 +53,9 @@ def report(
 ) -> Report:
     requests = RequestMetrics()
     requests(entries)
-    return Report(requests, tuple(snapshots), outcomes or {}, 5, 3, draining, 17)
+    return Report(
+        requests, tuple(snapshots), outcomes or {}, 5, 3, draining, 17, {Where.ANSWERING: 2, Where.RENEWING: 0}
+    )
 
 
 def exposed(told: Report, accept: bytes | None = None) -> tuple[str, str]:
@@ -93,6 +96,7 @@ def test_the_process() -> None:
     assert of(found, "requests_in_flight") == {"": 3}
     assert of(found, "draining") == {"": 1}
     assert of(found, "log_lines_dropped_total") == {"": 17}
+    assert of(found, "defects_total") == {"answering": 2, "renewing": 0}
     if sys.platform == "linux":
         names = {name for name, _ in found}
         assert {"process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total"} <= names

@@ -17,6 +17,8 @@ FLOORS = {
     1: {
         "srp",
         "claims",
+        "coupling",
+        "defects",
         "lifetime",
         "guard",
         "graphql",

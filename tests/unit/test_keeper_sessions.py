@@ -15,6 +15,7 @@ from support.clock import FakeClock, settle
 from support.sessions import refresh_token, session
 from support.wire import PATIENCE
 
+from proxy.defects import Defects, Where
 from proxy.errors import (
     CredentialMissing,
     LoginRequired,
@@ -326,17 +327,21 @@ class TestKeeping:
         assert refresh_token(authority.shown[-1]) == "new"
 
     async def test_a_defect_while_saving_again_ends_no_renewals(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
-        """Whatever a store raises, the background goes on."""
+        """Whatever a store raises is counted, and the background goes on."""
+        defects = Defects()
+        keeper = new_keeper(authority, store=store, defects=defects)
         store.full = True
         keeper.start(["default"])
         await clock.advance(1)
         store.defect = RuntimeError("a defect of the store")
         await clock.advance(60)
         store.full, store.defect = False, None
+        assert defects.counts[Where.RENEWING] >= 1
         await clock.advance(LIFE)
         assert authority.renewals == 1
+        await keeper.close()
 
     async def test_the_end_saves_what_could_not_be_written(self, keeper: TokenKeeper, store: Shared) -> None:
         """A session that is in memory alone is given one more chance."""

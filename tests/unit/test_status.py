@@ -170,6 +170,21 @@ def test_a_clock_that_is_off(skew: float | None, said: str) -> None:
     assert ("clock" in text) is bool(said)
 
 
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (None, ["not ready: requests met a defect. Restart it."]),
+        ({"detail": "requests met a defect", "hint": "Restart it."}, ["default: requests met a defect. Restart it."]),
+    ],
+    ids=["of the process", "of the profile"],
+)
+def test_why_it_is_not_ready(error: dict[str, Any] | None, lines: list[str]) -> None:
+    """The reason is told once, with the profile that it is about where there is one."""
+    reason = {"code": "defective", "detail": "requests met a defect", "hint": "Restart it."}
+    told = TOLD | {"ready": False, "reason": reason, "profiles": {"default": PROFILE | {"error": error}}}
+    assert table(told, "x").splitlines()[-2:] == ["", *lines]
+
+
 def test_nothing_that_a_terminal_would_act_on() -> None:
     """What a proxy says of itself may be anything."""
     text = table(TOLD | {"profiles": {"default": PROFILE | {"email": "\x1b[2J"}}}, "x")

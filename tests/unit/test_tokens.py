@@ -7,6 +7,7 @@ import pytest
 from support.authority import LIFE, POLICY, PROFILE, ScriptedAuthority, new_keeper
 from support.clock import FakeClock, settle
 
+from proxy.defects import Defects, Where
 from proxy.errors import (
     LoginRequired,
     ProxyError,
@@ -300,17 +301,20 @@ async def test_an_upstream_that_refuses_everything_causes_no_storm(
 
 
 async def test_a_defect_does_not_end_the_renewals(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    authority: ScriptedAuthority, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception that nobody foresaw is logged with its traceback and tried again like an outage."""
+    """An exception that nobody foresaw is logged with its traceback, counted, and tried again like an outage."""
+    defects = Defects()
+    keeper = new_keeper(authority, defects=defects)
     authority.fail_sign_in = lambda: ZeroDivisionError("surprise")
     task = asyncio.create_task(keeper.keep_fresh("default"))
     await clock.advance(10)
-    assert any(record.exc_info for record in caplog.records)
+    assert sum(bool(record.exc_info) for record in caplog.records) == defects.counts[Where.RENEWING] >= 1
     authority.fail_sign_in = None
     await clock.advance(60)
     assert keeper.snapshot("default").state == "fresh"
     task.cancel()
+    await keeper.close()
 
 
 @pytest.mark.parametrize(

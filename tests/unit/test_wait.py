@@ -91,12 +91,17 @@ def test_a_proxy_that_is_silent() -> None:
         ),
         (
             503,
+            {"code": "defective", "detail": "requests met a defect", "hint": "Restart it."},
+            Reason("defective", "requests met a defect", "Restart it."),
+        ),
+        (
+            503,
             {"code": "draining", "detail": "the proxy is draining", "hint": "It is ending."},
             Reason("draining", "the proxy is draining", "Wait longer with --max, or see `ul-proxy status`."),
         ),
         (503, {"code": "x\x1b[2J", "detail": 5}, Reason(r"x\x1b[2J", "5", wait.WAIT_LONGER)),
     ],
-    ids=["ready", "a person must act", "it may come by itself", "nonsense"],
+    ids=["ready", "a person must act", "a defect", "it may come by itself", "nonsense"],
 )
 def test_reasons(
     status: int, document: Mapping[str, Any], reason: Reason | None, monkeypatch: pytest.MonkeyPatch

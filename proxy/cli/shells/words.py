@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -48,13 +48,12 @@ class Words:
     """What may stand there that is no flag."""
 
 
-def words_of(parsers: Mapping[str, argparse.ArgumentParser]) -> dict[str, Words]:
-    """By command, from its parser."""
-    return {name: _words(COMMANDS[name].summary, parser) for name, parser in parsers.items()}
+def words_of(known: Mapping[str, Sequence[argparse.Action]]) -> dict[str, Words]:
+    """By command, from what its parser knows."""
+    return {name: _words(COMMANDS[name].summary, actions) for name, actions in known.items()}
 
 
-def _words(summary: str, parser: argparse.ArgumentParser) -> Words:
-    actions = parser._actions
+def _words(summary: str, actions: Sequence[argparse.Action]) -> Words:
     flags = [
         _flag(action, spelling) for action in actions for spelling in action.option_strings if spelling[:2] == "--"
     ]
