@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.web import RequestHandler
@@ -103,6 +104,7 @@ class Connection(RequestHandler):
         "_heard",
         "_held",
         "_host",
+        "_new_content",
         "_occupied",
         "_partial_since",
         "_requests",
@@ -122,6 +124,8 @@ class Connection(RequestHandler):
         self._event_loop = loop
         self._state = State.OPEN
         self._flow = Flow(loop, host.buffers)
+        # Nothing of this refers back to the connection: only the garbage collector would free such a circle.
+        self._new_content = partial(_content, self._flow, host.buffers)
         self._requests = RequestParser(self._new_content, queue_limit=_MOST_WAITING)
         self._unanswered: deque[Message] = deque()
         self._answering: asyncio.Task[None] | None = None
@@ -238,10 +242,6 @@ class Connection(RequestHandler):
         self._early = b""
         self._flow.release(Hold.SWITCH)
         return tunnel
-
-    def _new_content(self) -> Incoming:
-        flow = self._flow
-        return Incoming(lambda: flow.hold(Hold.CONTENT), lambda: flow.release(Hold.CONTENT), self._host.buffers)
 
     # What the event loop, or aiohttp's server, calls.
 
@@ -493,6 +493,11 @@ class Connection(RequestHandler):
         self.flush()
         if self.transport is not None:
             self.transport.close()
+
+
+def _content(flow: Flow, buffers: Buffers) -> Incoming:
+    """What takes the content of a request, or one direction of a tunnel."""
+    return Incoming(lambda: flow.hold(Hold.CONTENT), lambda: flow.release(Hold.CONTENT), buffers)
 
 
 _DEAF = (State.CLOSING, State.LOST)

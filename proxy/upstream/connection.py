@@ -195,6 +195,8 @@ class Connection(asyncio.BufferedProtocol):
         self.resume_writing()
         if self._exchange is not None:
             self._exchange.receive_end(in_order=exc is None and self._ended_in_order)
+            # It refers to this connection: only the garbage collector would free such a circle.
+            self._exchange = None
         self._on_lost(self)
 
     def _read_what_is_left(self) -> None:

@@ -1,0 +1,159 @@
+"""What broke off leaves nothing in memory, without the garbage collector: the running proxy's looks for it seldom."""
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from support.loops import EVERY_LOOP
+from support.stack import direct_options, running_proxy, timeouts
+from support.wire import PATIENCE, Peer, answer, caller, request, upstream
+
+from proxy.app import App
+from proxy.downstream.caller import Caller
+from proxy.downstream.connection import Connection
+from proxy.downstream.incoming import Incoming
+from proxy.replay import HeldBody
+from proxy.upstream.connection import Connection as UpstreamConnection
+from proxy.upstream.exchange import Exchange
+
+loop_factories = EVERY_LOOP
+
+KINDS = (Caller, Connection, Incoming, HeldBody, Exchange, UpstreamConnection)
+LARGE = 8 << 20
+
+
+def kept() -> Counter[str]:
+    """How many of the objects of a request there are, reachable or not."""
+    return Counter(
+        f"{type(found).__module__}.{type(found).__name__}" for found in gc.get_objects() if isinstance(found, KINDS)
+    )
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+async def download(peer: Peer) -> None:
+    await peer.message()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE, bytes(1 << 20))
+    await peer.ends()
+
+
+async def silence(peer: Peer) -> None:
+    await peer.head()
+    await peer.ends()
+
+
+async def swallow(peer: Peer) -> None:
+    with suppress(ConnectionError):
+        while await peer.some():
+            pass
+
+
+async def break_off(peer: Peer) -> None:
+    await peer.message()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+    await asyncio.sleep(0.05)
+    peer.reset()
+
+
+async def nonsense(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")
+    await peer.ends()
+
+
+async def leave_at_once(peer: Peer) -> None:
+    await peer.head()
+    peer.reset()
+
+
+async def refuse_early(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(answer(413, b"Connection: close", body=b"too large"))
+    await asyncio.sleep(0.05)
+    peer.reset()
+
+
+async def tunnel(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+    await peer.ends()
+
+
+Leave = Callable[[Peer], Awaitable[None]]
+
+
+async def take_a_little_and_reset(peer: Peer) -> None:
+    await peer.exactly(100)
+    peer.reset()
+
+
+async def take_a_little_and_close(peer: Peer) -> None:
+    await peer.exactly(100)
+    peer.close()
+
+
+async def reset_soon(peer: Peer) -> None:
+    await asyncio.sleep(0.05)
+    peer.reset()
+
+
+async def hear_all(peer: Peer) -> None:
+    await peer.rest()
+
+
+GET = request("GET", "/v1/x", "Connection: close")
+UPLOAD = request("POST", "/v1/x", "Connection: close", f"Content-Length: {LARGE}") + bytes(1 << 18)
+WEBSOCKET = request("GET", "/v1/x", "Connection: upgrade", "Upgrade: websocket")
+
+
+@pytest.mark.parametrize(
+    ("sent", "script", "leave"),
+    [
+        (GET, download, take_a_little_and_reset),
+        (GET, download, take_a_little_and_close),
+        (GET, silence, reset_soon),
+        (GET, silence, hear_all),
+        (GET, break_off, hear_all),
+        (GET, nonsense, hear_all),
+        (GET, leave_at_once, hear_all),
+        (UPLOAD, swallow, reset_soon),
+        (UPLOAD, leave_at_once, hear_all),
+        (UPLOAD, refuse_early, reset_soon),
+        (UPLOAD, swallow, hear_all),
+        (WEBSOCKET, tunnel, take_a_little_and_reset),
+        (WEBSOCKET, tunnel, reset_soon),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or {GET: "GET", UPLOAD: "POST", WEBSOCKET: "WebSocket"}[value],
+)
+@pytest.mark.usefixtures("no_collector")
+async def test_what_broke_off(sent: bytes, script: Callable[[Peer], Awaitable[None]], leave: Leave) -> None:
+    """Neither the answer that was on its way, nor the request, nor either connection is kept by anything."""
+    limits = timeouts(headers=0.3, idle=0.3)
+    async with upstream(script) as origin, running_proxy(direct_options(origin.url, timeouts=limits)) as app:
+        before = kept()
+        for _ in range(3):
+            async with caller(app.urls[0]) as peer:
+                peer.writer.write(sent)
+                with suppress(ConnectionError, asyncio.IncompleteReadError):
+                    await asyncio.wait_for(leave(peer), PATIENCE)
+        await settled(app)
+        assert dict(kept() - before) == {}
+        assert app._buffers.waiting == app._buffers.kept == 0
+
+
+async def settled(app: App) -> None:
+    """Wait until neither side has a connection."""
+    async with asyncio.timeout(PATIENCE):
+        while app._doors.connections or app._transport._connections:  # noqa: ASYNC110 - neither tells when it ends
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
