@@ -9,9 +9,12 @@ import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
 from botocore.httpsession import get_cert_path
 
+from proxy.errors import SignInFailed
 from proxy.model import OutboundProxy
 from proxy.outbound import url_of
 
+MAX_CONTENT = 1 << 20
+"""Bytes of the longest answer: tokens are a few thousand long."""
 _CONNECTIONS = 10
 """To one service at a time: as many as the SDK's own client has."""
 
@@ -49,7 +52,7 @@ class HttpClient:
             await self._session.close()
 
     async def send(self, request: Any) -> AioAWSResponse:
-        """The answer to a request of the SDK's, with all of its content."""
+        """The answer to a request of the SDK's, with all of its content; raises SignInFailed where that is too long."""
         assert self._session is not None  # noqa: S101 - see in_use
         headers = {name: _text(value) for name, value in request.headers.items()}
         headers["Accept-Encoding"] = "identity"
@@ -57,9 +60,24 @@ class HttpClient:
             request.method, request.url, headers=headers, data=request.body, proxy=self._proxy, allow_redirects=False
         ) as answer:
             fields = {name.lower(): value for name, value in answer.headers.items()}
-            response = AioAWSResponse(str(answer.url), answer.status, fields, answer)
-            await response.content
-        return response
+            content = _Content(await _bounded(answer.content))
+        return AioAWSResponse(str(answer.url), answer.status, fields, content)
+
+
+class _Content(bytes):
+    """What has been read already, for the SDK to read."""
+
+    async def read(self) -> bytes:
+        return self
+
+
+async def _bounded(stream: aiohttp.StreamReader) -> bytes:
+    content = b""
+    while piece := await stream.readany():
+        content += piece
+        if len(content) > MAX_CONTENT:
+            raise SignInFailed(f"Cognito's answer is longer than {MAX_CONTENT >> 20} MiB")
+    return content
 
 
 def _text(value: str | bytes) -> str:

@@ -56,7 +56,7 @@ class Sdk:
         except ParamValidationError:
             # Its text quotes the parameters, a password among them.
             raise Refused(operation, 400, "InvalidParameterException", "") from None
-        except IncompatibleLibrary:
+        except (IncompatibleLibrary, SignInFailed):
             raise
         except (BotoCoreError, AiohttpError, TimeoutError, OSError) as error:
             log.debug("no answer", exc_info=True)

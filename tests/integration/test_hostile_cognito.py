@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,29 @@ async def test_a_captive_portal_ends_nothing_for_good(status: str) -> None:
             await clock.advance(60)
             assert b" 200 OK" in await first_answer(app, clock)
             assert app.keeper.snapshot("default").sign_ins == 1
+
+
+async def test_an_answer_without_end_is_given_up(origin: Origin) -> None:
+    """A Cognito whose answer goes on and on fills no memory: the answer is given up after 1 MiB, like an outage."""
+    sent = 0
+
+    async def pour(request: Recorded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            while sent < 64 << 20:
+                writer.write(bytes(1 << 16))
+                sent += 1 << 16
+                await writer.drain()
+
+    async with Origin(responder=pour).running() as flood:
+        pool = pool_of(new_cognito().pool.config, flood.url)
+        clock = FakeClock()
+        async with running_proxy(options_for("", origin.url, pool=pool), clock=clock) as app:
+            answer = await first_answer(app, clock)
+    assert b'"sign_in_failed"' in answer
+    assert b"longer than 1 MiB" in answer
+    assert sent < 64 << 20
 
 
 @pytest.mark.parametrize(
