@@ -10,7 +10,7 @@ PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PARALLEL = --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers clean
+.PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers locks newest clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -61,35 +61,62 @@ bench-peers:
 	$(PYTHON) -m venv bench/.peers/mitmproxy
 	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
 
-clean:
-	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+# The newest versions of everything, with the hashes of all their files: one set for every Python and system. Afterwards make
+# test, for what a new version brings.
+LOCK = $(VENV)-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make locks'
 
-$(VENV)/.runtime: pyproject.toml constraints.txt
+locks:
+	$(PYTHON) -m venv $(VENV)-uv
+	$(VENV)-uv/bin/python -m pip --disable-pip-version-check --quiet install --upgrade uv
+	$(LOCK) --output-file locks/dev.txt --extra dev pyproject.toml
+	$(LOCK) --output-file locks/runtime.txt --constraint locks/dev.txt pyproject.toml
+	$(LOCK) --output-file locks/build.txt --constraint locks/dev.txt --group build
+	$(LOCK) --output-file locks/ministack.txt --group ministack
+
+# What somebody gets who installs without the locks: the newest versions that pyproject.toml allows must work, too.
+newest:
+	rm -rf $(VENV)-newest
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip --disable-pip-version-check --quiet install .
+	$(VENV)-newest/bin/python tools/try_demo.py $(VENV)-newest/bin/ul-proxy
+
+clean:
+	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels $(VENV)-uv $(VENV)-newest
+	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Nothing is installed that differs from what was locked by a single bit.
+LOCKED = install --require-hashes
+
+$(VENV)/.runtime: pyproject.toml locks/runtime.txt locks/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@echo 'Installing into $(VENV), which takes a minute, once.'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) $(LOCKED) --requirement locks/runtime.txt --requirement locks/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+$(VENV)/.dev: $(VENV)/.runtime locks/dev.txt
+	$(PIP) $(LOCKED) --requirement locks/dev.txt
 	touch $@
 
-# MiniStack pins another botocore than aiobotocore does, and the AWS CLI another rsa, hence an environment of their own.
-$(VENV)-ministack/.installed: $(VENV)/.runtime constraints.txt
+$(VENV)-ministack/.installed: $(VENV)/.runtime locks/ministack.txt
 	$(PYTHON) -m venv --without-pip $(VENV)-ministack
-	$(PIP) --python $(VENV)-ministack/bin/python install ministack==1.5.33 cryptography awscli==1.46.3
+	$(PIP) --python $(VENV)-ministack/bin/python $(LOCKED) --requirement locks/ministack.txt
 	touch $@
 
 # The requests that llhttp is tested with are in aiohttp's source distribution alone, which is unpacked, not built.
-$(VENV)-llhttp/.unpacked: $(VENV)/.runtime constraints.txt
+$(VENV)-llhttp/.unpacked: $(VENV)/.dev
 	rm -rf $(VENV)-llhttp
-	$(PIP) download --no-deps --no-binary aiohttp --constraint constraints.txt --dest $(VENV)-llhttp aiohttp
+	mkdir $(VENV)-llhttp
+	sed -n '/^aiohttp==/,/[^\\]$$/p' locks/runtime.txt >$(VENV)-llhttp/aiohttp.txt
+	$(PIP) download --require-hashes --no-deps --no-binary aiohttp --no-build-isolation --dest $(VENV)-llhttp \
+		--requirement $(VENV)-llhttp/aiohttp.txt
 	cd $(VENV)-llhttp && set -- *.tar.gz && tar -xzf "$$1" "$${1%.tar.gz}/vendor/llhttp/test" && rm "$$1"
 	touch $@
 
-$(VENV)-wheels/.filled: $(VENV)/.runtime pyproject.toml constraints.txt
+$(VENV)-wheels/.filled: $(VENV)/.runtime
 	rm -rf $(VENV)-wheels
-	$(PIP) wheel --constraint constraints.txt --wheel-dir $(VENV)-wheels . hatchling
-	rm $(VENV)-wheels/unleash_live_proxy-*.whl
+	$(PIP) download --require-hashes --only-binary=:all: --dest $(VENV)-wheels \
+		--requirement locks/runtime.txt --requirement locks/build.txt
 	touch $@
