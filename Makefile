@@ -15,11 +15,15 @@ FUZZ_EXAMPLES ?= 10000
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
 
-# What the container image installs, for the tests that build it; wanted only where there is a builder.
-WHEELS := $(if $(shell command -v podman),$(VENV)-wheels)
+# What the container image stands on and what it installs, for the tests that build it: of the Python and the Debian that the
+# Dockerfile names, whatever this machine's are. Wanted only where images can be built.
+BASE := $(shell sed -n 's/^ARG PYTHON_IMAGE=.*:\(3\.[0-9]*\)\.[0-9]*-slim-\([a-z]*\)$$/\1 \2/p' Dockerfile)
+BUILDS := $(shell command -v podman >/dev/null && command -v mmdebstrap >/dev/null && [ "$$(id -u)" = 0 ] && echo yes)
+BASE_ROOT := $(if $(BUILDS),$(VENV)-base-$(lastword $(BASE)))
+WHEELS := $(if $(BUILDS),$(VENV)-wheels)
 TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp) \
-	WHEELS=$(abspath $(WHEELS))
-TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(WHEELS:%=%/.filled)
+	BASE_ROOT=$(abspath $(BASE_ROOT)) WHEELS=$(abspath $(WHEELS))
+TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(BASE_ROOT) $(WHEELS:%=%/.filled)
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
 test: $(TEST_NEEDS)
@@ -82,7 +86,7 @@ newest:
 	$(VENV)-newest/bin/python tools/try_demo.py $(VENV)-newest/bin/ul-proxy
 
 clean:
-	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels $(VENV)-uv $(VENV)-newest
+	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-base-* $(VENV)-wheels $(VENV)-uv $(VENV)-newest
 	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Nothing is installed that differs from what was locked by a single bit.
@@ -115,8 +119,15 @@ $(VENV)-llhttp/.unpacked: $(VENV)/.dev
 	cd $(VENV)-llhttp && set -- *.tar.gz && tar -xzf "$$1" "$${1%.tar.gz}/vendor/llhttp/test" && rm "$$1"
 	touch $@
 
-$(VENV)-wheels/.filled: $(VENV)/.runtime
+# It appears whole or not at all. Where it cannot be had, the tests of the image say so.
+$(VENV)-base-%:
+	tools/debian_root $* $@ python3-pip || echo 'the container image is not tested' >&2
+
+# pip knows no newer names of systems than it is told, and takes the conditions in a lock file for this machine's.
+MANYLINUX = manylinux2014 manylinux_2_17 manylinux_2_28 manylinux_2_34
+$(VENV)-wheels/.filled: $(VENV)/.runtime Dockerfile
 	rm -rf $(VENV)-wheels
-	$(PIP) download --require-hashes --only-binary=:all: --dest $(VENV)-wheels \
+	$(PIP) download --require-hashes --only-binary=:all: --python-version $(firstword $(BASE)) \
+		$(MANYLINUX:%=--platform %_$(shell uname -m)) --dest $(VENV)-wheels \
 		--requirement locks/runtime.txt --requirement locks/build.txt
 	touch $@

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.base_image import BASE
 from support.environment import ROOT
 
 from proxy import __version__
@@ -73,6 +74,7 @@ def test_the_base_is_pinned() -> None:
     """Both stages stand on one image, whose tag says which Python, which Debian, and that it is the slim one."""
     (base,) = (each.value.partition("=")[2] for each in ALL if each.name == "ARG" and "=" in each.value)
     assert re.fullmatch(r"docker\.io/library/python:3\.\d+\.\d+-slim-[a-z]+", base)
+    assert base == BASE.name
     assert {each.value.partition(" ")[0] for each in ALL if each.name == "FROM"} == {"${PYTHON_IMAGE}"}
     assert max(each.stage for each in ALL) == 2
 
