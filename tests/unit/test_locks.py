@@ -22,7 +22,7 @@ DECLARED: dict[str, list[str]] = {
 }
 SYSTEMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "x86_64"), ("darwin", "arm64")]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-INNER_WORKINGS = ("aiohttp", "aiobotocore", "prometheus-client", "pydantic-settings", "uvloop")
+INNER_WORKINGS = ("aiohttp", "aiobotocore", "prometheus-client", "uvloop")
 """Libraries of which more is used than their documentation promises."""
 
 
