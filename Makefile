@@ -10,7 +10,7 @@ PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PARALLEL = --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers locks newest clean
+.PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -59,17 +59,12 @@ bench: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
-# The peers that the system's packages do not have: nginx-light, haproxy, caddy, wrk and nodejs are there.
-bench-peers:
-	npm install --prefix bench/.peers --no-package-lock --no-audit --no-fund http-proxy@1.18.1
-	$(PYTHON) -m venv bench/.peers/mitmproxy
-	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
-
 # The newest versions of everything, with the hashes of all their files: one set for every Python and system. Afterwards make
 # test, for what a new version brings.
 LOCK = $(VENV)-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command 'make locks'
 
+.PHONY: locks newest
 locks:
 	$(PYTHON) -m venv $(VENV)-uv
 	$(VENV)-uv/bin/python -m pip --disable-pip-version-check --quiet install --upgrade uv
@@ -85,11 +80,17 @@ newest:
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check --quiet install .
 	$(VENV)-newest/bin/python tools/try_demo.py $(VENV)-newest/bin/ul-proxy
 
-clean:
-	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-base-* $(VENV)-wheels $(VENV)-uv $(VENV)-newest
-	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+# The peers that the system's packages do not have: nginx-light, haproxy, caddy, wrk and nodejs are there.
+bench-peers:
+	npm install --prefix bench/.peers --no-package-lock --no-audit --no-fund http-proxy@1.18.1
+	$(PYTHON) -m venv bench/.peers/mitmproxy
+	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
 
-# Nothing is installed that differs from what was locked by a single bit.
+clean:
+	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV)-base-* $(VENV)-uv $(VENV)-newest
+
+# Only files whose hashes are in a lock file are installed.
 LOCKED = install --require-hashes
 
 $(VENV)/.runtime: pyproject.toml locks/runtime.txt locks/build.txt
@@ -123,7 +124,8 @@ $(VENV)-llhttp/.unpacked: $(VENV)/.dev
 $(VENV)-base-%:
 	tools/debian_root $* $@ python3-pip || echo 'the container image is not tested' >&2
 
-# pip knows no newer names of systems than it is told, and takes the conditions in a lock file for this machine's.
+# For another system pip takes wheels of exactly the names that it is told, and it judges the conditions in a lock file by
+# the Python that runs it.
 MANYLINUX = manylinux2014 manylinux_2_17 manylinux_2_28 manylinux_2_34
 $(VENV)-wheels/.filled: $(VENV)/.runtime Dockerfile
 	rm -rf $(VENV)-wheels
