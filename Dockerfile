@@ -6,15 +6,19 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.13.16-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-COPY constraints.txt pyproject.toml README.md LICENSE ./
-COPY config/defaults.toml config/
-COPY proxy/ proxy/
-# Constraints in variables hold for what the build itself needs, too.
+# What is installed has the hashes of the lock files, and nothing of it is built here, which would fetch what is not locked.
+COPY locks/runtime.txt locks/build.txt locks/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python -m venv --without-pip /opt/ul-proxy && \
-    PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-    python -m pip --python /opt/ul-proxy/bin/python --disable-pip-version-check --quiet \
-        install --no-cache-dir --no-compile .
+    locked="install --no-cache-dir --no-compile --require-hashes --only-binary=:all:" && \
+    pip="python -m pip --disable-pip-version-check --quiet" && \
+    $pip $locked --target /opt/build --requirement locks/build.txt && \
+    $pip --python /opt/ul-proxy/bin/python $locked --requirement locks/runtime.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY config/defaults.toml config/
+COPY proxy/ proxy/
+RUN PYTHONPATH=/opt/build python -m pip --python /opt/ul-proxy/bin/python --disable-pip-version-check --quiet \
+        install --no-cache-dir --no-compile --no-index --no-deps --no-build-isolation .
 # botocore describes every service of AWS; two of them are spoken to.
 RUN find /opt/ul-proxy/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 \
         -type d ! -name cognito-idp ! -name cognito-identity -exec rm -r {} +

@@ -15,11 +15,15 @@ FUZZ_EXAMPLES ?= 10000
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
 
-# What the container image installs, for the tests that build it; wanted only where there is a builder.
-WHEELS := $(if $(shell command -v podman),$(VENV)-wheels)
+# What the container image stands on and what it installs, for the tests that build it: of the Python and the Debian that the
+# Dockerfile names, whatever this machine's are. Wanted only where images can be built.
+BASE := $(shell sed -n 's/^ARG PYTHON_IMAGE=.*:\(3\.[0-9]*\)\.[0-9]*-slim-\([a-z]*\)$$/\1 \2/p' Dockerfile)
+BUILDS := $(shell command -v podman >/dev/null && command -v mmdebstrap >/dev/null && [ "$$(id -u)" = 0 ] && echo yes)
+BASE_ROOT := $(if $(BUILDS),$(VENV)-base-$(lastword $(BASE)))
+WHEELS := $(if $(BUILDS),$(VENV)-wheels)
 TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPUS=$(abspath $(VENV)-llhttp) \
-	WHEELS=$(abspath $(WHEELS))
-TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(WHEELS:%=%/.filled)
+	BASE_ROOT=$(abspath $(BASE_ROOT)) WHEELS=$(abspath $(WHEELS))
+TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(BASE_ROOT) $(WHEELS:%=%/.filled)
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
 test: $(TEST_NEEDS)
@@ -55,6 +59,27 @@ bench: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
+# The newest versions of everything, with the hashes of all their files: one set for every Python and system. Afterwards make
+# test, for what a new version brings.
+LOCK = $(VENV)-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make locks'
+
+.PHONY: locks newest
+locks:
+	$(PYTHON) -m venv $(VENV)-uv
+	$(VENV)-uv/bin/python -m pip --disable-pip-version-check --quiet install --upgrade uv
+	$(LOCK) --output-file locks/dev.txt --extra dev pyproject.toml
+	$(LOCK) --output-file locks/runtime.txt --constraint locks/dev.txt pyproject.toml
+	$(LOCK) --output-file locks/build.txt --constraint locks/dev.txt --group build
+	$(LOCK) --output-file locks/ministack.txt --group ministack
+
+# What somebody gets who installs without the locks: the newest versions that pyproject.toml allows must work, too.
+newest:
+	rm -rf $(VENV)-newest
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip --disable-pip-version-check --quiet install .
+	$(VENV)-newest/bin/python tools/try_demo.py $(VENV)-newest/bin/ul-proxy
+
 # The peers that the system's packages do not have: nginx-light, haproxy, caddy, wrk and nodejs are there.
 bench-peers:
 	npm install --prefix bench/.peers --no-package-lock --no-audit --no-fund http-proxy@1.18.1
@@ -63,33 +88,48 @@ bench-peers:
 
 clean:
 	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV)-base-* $(VENV)-uv $(VENV)-newest
 
-$(VENV)/.runtime: pyproject.toml constraints.txt
+# Only files whose hashes are in a lock file are installed.
+LOCKED = install --require-hashes
+
+$(VENV)/.runtime: pyproject.toml locks/runtime.txt locks/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@echo 'Installing into $(VENV), which takes a minute, once.'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) $(LOCKED) --requirement locks/runtime.txt --requirement locks/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+$(VENV)/.dev: $(VENV)/.runtime locks/dev.txt
+	$(PIP) $(LOCKED) --requirement locks/dev.txt
 	touch $@
 
-# MiniStack pins another botocore than aiobotocore does, and the AWS CLI another rsa, hence an environment of their own.
-$(VENV)-ministack/.installed: $(VENV)/.runtime constraints.txt
+$(VENV)-ministack/.installed: $(VENV)/.runtime locks/ministack.txt
 	$(PYTHON) -m venv --without-pip $(VENV)-ministack
-	$(PIP) --python $(VENV)-ministack/bin/python install ministack==1.5.33 cryptography awscli==1.46.3
+	$(PIP) --python $(VENV)-ministack/bin/python $(LOCKED) --requirement locks/ministack.txt
 	touch $@
 
 # The requests that llhttp is tested with are in aiohttp's source distribution alone, which is unpacked, not built.
-$(VENV)-llhttp/.unpacked: $(VENV)/.runtime constraints.txt
+$(VENV)-llhttp/.unpacked: $(VENV)/.dev
 	rm -rf $(VENV)-llhttp
-	$(PIP) download --no-deps --no-binary aiohttp --constraint constraints.txt --dest $(VENV)-llhttp aiohttp
+	mkdir $(VENV)-llhttp
+	sed -n '/^aiohttp==/,/[^\\]$$/p' locks/runtime.txt >$(VENV)-llhttp/aiohttp.txt
+	$(PIP) download --require-hashes --no-deps --no-binary aiohttp --no-build-isolation --dest $(VENV)-llhttp \
+		--requirement $(VENV)-llhttp/aiohttp.txt
 	cd $(VENV)-llhttp && set -- *.tar.gz && tar -xzf "$$1" "$${1%.tar.gz}/vendor/llhttp/test" && rm "$$1"
 	touch $@
 
-$(VENV)-wheels/.filled: $(VENV)/.runtime pyproject.toml constraints.txt
+# It appears whole or not at all. Where it cannot be had, the tests of the image say so.
+$(VENV)-base-%:
+	tools/debian_root $* $@ python3-pip || echo 'the container image is not tested' >&2
+
+# For another system pip takes wheels of exactly the names that it is told, and it judges the conditions in a lock file by
+# the Python that runs it.
+MANYLINUX = manylinux2014 manylinux_2_17 manylinux_2_28 manylinux_2_34
+$(VENV)-wheels/.filled: $(VENV)/.runtime Dockerfile
 	rm -rf $(VENV)-wheels
-	$(PIP) wheel --constraint constraints.txt --wheel-dir $(VENV)-wheels . hatchling
-	rm $(VENV)-wheels/unleash_live_proxy-*.whl
+	$(PIP) download --require-hashes --only-binary=:all: --python-version $(firstword $(BASE)) \
+		$(MANYLINUX:%=--platform %_$(shell uname -m)) --dest $(VENV)-wheels \
+		--requirement locks/runtime.txt --requirement locks/build.txt
 	touch $@

@@ -79,11 +79,22 @@ def test_it_is_compiled(engine: Engine, image: str) -> None:
         assert container.ended() == Ended(0, "True True True\n")
 
 
-async def test_serve(engine: Engine, image: str, origin: Origin, given: Given, health: list[str]) -> None:
+_ANYBODY = secrets.SystemRandom().randint(20_000, 60_000)
+USERS = {
+    "its own user": (),
+    # As OpenShift runs containers: a number that nobody in the container has. Podman alone would give it a name.
+    "any user": ("--user", f"{_ANYBODY}:{_ANYBODY}", "--passwd=false"),
+}
+
+
+@pytest.mark.parametrize("user", USERS.values(), ids=USERS)
+async def test_serve(  # noqa: PLR0917 - fixtures
+    user: tuple[str, ...], engine: Engine, image: str, origin: Origin, given: Given, health: list[str]
+) -> None:
     """It signs in, answers with the credential added, is healthy by its own command, and SIGTERM ends it with 0."""
 
     def scenario() -> Ended:
-        with engine.running(**given) as container:
+        with engine.running(environment=given["environment"], flags=(*given["flags"], *user)) as container:
             url = listening(container)
             container.line("signed in")
             assert container.execute(*health) == 0

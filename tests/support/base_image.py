@@ -1,83 +1,57 @@
-"""A stand-in for the image that the Dockerfile builds on: this machine's Python, and the few programs a build calls.
+"""A stand-in for the image that the Dockerfile builds on: Debian of the same name, with its Python of the same version.
 
-No registry of images is asked: all of it is copied from this machine, with the libraries that the loader finds.
+No registry of images is asked. `tools/debian_root` makes the root of its file system of Debian's packages, and
+`make test` says in BASE_ROOT where it is.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-_PROGRAMS = ("sh", "find", "mkdir", "chown", "chmod", "rm")
-_LEFT_OUT = ("site-packages", "dist-packages", "test", "idlelib", "lib2to3", "tkinter", "turtledemo", "__pycache__")
-_MANYLINUX = (
-    *("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0", "libutil.so.1", "libresolv.so.2"),
-    *("libnss_files.so.2", "libgcc_s.so.1", "libstdc++.so.6"),
-)
-"""What wheels for Linux expect every system to have (PEP 600), as far as it has no window."""
-_FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
-    "etc/group": "root:x:0:\n",
-    "etc/nsswitch.conf": "hosts: files\n",
-}
+from support.environment import ROOT
+
+_ARGUMENT = re.compile(r"ARG PYTHON_IMAGE=(?P<name>\S+/python:(?P<python>3\.\d+)\.\d+-slim-(?P<suite>[a-z]+))")
 
 
-def lay_out(folder: Path, pip: Path) -> None:
-    """Make `folder` the root of a file system that holds Python and pip, where Python's official images have them.
+class NoSuchPython(Exception):
+    """Debian of that name has another Python than the Dockerfile names: the stand-in would be none."""
 
-    `pip` is the folder of an installed pip.
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The image that a Dockerfile names: `name`, the Python in it (3.13) and the name of its Debian (trixie)."""
+
+    name: str
+    python: str
+    suite: str
+
+
+def named_in(dockerfile: str) -> Base:
+    """The base that the text of a Dockerfile names."""
+    (found,) = _ARGUMENT.finditer(dockerfile)
+    return Base(**found.groupdict())
+
+
+BASE = named_in((ROOT / "Dockerfile").read_text("utf-8"))
+
+
+def archive(root: Path, base: Base, target: Path) -> None:
+    """Write the tar of a file system: that below `root`, with what Python's official images have and Debian has not.
+
+    That is `python` and `python3` in /usr/local/bin, a pip that may install everywhere, and no bytecode.
     """
-    python = Path(os.path.realpath(sys.executable))
-    library = Path(sysconfig.get_path("stdlib"))
-    extensions = Path(sysconfig.get_config_var("DESTSHARED"))
-    for directory in ("bin", "etc", "tmp", "usr/local/bin", "usr/bin", "lib64", "root", "var/lib"):
-        (folder / directory).mkdir(parents=True)
-    (folder / "tmp").chmod(0o1777)
-    for name, text in _FILES.items():
-        (folder / name).write_text(text, "utf-8")
-    shutil.copytree(library, folder / library.relative_to("/"), ignore=shutil.ignore_patterns(*_LEFT_OUT, "*.a"))
-    binaries = [python, *extensions.glob("*.so")]
-    _copy(python, folder)
-    for program in _PROGRAMS:
-        found = shutil.which(program)
-        assert found is not None, f"{program} is nowhere on this machine"
-        shutil.copy2(os.path.realpath(found), folder / "bin" / program)
-        binaries.append(Path(found))
-    for needed in sorted(_libraries(binaries)):
-        _copy(needed, folder)
-    for name in ("python", "python3"):
-        (folder / "usr/local/bin" / name).symlink_to(python)
-    shutil.copytree(pip, folder / library.relative_to("/") / "site-packages" / "pip", ignore=_no_bytecode)
-
-
-def _no_bytecode(_: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name == "__pycache__"]
-
-
-def _copy(path: Path, folder: Path) -> None:
-    target = folder / path.relative_to("/")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, target)
-
-
-def _libraries(binaries: Iterable[Path]) -> set[Path]:
-    """The shared libraries that binaries are linked with, and those that wheels expect of every system."""
-    return {library for binary in binaries for library in _linked(binary)} | set(_expected())
-
-
-def _linked(binary: Path) -> Iterator[Path]:
-    told = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=True).stdout
-    for found in re.finditer(r"(?:=> |^\s*)(/\S+) \(0x", told, re.MULTILINE):
-        yield Path(found[1])
-
-
-def _expected() -> Iterator[Path]:
-    told = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
-    for name in _MANYLINUX:
-        found = re.search(rf"^\s*{re.escape(name)} .* => (\S+)$", told, re.MULTILINE)
-        if found:
-            yield Path(found[1])
+    python = f"usr/bin/python{base.python}"
+    if not (root / python).is_file():
+        there = sorted(path.name for path in (root / "usr/bin").glob("python3*"))
+        raise NoSuchPython(f"the Dockerfile names Python {base.python} on {base.suite}, which has {', '.join(there)}")
+    links = target.with_suffix(".links")
+    (links / "usr/local/bin").mkdir(parents=True)
+    names = ("usr/local/bin/python", "usr/local/bin/python3")
+    for name in names:
+        (links / name).symlink_to(f"/{python}")
+    without = ("./dev/*", "./proc/*", "./sys/*", "__pycache__", "EXTERNALLY-MANAGED")
+    command = ["tar", "--numeric-owner", "-cf", str(target), *(f"--exclude={pattern}" for pattern in without)]
+    subprocess.run([*command, "-C", str(root), ".", "-C", str(links), *names], check=True, timeout=300)
+    shutil.rmtree(links)

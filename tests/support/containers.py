@@ -13,11 +13,11 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from tempfile import TemporaryDirectory
 from threading import Timer
+from typing import NoReturn
 
-import pip
 import pytest
 
-from support import base_image
+from support.base_image import BASE, NoSuchPython, archive
 from support.environment import ROOT, is_ambient
 
 PATIENCE = 60.0
@@ -134,15 +134,12 @@ class Engine:
     def out(self, *argv: str) -> str:
         return self.run(*argv).stdout.strip()
 
-    def import_base(self, tag: str) -> None:
+    def import_base(self, root: Path) -> None:
         """The stand-in for Python's official image, under that image's name."""
-        with TemporaryDirectory(dir=self.folder) as root, (self.folder / "base.tar").open("w+b") as archive:
-            base_image.lay_out(Path(root), Path(pip.__file__).parent)
-            Path(root).chmod(0o755)
-            subprocess.run(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", root, "-cf", "-", "."],
-                           stdout=archive, check=True)  # fmt: skip
-        self.run("import", str(self.folder / "base.tar"), tag)
-        (self.folder / "base.tar").unlink()
+        tar = self.folder / "base.tar"
+        archive(root, BASE, tar)
+        self.run("import", str(tar), BASE.name)
+        tar.unlink()
 
     def build_flags(self, wheels: Path) -> list[str]:
         """What a build needs that may reach no registry: wheels in a folder, and pip told to look nowhere else."""
@@ -168,51 +165,59 @@ class Engine:
             self.run("rm", "--force", "--time", "0", container.name)
 
 
+def lacking(what: str) -> NoReturn:
+    """Skips the tests that want what the machine lacks; fails them in CI, which installs it wherever there is apt."""
+    if os.environ.get("CI") and shutil.which("apt-get"):
+        pytest.fail(f"CI must build the image and run it: {what}", pytrace=False)
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """Where images are built and run. Where that cannot be, the tests that ask for it are skipped, and say why."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("images are built of this machine's own files, by root, on Linux")
+        lacking("images are built on a Debian that is made of its packages, by root, on Linux")
     if shutil.which("podman") is None:
-        pytest.skip("no builder of images: install Debian's packages podman and runc")
+        lacking("no builder of images: install Debian's packages podman and runc")
     # Not pytest's folder: sockets are put there, whose paths must be short.
     with TemporaryDirectory(prefix="ul-", ignore_cleanup_errors=True) as folder:
         engine = Engine(Path(folder))
         told = engine.run("info", check=False)
         if told.returncode != 0:
-            pytest.skip(f"podman does not work on this machine: {told.stderr.strip()[-300:]}")
+            lacking(f"podman does not work on this machine: {told.stderr.strip()[-300:]}")
         yield engine
         engine.run("rm", "--all", "--force", "--time", "0", check=False)
         engine.run("rmi", "--all", "--force", check=False)
 
 
-@pytest.fixture(scope="session")
-def wheels() -> Path:
-    """A folder with everything that the image installs."""
-    folder = os.environ.get("WHEELS")
-    if not folder:
-        pytest.skip("no wheels to build an image of: `make test` fetches them and sets WHEELS")
-    return Path(folder)
+def prepared(variable: str) -> Path:
+    """A folder that `make test` has made for the image, and names in a variable."""
+    folder = Path(os.environ.get(variable) or os.devnull)
+    if not folder.is_dir():
+        lacking(f"{variable} names no folder: `make test` makes it with Debian's mmdebstrap, where podman is as well")
+    return folder
 
 
 @pytest.fixture(scope="session")
 def base(engine: Engine) -> str:
     """The name of the image that the Dockerfile builds on, under which the engine has the stand-in."""
-    text = (ROOT / "Dockerfile").read_text("utf-8")
-    name = next(line.partition("=")[2] for line in text.splitlines() if line.startswith("ARG PYTHON_IMAGE="))
-    engine.import_base(name)
     try:
-        with engine.running("-c", "print('here')", image=name, flags=("--entrypoint", "python")) as container:
+        engine.import_base(prepared("BASE_ROOT"))
+    except NoSuchPython as error:
+        pytest.fail(str(error), pytrace=False)
+    code = "import sys; print(*sys.version_info[:2], sep='.')"
+    try:
+        with engine.running("-c", code, image=BASE.name, flags=("--entrypoint", "python")) as container:
             ended = container.ended()
     except pytest.fail.Exception as error:
-        pytest.skip(f"podman builds on this machine, and runs nothing: {str(error).strip()[-300:]}")
-    assert ended == Ended(0, "here\n")
-    return name
+        lacking(f"podman builds on this machine, and runs nothing: {str(error).strip()[-300:]}")
+    assert ended == Ended(0, f"{BASE.python}\n")
+    return BASE.name
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine, base: str, wheels: Path) -> str:
+def image(engine: Engine, base: str) -> str:
     """The image of the Dockerfile, built on the stand-in as BUILD builds it on the real one."""
     _, build, *argv = shlex.split(BUILD)
-    engine.run(build, *engine.build_flags(wheels), *argv, timeout=BUILD_SECONDS)
+    engine.run(build, *engine.build_flags(prepared("WHEELS")), *argv, timeout=BUILD_SECONDS)
     return NAME

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.base_image import BASE
 from support.environment import ROOT
 
 from proxy import __version__
@@ -73,6 +74,7 @@ def test_the_base_is_pinned() -> None:
     """Both stages stand on one image, whose tag says which Python, which Debian, and that it is the slim one."""
     (base,) = (each.value.partition("=")[2] for each in ALL if each.name == "ARG" and "=" in each.value)
     assert re.fullmatch(r"docker\.io/library/python:3\.\d+\.\d+-slim-[a-z]+", base)
+    assert base == BASE.name
     assert {each.value.partition(" ")[0] for each in ALL if each.name == "FROM"} == {"${PYTHON_IMAGE}"}
     assert max(each.stage for each in ALL) == 2
 
@@ -102,10 +104,18 @@ def test_labels() -> None:
     assert pairs["org.opencontainers.image.licenses"] == "MIT"
 
 
-def test_constraints_hold() -> None:
-    """What is installed, and what installs it, have the versions of constraints.txt."""
-    (install,) = (each.value for each in ALL if each.name == "RUN" and "-m pip" in each.value)
-    assert "PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt" in install
+@pytest.mark.parametrize("lock", ["locks/build.txt", "locks/runtime.txt"])
+def test_what_is_locked_is_installed(lock: str) -> None:
+    """What is installed, and what makes the wheel, have the hashes of the lock files, and nothing else is built."""
+    (install,) = (each.value for each in ALL if each.name == "RUN" and lock in each.value)
+    assert re.search(r'locked="[^"]* --require-hashes --only-binary=:all:"', install)
+    assert re.search(rf"\$locked (--target \S+ )?--requirement {lock}", install)
+
+
+def test_the_project_itself_fetches_nothing() -> None:
+    """The wheel is made of what has been installed, from no index."""
+    (install,) = (each.value for each in ALL if each.name == "RUN" and each.value.endswith(" ."))
+    assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(install.split())
 
 
 @pytest.mark.parametrize("copied", [each.value for each in ALL if each.name == "COPY" and "--from" not in each.value])
@@ -131,6 +141,8 @@ def test_nothing_else_is_sent() -> None:
         ("proxy/app.py", False),
         ("proxy/cli/__pycache__/serve.cpython-313.pyc", True),
         ("config/defaults.toml", False),
+        ("locks/runtime.txt", False),
+        ("locks/dev.txt", True),
         ("config/examples/unleash-live-password", True),
         (".env", True),
         ("ul-proxy.toml", True),
