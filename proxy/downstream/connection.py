@@ -29,7 +29,6 @@ from proxy.downstream.caller import Caller
 from proxy.downstream.flow import Flow, Hold
 from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.downstream.parser import Message, RequestParser
-from proxy.downstream.peers import has_left
 from proxy.downstream.tasks import begin
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 from proxy.outbox import Outbox
@@ -47,8 +46,6 @@ _KEPT = 3600.0
 """Seconds that a connection without requests is kept: longer than any client does."""
 _KEPT_REFUSED = 10.0
 """The same where the last request was not let in."""
-_LOOK = 0.05
-"""Seconds after which a caller who sends no more is looked for the first time: a socket is closed in two steps."""
 _MOST_WAITING = 32
 """Requests that may wait on a connection before no more are read."""
 _FEW_WAITING = 16
@@ -84,6 +81,9 @@ class Host(Protocol):
 
     def opened(self, connection: "Connection") -> None:
         """A caller has connected."""
+
+    def half_closed(self, connection: "Connection") -> None:
+        """A caller sends no more, and may have gone."""
 
     def closed(self, connection: "Connection") -> None:
         """A connection has ended."""
@@ -173,9 +173,7 @@ class Connection(RequestHandler):
         if self._state is State.TUNNEL:
             # It may be silent, and held up, for as long as both ends like.
             return
-        if self._state is State.HALF_CLOSED:
-            self._look_for_caller()
-        elif self._flow.reading:
+        if self._flow.reading and self._state is not State.HALF_CLOSED:
             self._check_reading(now, head, idle)
         stuck_since = self._flow.stuck_since
         if stuck_since is not None and now - stuck_since > idle and self.transport is not None:
@@ -263,8 +261,11 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
         self._flow.lose()
         self._requests.lose_content()
+        for _, content in self._unanswered:
+            content.drop()
         if self._tunnel is not None:
             self._tunnel.end()
+            self._tunnel.drop()
         self._cancel_answer()
         self._host.closed(self)
 
@@ -290,7 +291,7 @@ class Connection(RequestHandler):
             return True
         if state is State.OPEN and self._requests.content is None and (self._occupied or self._unanswered):
             self._state = State.HALF_CLOSED
-            self._event_loop.call_later(_LOOK, self._look_for_caller)
+            self._host.half_closed(self)
             return True
         return False
 
@@ -365,7 +366,7 @@ class Connection(RequestHandler):
     @property
     def _more(self) -> bool:
         """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
-        return self._requests.amid_head or (self._state is not State.HALF_CLOSED and self._has_input())
+        return self._state is not State.HALF_CLOSED and (self._requests.amid_head or self._has_input())
 
     def _has_input(self) -> bool:
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
@@ -443,6 +444,7 @@ class Connection(RequestHandler):
             half_closed = self._state is State.HALF_CLOSED and self._unanswered
             lasts = caller.keep_alive and (self._state is State.OPEN or bool(half_closed))
         finally:
+            content.drop()
             if not lasts:
                 self._end()
 
@@ -459,12 +461,6 @@ class Connection(RequestHandler):
             self._state = State.CLOSING
 
     # Ending.
-
-    def _look_for_caller(self) -> None:
-        """Break off what is done for a caller who sends no more and has gone."""
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        if self._state is State.HALF_CLOSED and sock is not None and has_left(sock) and self.transport is not None:
-            self.transport.abort()
 
     async def _linger(self) -> None:
         """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""

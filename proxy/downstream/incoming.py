@@ -56,11 +56,14 @@ class Incoming:
 
     def fail(self, error: BaseException) -> None:
         """The rest will never arrive, and the reader is told why."""
-        # It is a matter of moments now until all of it is gone.
-        self._count(0)
+        self.drop()
         if not self.ended and self._error is None:
             self._error = error
             self._wake()
+
+    def drop(self) -> None:
+        """Count what is here no more: nobody waits for it, and it is gone in a moment."""
+        self._count(0)
 
     def at_hand(self) -> bytes | None:
         """The whole content if all of it has arrived, else None. To be asked before `read`."""

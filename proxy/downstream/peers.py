@@ -1,4 +1,4 @@
-"""Whether a caller who sends no more still waits for an answer.
+"""Whether callers who send no more still wait for their answers.
 
 TCP says the same of both (RFC 9293 section 3.6): who has shut down one direction, as `printf … | nc` does, and who has
 closed the socket and gone, send a FIN and nothing else. The system knows, where the caller is on the same machine.
@@ -8,62 +8,70 @@ import ipaddress
 import select
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-Address: TypeAlias = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
+Ends: TypeAlias = tuple[str, str]
+"""The local and the remote address of a socket, as Linux's `/proc/net/tcp` spells them."""
 
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_MAPPED = "0000000000000000" + f"{int.from_bytes(bytes((0, 0, 255, 255)), sys.byteorder):08X}"
+"""What stands before an IPv4 address that is written as one of IPv6 (RFC 4291 section 2.5.5.2)."""
 
 
-def has_left(sock: socket.socket) -> bool:
-    """Tell whether nobody holds the other end of `sock`; true as well where the system does not say."""
-    try:
+def there(sockets: Iterable[socket.socket]) -> list[bool]:
+    """For each of `sockets`, whether a process holds the other end; False also where the system does not say."""
+    held: set[Ends] | None = None
+    found = []
+    for sock in sockets:
         if sock.family == socket.AF_UNIX:
-            poll = select.poll()
-            poll.register(sock.fileno(), select.POLLHUP)
-            return bool(poll.poll(0))
-        own, peer = _address(sock.getsockname()), _address(sock.getpeername())
-        if sys.platform != "linux" or not peer[0].is_loopback:
-            return True
-        return not any(is_held(table.read_text("ascii").splitlines()[1:], peer, own) for table in _TABLES)
-    except OSError:
-        return True
+            found.append(not _hung_up(sock))
+            continue
+        if held is None:
+            held = _held()
+        found.append(not held.isdisjoint(_spellings(sock)))
+    return found
 
 
-def is_held(table: Iterable[str], local: Address, remote: Address) -> bool:
-    """Tell whether a process holds the socket from `local` to `remote`, by the lines of Linux's `/proc/net/tcp`.
-
-    A socket that its process has closed has the inode 0, or stands there no more (proc(5)).
-    """
-    for words in _with_ports(table, local[1], remote[1]):
-        if (_listed(words[1]), _listed(words[2])) == (local[0], remote[0]):
-            return words[9] != "0"
-    return False
+def held_ends(table: Iterable[str]) -> set[Ends]:
+    """The sockets that a process holds, by the lines of a table: others have the inode 0 (proc(5))."""
+    rows = (line.split() for line in table)
+    return {(row[1], row[2]) for row in rows if row[9] != "0"}
 
 
-def _with_ports(table: Iterable[str], local: int, remote: int) -> Iterator[list[str]]:
-    ends = f":{local:04X}", f":{remote:04X}"
-    for line in table:
-        words = line.split()
-        if words[1].endswith(ends[0]) and words[2].endswith(ends[1]):
-            yield words
+def spelled(host: str, port: int) -> list[str]:
+    """How an address may stand in a table: words of 32 bits, in this machine's byte order."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    packed = address.packed
+    words = (int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4))
+    text = "".join(f"{word:08X}" for word in words)
+    return [f"{text}:{port:04X}", *([f"{_MAPPED}{text}:{port:04X}"] if address.version == 4 else [])]  # noqa: PLR2004
 
 
-def _listed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address in an entry such as `0100007F:1F90`: words of 32 bits, in this machine's byte order."""
-    words = text.partition(":")[0]
-    numbers = (int(words[at : at + 8], 16) for at in range(0, len(words), 8))
-    return _plain(ipaddress.ip_address(b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)))
+def _held() -> set[Ends]:
+    held: set[Ends] = set()
+    for name in _TABLES:
+        with suppress(OSError):  # another system, or one without IPv6
+            held |= held_ends(Path(name).read_text("ascii").splitlines()[1:])
+    return held
 
 
-def _address(name: tuple[str, int]) -> Address:
-    return _plain(ipaddress.ip_address(name[0].partition("%")[0])), name[1]
+def _spellings(sock: socket.socket) -> list[Ends]:
+    """The other end of a connection, as a table has it."""
+    try:
+        own, other = sock.getsockname(), sock.getpeername()
+    except OSError:  # reset a moment ago
+        return []
+    if not ipaddress.ip_address(other[0].partition("%")[0]).is_loopback and own[0] != other[0]:
+        # Of a socket on another machine no table here tells.
+        return []
+    return list(zip(spelled(other[0], other[1]), spelled(own[0], own[1]), strict=True))
 
 
-def _plain(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An IPv4 address that is written as one of IPv6 (RFC 4291 section 2.5.5.2), as itself."""
-    return getattr(address, "ipv4_mapped", None) or address
+def _hung_up(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLHUP)
+    return bool(poll.poll(0))

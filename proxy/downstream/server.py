@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.buffers import Buffers
 from proxy.downstream.caller import Caller
 from proxy.downstream.connection import Connection
+from proxy.downstream.peers import there
 from proxy.errors import ProxyError
 from proxy.outbox import Outbox
 
@@ -20,6 +21,9 @@ _SURPLUS = 64
 GRACE = 1.0
 """Seconds of the draining for which a connection without a request may still bring one: it may be on its way."""
 _SWEEP = 0.05
+_LOOK = 0.05
+"""Seconds after which a caller who sends no more is looked for: a socket is closed in two steps."""
+_LOOK_AGAIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class Server(web.Server):
         """Answers are the last of their connections."""
         self._left = asyncio.Event()
         """A connection has ended."""
+        self._half_closed: set[Connection] = set()
+        self._looking: asyncio.TimerHandle | None = None
+        """For the callers of those connections."""
         self._tick = min(_TICK, limits.head / 4, limits.idle / 4)
         self._ticker = self._event_loop.call_later(self._tick, self._watch)
 
@@ -72,9 +79,16 @@ class Server(web.Server):
         elif surplus > 0:
             connection.surplus = True
 
+    def half_closed(self, connection: Connection) -> None:
+        """A caller sends no more, and may have gone."""
+        self._half_closed.add(connection)
+        if self._looking is None:
+            self._looking = self._event_loop.call_later(_LOOK, self._look_for_callers)
+
     def closed(self, connection: Connection) -> None:
         """A connection has ended."""
         self._open.pop(connection, None)
+        self._half_closed.discard(connection)
         self._left.set()
 
     def _watch(self) -> None:
@@ -82,6 +96,19 @@ class Server(web.Server):
         for connection in tuple(self._open):
             connection.check_progress(now, head=self._limits.head, idle=self._limits.idle)
         self._ticker = self._event_loop.call_later(self._tick, self._watch)
+
+    def _look_for_callers(self) -> None:
+        """Break off what is done for callers who have gone: all of them at once, since a look takes a while."""
+        self._looking = None
+        transports = [
+            each.transport for each in self._half_closed if each.transport and not each.transport.is_closing()
+        ]
+        found = there(transport.get_extra_info("socket") for transport in transports)
+        for transport, is_there in zip(transports, found, strict=True):
+            if not is_there:
+                transport.abort()
+        if self._half_closed:
+            self._looking = self._event_loop.call_later(_LOOK_AGAIN, self._look_for_callers)
 
     @property
     def connection_count(self) -> int:
@@ -131,6 +158,8 @@ class Server(web.Server):
     async def cut_off(self) -> None:
         """Break the connections of the requests that are still being answered, and close all others."""
         self._ticker.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         for caller in self._callers():
             caller.abort()
         # Not 0, which aiohttp takes for "without end".

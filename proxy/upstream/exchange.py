@@ -166,6 +166,8 @@ class Exchange:
 
     def receive(self, data: bytes) -> None:
         """Bytes have come."""
+        if not self._open:
+            return
         if self._complete:
             # Nobody asked for this: it must not be taken for the answer to the next request.
             self._link.abort()

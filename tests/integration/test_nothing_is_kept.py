@@ -58,6 +58,11 @@ async def swallow(peer: Peer) -> None:
             pass
 
 
+async def read_nothing(peer: Peer) -> None:
+    await peer.head()
+    await asyncio.sleep(0.4)
+
+
 async def break_off(peer: Peer) -> None:
     await peer.message()
     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
@@ -89,6 +94,13 @@ async def tunnel(peer: Peer) -> None:
     await peer.ends()
 
 
+async def tunnel_and_read_nothing(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    await peer.send(bytes(4 << 20))
+    await asyncio.sleep(0.4)
+
+
 Leave = Callable[[Peer], Awaitable[None]]
 
 
@@ -115,6 +127,10 @@ GET = request("GET", "/v1/x", "Connection: close")
 UPLOAD = request("POST", "/v1/x", "Connection: close", f"Content-Length: {LARGE}") + bytes(1 << 18)
 WEBSOCKET = request("GET", "/v1/x", "Connection: upgrade", "Upgrade: websocket")
 
+FLOOD = request("POST", "/v1/x", "Connection: close", f"Content-Length: {LARGE}") + bytes(LARGE)
+FLOOD_OF_A_TUNNEL = WEBSOCKET + bytes(LARGE)
+NAMES = {GET: "GET", UPLOAD: "POST", WEBSOCKET: "WebSocket", FLOOD: "much", FLOOD_OF_A_TUNNEL: "much in a WebSocket"}
+
 
 @pytest.mark.parametrize(
     ("sent", "script", "leave"),
@@ -132,8 +148,10 @@ WEBSOCKET = request("GET", "/v1/x", "Connection: upgrade", "Upgrade: websocket")
         (UPLOAD, swallow, hear_all),
         (WEBSOCKET, tunnel, take_a_little_and_reset),
         (WEBSOCKET, tunnel, reset_soon),
+        (FLOOD, read_nothing, reset_soon),
+        (FLOOD_OF_A_TUNNEL, tunnel_and_read_nothing, reset_soon),
     ],
-    ids=lambda value: getattr(value, "__name__", None) or {GET: "GET", UPLOAD: "POST", WEBSOCKET: "WebSocket"}[value],
+    ids=lambda value: getattr(value, "__name__", None) or NAMES[value],
 )
 @pytest.mark.usefixtures("no_collector")
 async def test_what_broke_off(sent: bytes, script: Callable[[Peer], Awaitable[None]], leave: Leave) -> None:
