@@ -103,8 +103,8 @@ class Server(web.Server):
         transports = [
             each.transport for each in self._half_closed if each.transport and not each.transport.is_closing()
         ]
-        found = there(transport.get_extra_info("socket") for transport in transports)
-        for transport, is_there in zip(transports, found, strict=True):
+        held = there(transport.get_extra_info("socket") for transport in transports)
+        for transport, is_there in zip(transports, held, strict=True):
             if not is_there:
                 transport.abort()
         if self._half_closed:
