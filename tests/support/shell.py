@@ -93,13 +93,14 @@ class Shell:
             yield running
             await running.end()
 
-    async def run(self, command: Command, **more: str) -> None:
-        """To its end, which must be good, and with the output that the page shows."""
+    async def run(self, command: Command, **more: str) -> str:
+        """To its end, which must be good, and with the output that the page shows; all of that is returned."""
         async with self.typed(command, **more) as process, asyncio.timeout(PATIENCE):
             out = (await process.communicate())[0].decode()
         assert process.returncode == 0, f"{command} ended with {process.returncode}:\n{out}"
         missing = [line for line in command.printed if not shows(line, out)]
         assert missing == [], f"{command} printed:\n{out}"
+        return out
 
 
 @pytest.fixture
