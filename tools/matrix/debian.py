@@ -1,4 +1,4 @@
-"""Have from Debian the interpreter that this machine lacks: in the root of a file system, where commands run chrooted."""
+"""Have an interpreter from Debian: in the root of a file system, where commands run chrooted."""
 
 import os
 import re
