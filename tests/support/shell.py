@@ -125,9 +125,9 @@ async def shell(tmp_path: Path, origin: Origin) -> AsyncIterator[Shell]:
         UL_PROXY_UPSTREAMS__REST=origin.url,
         PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring",
     )
-    # Who runs the tests by make has flags and variables of that make, and who has entered an environment has its prompt.
-    of_make = ("MAKE", "MFLAGS", "VENV")
-    for name in [name for name in environment if name.startswith((*of_make, "VIRTUAL_ENV", "PYTHONHOME"))]:
+    # Who runs the tests by make has that make's flags and variables, and who has entered an environment has its prompt.
+    left_out = ("MAKE", "MFLAGS", "VENV", "VIRTUAL_ENV", "PYTHONHOME")
+    for name in [name for name in environment if name.startswith(left_out)]:
         del environment[name]
     async with EmbeddedCognito(PoolConfig(), [User(USERNAME, PASSWORD)], signer=SIGNER).running() as url:
         yield Shell(environment | {"UL_PROXY_COGNITO__ENDPOINT_URL": url}, clone)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.environment import ROOT
 
-from tools.matrix.debian import named, outermost
+from tools.matrix.debian import named, outermost, reason
 from tools.matrix.interpreters import SUITES, Interpreter, installed, of_the_image, supported
 from tools.matrix.verdict import Outcome, State, complaints, summary
 
@@ -135,6 +135,22 @@ def test_paths_of_pip() -> None:
 def test_nothing_is_shown_twice() -> None:
     """A path inside another is there with it; one that merely begins like it is not."""
     assert outermost(["/a/b/c", "/a/b", "/a/bc", "/a/b", "/d"]) == ["/a/b", "/a/bc", "/d"]
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            "I: updating\nErr:2 sid Release\nE: sid has no Release\nE: apt-get failed\nI: done\n",
+            "E: sid has no Release",
+        ),
+        ("unshare: not permitted\n", "unshare: not permitted"),
+        ("", "it did not say why"),
+    ],
+)
+def test_why_a_suite_cannot_be_had(told: str, why: str) -> None:
+    """One line of what was told, the first error of apt if there is one."""
+    assert reason(told) == why
 
 
 # ---- what fails the whole

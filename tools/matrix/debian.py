@@ -30,17 +30,20 @@ def from_debian(version: str, folder: Path, settings_of_pip: str) -> Interpreter
     if suite is None:
         raise NotToBeHadError("no suite of Debian has it")
     root = folder / suite
+    if not root.is_dir():
+        print(f"\nPython {version}: making {root}, which takes a minute, once", flush=True)
     made = subprocess.run(
         ["tools/debian_root", suite, str(root), *PACKAGES], capture_output=True, text=True, check=False
     )
     if made.returncode != 0:
-        raise NotToBeHadError(f"Debian {suite} cannot be had: {_last_line(made.stderr)}")
+        print(made.stderr, flush=True)
+        raise NotToBeHadError(f"Debian {suite} cannot be had: {reason(made.stderr)}")
     asked = subprocess.run(
         inside(root, ["python3", "-c", PROBE], settings_of_pip), capture_output=True, text=True, check=False
     )
     release = asked.stdout.strip()
     if asked.returncode != 0:
-        raise NotToBeHadError(f"Debian {suite} is at hand and its Python does not run: {_last_line(asked.stderr)}")
+        raise NotToBeHadError(f"Debian {suite} is at hand and its Python does not run: {reason(asked.stderr)}")
     if version_of(release) != version:
         raise NotToBeHadError(f"Debian {suite} has Python {release}")
     return Interpreter(release, f"Debian {suite}", "python3", root)
@@ -68,5 +71,7 @@ def outermost(paths: Iterable[str]) -> list[str]:
     return kept
 
 
-def _last_line(text: str) -> str:
-    return next(iter(reversed(text.strip().splitlines())), "it did not say why")
+def reason(told: str) -> str:
+    """Why a command failed: the first error of apt, from which the others follow, else the last line that it told."""
+    lines = told.strip().splitlines() or ["it did not say why"]
+    return next((line for line in lines if line.startswith("E: ")), lines[-1])
