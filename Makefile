@@ -1,4 +1,4 @@
-# make demo, make test, make lint. VENV and PYTHON may be given: make test VENV=/tmp/v PYTHON=python3.13
+# make demo, make test, make lint, make matrix. VENV and PYTHON may be given: make test VENV=/tmp/v PYTHON=python3.13
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PARALLEL = --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test prepared coverage fuzz lint format bench soak bench-peers clean
+.PHONY: demo test test-interpreter matrix prepared coverage fuzz lint format bench soak bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -28,6 +28,18 @@ PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
 
 test: $(TEST_NEEDS)
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+
+# What tells whether an interpreter works: make test-interpreter VENV=.venv-3.13 PYTHON=python3.13
+INTEGRATION = forward transport tunnel sign_in inspector draining demo_lines
+test-interpreter: $(VENV)/.dev
+	$(PYTEST) $(PARALLEL) tests/unit $(INTEGRATION:%=tests/integration/test_%.py) $(PYTEST_ARGS)
+
+# The tests on every interpreter that is supported: all of them on the Python at hand, test-interpreter on the others.
+# make matrix ONLY=3.14. With TESTED=yes the Python at hand has just passed.
+ONLY ?=
+TESTED ?=
+matrix: $(VENV)/.runtime
+	@$(BIN)/python -m tools.matrix --venv $(VENV) $(TESTED:%=--tested) $(ONLY)
 
 # What the tests need: make --jobs=3 prepared
 prepared: $(TEST_NEEDS)
@@ -87,7 +99,7 @@ bench-peers:
 	bench/.peers/mitmproxy/bin/python -m pip --disable-pip-version-check --quiet install mitmproxy
 
 clean:
-	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ministack $(VENV)-llhttp $(VENV)-wheels $(VENV)-3.* $(VENV)-debian build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf $(VENV)-base-* $(VENV)-uv $(VENV)-newest
 
 # Only files whose hashes are in a lock file are installed.

@@ -93,13 +93,14 @@ class Shell:
             yield running
             await running.end()
 
-    async def run(self, command: Command, **more: str) -> None:
-        """To its end, which must be good, and with the output that the page shows."""
+    async def run(self, command: Command, **more: str) -> str:
+        """To its end, which must be good, and with the output that the page shows; all of that is returned."""
         async with self.typed(command, **more) as process, asyncio.timeout(PATIENCE):
             out = (await process.communicate())[0].decode()
         assert process.returncode == 0, f"{command} ended with {process.returncode}:\n{out}"
         missing = [line for line in command.printed if not shows(line, out)]
         assert missing == [], f"{command} printed:\n{out}"
+        return out
 
 
 @pytest.fixture
@@ -124,8 +125,9 @@ async def shell(tmp_path: Path, origin: Origin) -> AsyncIterator[Shell]:
         UL_PROXY_UPSTREAMS__REST=origin.url,
         PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring",
     )
-    # Who runs the tests by make has flags of that make, and who has entered an environment has its prompt.
-    for name in [name for name in environment if name.startswith(("MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHONHOME"))]:
+    # Who runs the tests by make has that make's flags and variables, and who has entered an environment has its prompt.
+    left_out = ("MAKE", "MFLAGS", "VENV", "VIRTUAL_ENV", "PYTHONHOME")
+    for name in [name for name in environment if name.startswith(left_out)]:
         del environment[name]
     async with EmbeddedCognito(PoolConfig(), [User(USERNAME, PASSWORD)], signer=SIGNER).running() as url:
         yield Shell(environment | {"UL_PROXY_COGNITO__ENDPOINT_URL": url}, clone)
