@@ -42,6 +42,7 @@ FLOORS = {
         "replay",
         "listen",
         "tls",
+        "signals",
         "systemd",
         "logs",
         "journal",
