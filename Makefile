@@ -48,9 +48,10 @@ prepared: $(TEST_NEEDS)
 coverage: $(TEST_NEEDS)
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term $(PYTEST_ARGS)
 
-# As many mutated requests as one likes: make fuzz FUZZ_EXAMPLES=100000
+# As many mutated requests as one likes, and a signal at many more moments: make fuzz FUZZ_EXAMPLES=100000
 fuzz: $(VENV)/.dev
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTEST) --timeout 0 tests/integration/test_fuzz.py $(PYTEST_ARGS)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIGNAL_STEP=0.05 \
+		$(PYTEST) --timeout 0 tests/integration/test_fuzz.py tests/integration/test_interrupts.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	@status=0; \

@@ -1,16 +1,21 @@
 """The command `ul-proxy`, which is also `python -m proxy`."""
 
-import importlib
-import signal
 import sys
+
+try:
+    # Before all the rest is loaded, which takes a while.
+    from proxy import signals
+except KeyboardInterrupt:  # which Python makes of SIGINT until `signals` has its say
+    sys.exit("\nul-proxy: interrupted.")
 
 
 def main() -> int:
     """Run the command line and return the exit status."""
-    # Before the rest is loaded, which takes a while: a container's first process does not get signals that it has no
-    # handler for, and whoever stops the container then would wait until it is killed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signals.catch(sys.argv[1:])
+    import importlib  # noqa: PLC0415 - see above
+
     status: int = importlib.import_module("proxy.cli").main()
+    signals.settle(status)
     return status
 
 

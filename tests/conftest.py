@@ -1,6 +1,7 @@
 """What holds for every test: it stays on loopback, and the machine's own settings change nothing."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -37,6 +38,13 @@ def _no_ambient_settings() -> Iterator[None]:
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
             patch.setenv(name, os.devnull)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_tests_start_hears_sigint() -> None:
+    """A shell has a script's `make test &` ignore SIGINT, and whatever that starts; a handler is not inherited."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,29 +1,30 @@
 """The command `ul-proxy`: parses arguments, runs a command, maps errors to exit statuses.
 
-0 is a clean end (SIGTERM and SIGINT included), 1 a runtime failure, 2 unusable arguments or settings.
+0 is a clean end (SIGTERM and SIGINT included, for what runs until it is told to end), 1 a runtime failure, 2 unusable
+arguments or settings. `proxy.signals` has what a signal means to which command, and when.
 """
 
 import gc
 import importlib
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 from proxy import coupling
 from proxy.cli import streams
 from proxy.cli.arguments import flags_of, options_of, parse
+from proxy.cli.worker import in_worker
 from proxy.errors import ProxyError, SettingsError
 from proxy.logs import printable
 from proxy.settings import debugging
+from proxy.signals import UNTIL_TOLD
 
 _SERVING = ("serve", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    # Before the event loop has its own handlers, a signal ends the program just as cleanly.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     streams.settle()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     flags = flags_of(arguments)
@@ -36,10 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv is None:
             # A process of its own: not to look through all that was loaded, at its end, saves a tenth of a second.
             gc.freeze()
-        status: int = command.run(flags, arguments.config, **options_of(arguments))
+        work = partial(command.run, flags, arguments.config, **options_of(arguments))
+        status: int = work() if arguments.command in UNTIL_TOLD else in_worker(work)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 0
     except BrokenPipeError:
         # Whoever read stdout has gone, as `head` does.
         streams.give_up_stdout()

@@ -1,6 +1,5 @@
 """What the commands that act as one profile have in common."""
 
-import asyncio
 import logging
 import random
 import secrets
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from proxy import totp
-from proxy.cli.signals import to_the_end
+from proxy.cli.worker import run_interruptible
 from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.errors import LoginRequired, SettingsError, SignInFailed, SignInTimeout, login_command, variables
@@ -48,10 +47,10 @@ def chosen_profile(options: ServeOptions, flags: Mapping[str, Any], name: str) -
     return profile
 
 
-def run_to_end(main: Coroutine[Any, Any, int], interrupted: str) -> int:
-    """The exit status of `main`: 1 where a signal ends it before it has one, with a sentence on stderr."""
+def run_to_end(main: Coroutine[Any, Any, int]) -> int:
+    """The exit status of `main`, which a signal interrupts."""
     try:
-        return to_the_end(lambda: asyncio.run(main), interrupted)
+        return run_interruptible(main)
     except SignInFailed as error:
         if error.hint != SignInFailed.default_hint:
             raise

@@ -12,6 +12,7 @@ from proxy.cli.manual import COMMANDS
 from proxy.logs import printable
 from proxy.settings import Leaf, leaves, shipped_defaults
 from proxy.settings.nested import dig
+from proxy.signals import with_command
 
 _DESCRIPTION = """\
 A local reverse proxy that signs in to Unleash Live and adds a fresh token to every request.
@@ -113,8 +114,7 @@ class _CommandParser(_Parser):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` set; without one it is `serve`."""
-    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
-        argv = ["serve", *argv]
+    argv = with_command(argv)
     parser, parsers = _parsers()
     if argv[0] in COMMANDS:
         # One command is run: the flags of the others need not be known.

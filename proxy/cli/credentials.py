@@ -15,7 +15,7 @@ from proxy.model import Profile, ServeOptions
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str) -> int:
     leave_no_core()
     options, chosen = prepare(flags, config, profile)
-    return run_to_end(_print_credentials(options, chosen), "there are no credentials")
+    return run_to_end(_print_credentials(options, chosen))
 
 
 async def _print_credentials(options: ServeOptions, profile: Profile) -> int:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from proxy.app import App
 from proxy.banner import banner, curl, trust
 from proxy.cli.limits import leave_no_core
-from proxy.cli.serve import catch_signals, run_in_loop, start_logging, warn
+from proxy.cli.serve import ended_by_signals, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
@@ -49,8 +49,8 @@ async def _demo(options: ServeOptions, told: Logs) -> None:
     embedded_api = EmbeddedApi(cognito.verify)
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
-        async with App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped) as app:
-            catch_signals(app)
+        app = App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped)
+        async with ended_by_signals(app), app:
             told.say(
                 banner(
                     app.urls,

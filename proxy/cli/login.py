@@ -27,7 +27,7 @@ _NAMES = {"username": "the user name", "password": "the password"}
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str, no_input: bool) -> int:
     leave_no_core()
     options, chosen = prepare(flags, config, profile)
-    return run_to_end(_login(options, chosen, ask=not no_input), "nobody is signed in, and nothing was kept")
+    return run_to_end(_login(options, chosen, ask=not no_input))
 
 
 async def _login(options: ServeOptions, profile: Profile, *, ask: bool) -> int:

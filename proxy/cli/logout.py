@@ -18,7 +18,7 @@ from proxy.store import open_store
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str) -> int:
     leave_no_core()
     options, chosen = prepare(flags, config, profile)
-    return run_to_end(_logout(options, chosen), "the session may still be kept; run it again")
+    return run_to_end(_logout(options, chosen))
 
 
 async def _logout(options: ServeOptions, profile: Profile) -> int:

@@ -7,11 +7,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy import __version__, logs
+from proxy import __version__, logs, signals
 from proxy.app import App
 from proxy.banner import banner, start_warnings
 from proxy.cli.limits import leave_no_core, make_room_for
@@ -81,14 +82,14 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
         watch.look(then=app.try_again)
 
     beating = asyncio.create_task(notifier.keep_alive(), name="telling the watchdog")
-    async with App(
+    app = App(
         options,
         sockets=sockets,
         access=told.access,
         lines_dropped=lambda: told.dropped,
         on_login_required=lambda _: watch.look(),
-    ) as app:
-        catch_signals(app)
+    )
+    async with ended_by_signals(app), app:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
         if told.format == "text":
@@ -148,19 +149,20 @@ def warn(app: App, options: ServeOptions, sessions: Collection[str] = ()) -> Non
         log.warning(warning)
 
 
-def catch_signals(app: App) -> None:
-    """Let SIGTERM and SIGINT stop the proxy; once it stops, a second signal ends the draining at once.
+@asynccontextmanager
+async def ended_by_signals(app: App) -> AsyncIterator[None]:
+    """Inside, SIGTERM and SIGINT stop the proxy; once it stops, a second signal ends the draining at once.
 
-    To be called before anybody hears that the proxy listens: who waits for that may signal the next moment.
+    To be entered before the proxy listens: what it has begun is then brought to its end, whenever a signal comes.
     """
 
-    def signalled(name: str) -> None:
+    def signalled(number: int) -> None:
         if app.stopping.is_set():
             app.hurry()
         else:
-            log.info("%s: draining", name)
+            log.info("%s: draining", signal.Signals(number).name)
             app.stop()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled, number.name)
+    with signals.heard(lambda number: loop.call_soon_threadsafe(signalled, number)):
+        yield

@@ -5,7 +5,6 @@ from typing import Any
 
 from proxy.cli.inquiry import Conversation, Inquiry, Told
 from proxy.cli.places import find
-from proxy.cli.signals import to_the_end
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
@@ -16,7 +15,7 @@ from proxy.settings import load
 def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | None) -> int:  # noqa: A002
     options = load(flags, config).options()
     inquiry = Inquiry(find(options, url), options.policy.client_token)
-    return to_the_end(lambda: _stop(inquiry, max), "the proxy may go on draining; it does not take it back")
+    return _stop(inquiry, max)
 
 
 def _stop(inquiry: Inquiry, limit: float) -> int:

@@ -13,7 +13,7 @@ from proxy.model import Profile, ServeOptions
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str, kind: str) -> int:
     leave_no_core()
     options, chosen = prepare(flags, config, profile)
-    return run_to_end(_print_token(options, chosen, kind), "there is no token")
+    return run_to_end(_print_token(options, chosen, kind))
 
 
 async def _print_token(options: ServeOptions, profile: Profile, kind: str) -> int:

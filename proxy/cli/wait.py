@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from proxy.cli.inquiry import PATIENCE, Inquiry, Told
 from proxy.cli.places import find
-from proxy.cli.signals import to_the_end
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NotRunning, StartError
@@ -41,7 +40,7 @@ def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | 
     def inquiry() -> Inquiry:
         return Inquiry(find(options, url, public=True), options.policy.client_token, profile)
 
-    return to_the_end(lambda: _wait(inquiry, max, as_json=json), "the proxy is not ready")
+    return _wait(inquiry, max, as_json=json)
 
 
 def _wait(inquiry: Callable[[], Inquiry], limit: float, *, as_json: bool) -> int:

@@ -8,7 +8,7 @@ import signal
 import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from support.arrivals import Arrivals
 from support.certificates import authority
 from support.commands import PATIENCE, Outcome, settings_for, ul_proxy
+from support.interruptions import interruptions
 from support.origin import Origin, Recorded, Slow
 from support.screen import terminal
 from support.servers import free_port
@@ -47,10 +48,11 @@ class Shell:
         return await ul_proxy(*argv, env=self.env | more, cwd=self.folder)
 
     @asynccontextmanager
-    async def starts(self, *argv: str, **more: str) -> AsyncIterator[Process]:
+    async def starts(self, *argv: str, launcher: Sequence[str] = (), **more: str) -> AsyncIterator[Process]:
         """A command that runs beside the test, and is killed with it."""
+        command = (*launcher, sys.executable, "-m", "proxy", *argv)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "proxy", *argv, env=self.env | more, cwd=self.folder, stdout=PIPE, stderr=PIPE
+            *command, env=self.env | more, cwd=self.folder, stdout=PIPE, stderr=PIPE
         )
         try:
             yield process
@@ -250,13 +252,15 @@ async def test_wait_for_a_profile(shell: Shell, origin: Origin) -> None:
     assert "there is no such profile" in outcomes[2].err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_wait_interrupted(number: signal.Signals, shell: Shell, cognito: EmbeddedCognito) -> None:
+@interruptions
+async def test_wait_interrupted(
+    number: signal.Signals, launcher: Sequence[str], shell: Shell, cognito: EmbeddedCognito
+) -> None:
     """Whoever is stopped in waiting does not say that the proxy is ready."""
     opened = cognito.faults.hold()
     arrivals = Arrivals()
     async with cognito.running() as url, App(options_for(url, url), access=arrivals) as app:
-        async with shell.starts("wait", "--url", app.urls[0]) as waiting:
+        async with shell.starts("wait", "--url", app.urls[0], launcher=launcher) as waiting:
             await arrivals.of({"/-/ready"}, 503)
             waiting.send_signal(number)
             outcome = await outcome_of(waiting)
@@ -452,7 +456,8 @@ async def test_stop_tells_a_terminal_nothing_in_its_own_language(shell: Shell) -
     )
 
 
-async def test_stop_interrupted(shell: Shell) -> None:
+@interruptions
+async def test_stop_interrupted(number: signal.Signals, launcher: Sequence[str], shell: Shell) -> None:
     """Whoever is stopped in waiting for the end does not say that it has come."""
     slow = Slow()
     async with (
@@ -461,9 +466,9 @@ async def test_stop_interrupted(shell: Shell) -> None:
     ):
         request = asyncio.create_task(talk(app.urls[0], closing("GET", "/slow")))
         await slow.asked.wait()
-        async with shell.starts("stop", "--url", app.urls[0]) as stopping:
+        async with shell.starts("stop", "--url", app.urls[0], launcher=launcher) as stopping:
             await asyncio.wait_for(app.stopping.wait(), PATIENCE)
-            stopping.send_signal(signal.SIGINT)
+            stopping.send_signal(number)
             outcome = await outcome_of(stopping)
         slow.let.set()
         await request

@@ -312,7 +312,7 @@ async def test_a_defect(watcher: Birdwatcher, monkeypatch: pytest.MonkeyPatch) -
 
 MAIN = """
 import resource, sys
-from proxy.cli import main
+from proxy.__main__ import main
 # As on a machine that keeps cores.
 most = resource.getrlimit(resource.RLIMIT_CORE)[1]
 resource.setrlimit(resource.RLIMIT_CORE, (most, most))
@@ -322,7 +322,7 @@ CRASHING = """
 import sys
 from proxy.access import AccessEntry
 from proxy.app import App
-from proxy.cli import main
+from proxy.__main__ import main
 enter = App.__aenter__
 async def crash(self):
     await enter(self)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from support.account import ALIAS, CLIENT_SECRET, REAL_NAME, TOTP_SECRET
 from support.commands import Outcome
 from support.desk import Desk
+from support.interruptions import interruptions
 from support.origin import Origin
 from support.served import url_of
 from support.stack import PASSWORD, closing, options_for, talk, timeouts
@@ -123,14 +126,13 @@ async def test_trouble(command: str, env: dict[str, str], said: str, desk: Desk)
     assert len(outcome.err.splitlines()) == 1
 
 
-async def test_interrupted(desk: Desk) -> None:
+@interruptions
+async def test_interrupted(number: signal.Signals, launcher: Sequence[str], desk: Desk) -> None:
     """A signal while Cognito keeps one waiting: a status that says so, and nothing on stdout."""
     desk.cognito.faults.hold()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "proxy",
-        "token",
+        *launcher,
+        *(sys.executable, "-m", "proxy", "token"),
         env=desk.env | LOGIN,
         cwd=desk.folder,
         stdin=asyncio.subprocess.DEVNULL,
@@ -140,7 +142,7 @@ async def test_interrupted(desk: Desk) -> None:
     async with asyncio.timeout(60):
         while not desk.cognito.counts:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        process.terminate()
+        process.send_signal(number)
         out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert err == b"\nul-proxy: interrupted: there is no token.\n"

@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import segno
 from pydantic import SecretStr
 from support.account import ALIAS, CLIENT_SECRET, TOTP_SECRET
 from support.desk import Desk
-from support.screen import CTRL_C, CTRL_D, PATIENCE, Screen
+from support.interruptions import BACKGROUND
+from support.screen import CTRL_C, CTRL_D, OURS, PATIENCE, Screen, terminal
 from support.stack import PASSWORD
 
 from proxy import totp
@@ -336,9 +338,11 @@ async def test_ctrl_c_while_cognito_is_asked(desk: Desk, monkeypatch: pytest.Mon
     assert not desk.session_kept
 
 
-async def test_sigterm(desk: Desk) -> None:
+@pytest.mark.parametrize("launcher", [(), BACKGROUND], ids=["", "in the background"])
+async def test_sigterm(launcher: Sequence[str], desk: Desk) -> None:
     """A signal that ends it leaves the terminal as it was, too, and a script sees that nobody is signed in."""
-    async with desk.login() as screen:
+    program = (*launcher, *OURS)
+    async with terminal("login", env=desk.env, cwd=desk.folder, program=program) as screen:
         await screen.sees("User name or e-mail address: ")
         screen.types(ALIAS)
         await screen.sees("Password of")

@@ -10,7 +10,7 @@ import socket
 import stat
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from support.interruptions import interruptions
 from support.served import PATIENCE, Served, isolated_settings, serving, url_of
 from yarl import URL
 
@@ -108,7 +109,7 @@ async def test_room_for_sockets(settings: dict[str, str], callers: str, room: in
     """The limit of open files is raised for `max_connections`, and who may not raise it enough is told so."""
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 600));"
-        "from proxy.cli import main; sys.exit(main(['serve']))"
+        "from proxy.__main__ import main; sys.exit(main())"
     )
     settings["UL_PROXY_MAX_CONNECTIONS"] = callers
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, env=settings, stdout=PIPE, stderr=PIPE)
@@ -331,10 +332,10 @@ async def test_tells_no_secret(settings: dict[str, str], client: aiohttp.ClientS
 # ---- how it ends
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-async def test_ends_when_idle(number: signal.Signals, settings: dict[str, str]) -> None:
+@interruptions
+async def test_ends_when_idle(number: signal.Signals, launcher: Sequence[str], settings: dict[str, str]) -> None:
     """A signal ends the proxy with 0, nothing on stderr, and a line that says why."""
-    async with serving(settings) as served:
+    async with serving(settings, launcher=launcher) as served:
         await url_of(served)
         served.process.send_signal(number)
         await served.message(f"{number.name}: draining")
@@ -342,33 +343,19 @@ async def test_ends_when_idle(number: signal.Signals, settings: dict[str, str]) 
     assert json.loads(served.printed[-1])["message"] == "stopped"
 
 
-async def test_signal_while_loading(settings: dict[str, str]) -> None:
-    """A container that is stopped before the proxy has loaded its libraries ends at once, and with 0."""
-    code = f"""if True:
-        import os, sys
-        class Signals:
-            def find_spec(self, name, *_):
-                if name == "proxy.cli":
-                    os.kill(os.getpid(), {signal.SIGTERM:d})
-        sys.meta_path.insert(0, Signals())
-        from proxy.__main__ import main
-        main()
-    """
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=settings, stdout=PIPE, stderr=PIPE)
-    assert (await process.communicate(), process.returncode) == ((b"", b""), 0)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 async def test_signal_right_after_the_start(number: signal.Signals, settings: dict[str, str]) -> None:
     """Who waits for the proxy to say that it listens may signal at once, and is heard as later."""
     code = f"""if True:
         import os, sys
-        from proxy.cli import main, serve
+        from proxy.__main__ import main
+        from proxy.cli import serve
         serve.banner = lambda *_, **__: os.kill(os.getpid(), {number:d}) or "listening"
-        sys.exit(main(["serve", "--log-format", "text"]))
+        sys.exit(main())
     """
+    command = (sys.executable, "-c", code, "serve", "--log-format", "text")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, env=settings, cwd=settings["HOME"], stdout=PIPE, stderr=PIPE
+        *command, env=settings, cwd=settings["HOME"], stdout=PIPE, stderr=PIPE
     )
     out, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")

@@ -20,7 +20,7 @@ PATIENCE = 30.0
 
 COMMANDS = {
     "uvloop": ("-m", "proxy"),
-    "asyncio": ("-c", "import sys; sys.modules['uvloop'] = None; from proxy.cli import main; sys.exit(main())"),
+    "asyncio": ("-c", "import sys; sys.modules['uvloop'] = None; from proxy.__main__ import main; sys.exit(main())"),
 }
 """What Python is told to run, by the event loop that the proxy then runs on."""
 
@@ -81,10 +81,15 @@ def isolated_settings(home: Path, closed_url: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def serving(
-    settings: dict[str, str], *flags: str, loop: str = "uvloop", pass_fds: Sequence[int] = ()
+    settings: dict[str, str],
+    *flags: str,
+    loop: str = "uvloop",
+    launcher: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[Served]:
-    """A process that is killed at the end of the test, if it still runs."""
+    """A process that is killed at the end of the test, if it still runs; `launcher` is a program that becomes it."""
     process = await asyncio.create_subprocess_exec(
+        *launcher,
         sys.executable,
         *COMMANDS[loop],
         "serve",

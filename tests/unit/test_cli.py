@@ -4,10 +4,9 @@ import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -85,16 +84,13 @@ EXAMPLES = {
 
 
 @pytest.fixture(autouse=True)
-def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings anywhere, and a terminal as wide as any help text, for as long as a test runs."""
     for name in [name for name in os.environ if is_ambient(name)]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("COLUMNS", "1000")
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def flag_of(leaf: Leaf) -> str:
@@ -552,28 +548,6 @@ def test_errors(
     monkeypatch.setattr("proxy.cli.config.run", run)
     assert main(["config"]) == status
     assert capsys.readouterr() == ("", line)
-
-
-def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Control-C is a clean end, silently."""
-
-    def run(flags: object, config: object, *, json: bool) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("proxy.cli.config.run", run)
-    assert main(["config"]) == 0
-    assert capsys.readouterr() == ("", "")
-
-
-def test_terminated_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM before anything is set up is a clean end, too."""
-
-    def run(flags: object, config: object, *, json: bool) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return 5
-
-    monkeypatch.setattr("proxy.cli.config.run", run)
-    assert ended("config") == 0
 
 
 def test_unusable_setting_as_a_process(tmp_path: Path) -> None:

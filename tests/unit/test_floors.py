@@ -45,6 +45,7 @@ FLOORS = {
         "replay",
         "listen",
         "tls",
+        "signals",
         "systemd",
         "logs",
         "journal",
