@@ -18,7 +18,7 @@ from proxy.clock import SystemClock
 from proxy.cognito import Cognito
 from proxy.defects import Defects
 from proxy.doors import Door, Doors
-from proxy.errors import NoRoute
+from proxy.errors import NoRoute, SettingsError
 from proxy.exposition import Exposition, Report
 from proxy.forward import Forwarder, Tap, request_ids
 from proxy.inspector import Inspector
@@ -151,9 +151,16 @@ class App:
         self._hurry.set()
 
     def try_again(self) -> None:
-        """Sign in once more where that had failed for good: a person says that it may work now."""
+        """Sign in once more where that had failed for good: a person says that it may work now.
+
+        Whom to trust may have changed as well: upstreams that are connected to from now on are judged by that.
+        """
         self.keeper.try_again()
         self._aws.forget()
+        try:
+            self._connector.reload()
+        except SettingsError as error:
+            log.error("the certificates that were trusted before stay: %s. %s", error.detail, error.hint)  # noqa: TRY400
 
     def reload(self, options: ServeOptions) -> None:
         """Go on as `options` say. No connection is dropped, and a profile whose login is as it was keeps its token.
@@ -177,9 +184,15 @@ class App:
         options = self._options
         self._stores = ProfileStores(options.token_store, state_home=options.state_home, clock=self._clock)
         self._check_stores(options)
-        connector = Connector(timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound)
+        self._connector = Connector(
+            timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound, draw=self._draw
+        )
         self._transport = PooledTransport(
-            options.timeouts, connector, buffers=self._buffers, meanwhile=self.journal.flush
+            options.timeouts,
+            self._connector,
+            buffers=self._buffers,
+            now=self._clock.now,
+            meanwhile=self.journal.flush,
         )
         self._cognito = Cognito(
             clock=self._clock,

@@ -28,7 +28,9 @@ ProxyError
 │   │   └── TokensUnverified     503  what came cannot be verified for now
 │   └── SignInTimeout            504
 ├── UpstreamError                the way to the upstream
-│   ├── UpstreamUnreachable, UpstreamBroken    502
+│   ├── UpstreamUnreachable      502
+│   │   └── UpstreamAway         502  for now: connecting is tried again for a moment
+│   ├── UpstreamBroken           502
 │   └── UpstreamTimeout          504
 └── Overloaded, Draining         503
 
@@ -266,6 +268,10 @@ class UpstreamUnreachable(UpstreamError):
     status, code, title = 502, "upstream_unreachable", "Upstream unreachable"
     proxy_status = "destination_unavailable"
     default_hint = "Check the network, and the upstream's address in `ul-proxy config`."
+
+
+class UpstreamAway(UpstreamUnreachable):
+    """No connection for now: a restart takes a moment."""
 
 
 class UpstreamBroken(UpstreamError):

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from proxy.doctor.findings import Finding, fail
 from proxy.errors import CredentialError, ProxyError, SignInFailed, SignInTimeout, UpstreamError, UpstreamTimeout
 from proxy.model import OutboundProxy, Upstream
+from proxy.upstream.faults import EXPIRED, NOT_YET_VALID, OTHER_NAME
 
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_OTHER_NAME = frozenset((62, 64))
 _UNKNOWN_AUTHORITY = frozenset((18, 19, 20, 21))
 """OpenSSL's X509_V_ERR_*."""
 _VARIABLES = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
@@ -76,10 +75,10 @@ def _of_certificate(cause: ssl.SSLCertVerificationError, setting: str, now: floa
             "Its authority is unknown here. Where a proxy of your company's inspects TLS, or the upstream is your own, "
             "put the authority's certificate into a PEM file and set upstreams.ca_file.",
         )
-    if cause.verify_code in (_EXPIRED, _NOT_YET_VALID):
+    if cause.verify_code in (EXPIRED, NOT_YET_VALID):
         clock = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
         return fail(detail, f"Check this machine's clock, which says {clock}. If it is right, renew the certificate.")
-    if cause.verify_code in _OTHER_NAME:
+    if cause.verify_code in OTHER_NAME:
         return fail(detail, f"Somebody else answers there. {_PORTAL} Check {setting}.")
     return fail(detail, f"Check {setting} and upstreams.ca_file.")
 

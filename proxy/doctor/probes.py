@@ -75,7 +75,7 @@ class NetworkProbes:
         self._outbound = options.outbound
         self._timeout = options.timeouts.headers
         self._buffers = Buffers(options.buffer_limit)
-        self._transport = PooledTransport(options.timeouts, connector, buffers=self._buffers)
+        self._transport = PooledTransport(options.timeouts, connector, buffers=self._buffers, now=clock.now)
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._closing: list[asyncio.Transport] = []
         self._token: SecretStr | None = None

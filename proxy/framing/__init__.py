@@ -4,7 +4,7 @@ Strict on purpose, in both directions: whatever two parsers could read different
 sections stay the bytes that the sender wrote, and are taken apart only where somebody wants to know.
 """
 
-from proxy.framing.answers import Content, Delimiter, Head, content_of, parse_head
+from proxy.framing.answers import Content, Delimiter, Head, content_of, kept_for, parse_head
 from proxy.framing.chunked import MANY_CHUNKS, ChunkedDecoder, chunk, chunked_content, last_chunk
 from proxy.framing.fields import MAX_HEAD, FramingError, field_lines, lines_of
 from proxy.framing.requests import (
@@ -33,6 +33,7 @@ __all__ = [
     "chunked_content",
     "content_of",
     "field_lines",
+    "kept_for",
     "last_chunk",
     "lines_of",
     "parse_head",

@@ -1,5 +1,6 @@
 """Answers (RFC 9112 sections 4 and 6): heads, and how the end of a content is known."""
 
+import math
 import re
 from enum import Enum, auto
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from proxy.framing.fields import SECTION, FramingError, lines_of, notable_of
 from proxy.model import Header, Headers
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
+_TIMEOUT = re.compile(rb"(?:^|[,;\t ])timeout[\t ]*=[\t ]*\"?([0-9]{1,9})")
 _DIGITS = 18
 """Of the longest Content-Length."""
 
@@ -48,6 +50,8 @@ class Content(NamedTuple):
     delimiter: int | Delimiter
     """The length in bytes, or what ends the content."""
     keeps_alive: bool
+    rests: bool = False
+    """Whether a content may follow all the same, of an upstream that knows no better."""
 
 
 def parse_head(data: bytes) -> tuple[Head, int]:
@@ -82,13 +86,26 @@ def content_of(method: str, head: Head) -> Content:
         length = length.rstrip(b" \t")
         if len(length) > _DIGITS or not length.isdigit():
             raise FramingError("not exactly one Content-Length, or one that is no number")
-    if method == "HEAD" or status in (204, 304):
-        return Content(0, alive)
+    if method == "HEAD":
+        return Content(0, alive, rests=True)
+    if status in (204, 304):
+        # A 304 may have a Content-Length, few do, and nobody can tell whether the content comes as well.
+        announced = coding is not None or (length is not None and int(length) > 0)
+        return Content(0, alive and not announced, rests=True)
     if coding is not None:
         return Content(Delimiter.CHUNKED, alive)
     if length is not None:
         return Content(int(length), alive)
     return Content(Delimiter.CLOSE, False)
+
+
+def kept_for(keep_alive: bytes) -> float:
+    """The seconds for which a `Keep-Alive` field, in lower case, promises that an idle connection stays open.
+
+    It stands in RFC 2068 section 19.7.1.1 alone, and is sent all the same.
+    """
+    match = _TIMEOUT.search(keep_alive)
+    return math.inf if match is None else float(match[1])
 
 
 def _keeps_alive(minor: int, connection: bytes | None) -> bool:

@@ -43,12 +43,16 @@ class ChunkedDecoder:
         self.rest = b""
         """What came behind the end."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The content in `data`, of many chunks in one piece; raises FramingError. After the end, `done` is set."""
+    def feed(self, data: bytes, *, all_of_it: bool = True) -> list[bytes]:
+        """The content in `data`, of many chunks in one piece; raises FramingError. After the end, `done` is set.
+
+        Unless it is to be `all_of_it`, many chunks are enough: where it is `laborious` then, more may be left, which
+        the next call begins with.
+        """
         data = self._buffer + data if self._buffer else data
         pieces: list[bytes] = []
         position = 0
-        while not self.done:
+        while not self.done and (all_of_it or len(pieces) <= MANY_CHUNKS):
             if self._left:
                 position, complete = self._take(data, position, pieces)
                 if not complete:

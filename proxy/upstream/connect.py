@@ -1,24 +1,33 @@
-"""Opening connections: names, happy eyeballs, TLS, outbound proxies."""
+"""Opening connections: names, happy eyeballs, TLS, outbound proxies, and another try where nobody was there."""
 
 import asyncio
+import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import aiohappyeyeballs
 
-from proxy.errors import SettingsError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import SettingsError, UpstreamAway
 from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose
+from proxy.sockets import keep_alive
 from proxy.upstream.connection import Connection
-from proxy.upstream.names import Names
+from proxy.upstream.faults import passes, reason, translated
+from proxy.upstream.names import Names, Resolve
 from proxy.upstream.tunnel import failed, open_tunnel
 
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried as well (RFC 8305 section 5)."""
+TRYING = 2.0
+"""Seconds for which an upstream is tried that is away."""
+_PAUSES = (0.05, 0.1, 0.2, 0.4)
+"""Seconds between two tries, at most; the last one for good."""
+SILENCE = 20.0
+"""Seconds after which a connection is dead whose other end has not been heard of."""
 
 Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 
@@ -26,50 +35,85 @@ Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 class Connector:
     """Opens connections to upstreams within `timeout` seconds, TLS and proxies included."""
 
-    def __init__(self, *, timeout: float, ca_file: Path | None, outbound: OutboundProxies) -> None:
-        """`ca_file` takes the place of the system's certificate authorities. Raises SettingsError where it is none."""
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        ca_file: Path | None,
+        outbound: OutboundProxies,
+        silence: float = SILENCE,
+        draw: Callable[[], float] = random.random,
+        resolve: Resolve | None = None,
+    ) -> None:
+        """`ca_file` takes the place of the system's certificate authorities. Raises SettingsError where it is none.
+
+        Connections end whose other end is silent for `silence` seconds. `draw` is uniform in [0, 1); `resolve` takes
+        the place of `socket.getaddrinfo`, and may block.
+        """
         self._timeout = timeout
         self._outbound = outbound
+        self._silence = silence
+        self._draw = draw
         self._ca_file = ca_file
-        self._names = Names()
+        self._names = Names(resolve)
         self._tls: ssl.SSLContext | None = None
         if ca_file is not None:
             self._tls = _tls_context(ca_file)
 
+    def reload(self) -> None:
+        """Trust from the next connection on what `ca_file`, or the system, holds now.
+
+        Raises SettingsError, and goes on as before.
+        """
+        self._tls = None if self._ca_file is None else _tls_context(self._ca_file)
+
     async def connect(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
-        """A connection ready for its first request; raises UpstreamUnreachable or UpstreamTimeout."""
-        async with self._in_time():
-            return await self._secure(await self._open_socket(upstream), upstream, new)
+        """A connection ready for its first request; raises UpstreamUnreachable or UpstreamTimeout.
+
+        Nothing has been sent when it fails: so it is tried again, whatever the request.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(TRYING, self._timeout)
+        tries = 0
+        async with self._in_time(upstream.host):
+            while True:
+                try:
+                    with _told(upstream.host):
+                        return await self._secure(await self._open_socket(upstream), upstream, new)
+                except UpstreamAway:
+                    pause = _PAUSES[min(tries, len(_PAUSES) - 1)] * (1 + self._draw()) / 2
+                    if loop.time() + pause >= until:
+                        raise
+                tries += 1
+                await asyncio.sleep(pause)
 
     # The steps of `connect` one by one, for who wants to know which one fails. They raise what it does.
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a name."""
-        async with self._in_time():
+        async with self._in_time(host):
             return [entry[4][0] for entry in await self._names.addresses(host, port)]
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A socket that is connected to `host` itself, whatever proxies there are."""
-        async with self._in_time():
+        async with self._in_time(host):
             return await self._dial(host, port)
 
     async def open_socket(self, upstream: Upstream) -> socket.socket:
         """A socket that leads to `upstream`, through the outbound proxy where there is one."""
-        async with self._in_time():
+        async with self._in_time(upstream.host):
             return await self._open_socket(upstream)
 
     async def secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
         """The protocol of a connection on `sock`, with TLS where `upstream` has it."""
-        async with self._in_time():
+        async with self._in_time(upstream.host):
             return await self._secure(sock, upstream, new)
 
     @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        try:
+    async def _in_time(self, host: str) -> AsyncIterator[None]:
+        with _told(host):
             async with asyncio.timeout(self._timeout):
                 yield
-        except (OSError, UnicodeError) as error:
-            raise _translated(error) from error
 
     async def _secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
         loop = asyncio.get_running_loop()
@@ -99,18 +143,36 @@ class Connector:
                 sock.close()
                 raise
         except (OSError, UnicodeError) as error:
-            raise failed(via, f"cannot be reached ({_reason(error)})") from error
+            raise failed(via, f"cannot be reached ({reason(error)})", away=passes(error)) from error
         return sock
 
     async def _dial(self, host: str, port: int) -> socket.socket:
         addresses = await self._names.addresses(host, port)
+        known = asyncio.get_running_loop().time()
         try:
-            return await aiohappyeyeballs.start_connection(
+            sock = await aiohappyeyeballs.start_connection(
                 addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1
             )
-        except OSError:
-            self._names.forget(host, port)
+        except (OSError, asyncio.CancelledError) as error:  # cancelled where it took too long
+            self._names.forget(host, port, known)
+            # The library's frame refers to the error, and it to that frame: nobody would free them.
+            raise error.with_traceback(None) from None
+        try:
+            keep_alive(sock, self._silence)
+        except OSError:  # it has ended already
+            sock.close()
             raise
+        self._names.prefer(host, port, sock.family)
+        return sock
+
+
+@contextmanager
+def _told(host: str) -> Iterator[None]:
+    """Raise what happens on the way to `host` as an UpstreamError."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        raise translated(error, host) from error
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -123,30 +185,3 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
         ) from None
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _translated(error: OSError | UnicodeError) -> UpstreamError:
-    if isinstance(error, TimeoutError):
-        return UpstreamTimeout("no connection to the upstream in time", proxy_status="connection_timeout")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return UpstreamUnreachable(
-            f"the upstream's certificate cannot be verified: {error.verify_message}",
-            hint="Set upstreams.ca_file where the upstream has a certificate of your own authority.",
-            proxy_status="tls_certificate_error",
-        )
-    for kind, detail, error_type in _FAILURES:
-        if isinstance(error, kind):
-            return UpstreamUnreachable(detail, proxy_status=error_type)
-    return UpstreamUnreachable(f"no connection to the upstream ({_reason(error)})")
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
-
-
-_FAILURES = (
-    (UnicodeError, "the upstream's name cannot be one", "dns_error"),
-    (socket.gaierror, "the upstream's name cannot be resolved", "dns_error"),
-    (ssl.SSLError, "TLS with the upstream failed", "tls_protocol_error"),
-    (ConnectionRefusedError, "the upstream refuses connections", "connection_refused"),
-)

@@ -1,23 +1,41 @@
 """One HTTP/1.1 connection to an upstream: one exchange at a time."""
 
 import asyncio
+import errno
 import math
 import os
 import select
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 
 from proxy.buffers import LARGE, SMALL, Buffers
 from proxy.errors import UpstreamBroken
 from proxy.framing import Head
 from proxy.outbox import Outbox
-from proxy.upstream.exchange import Disconnected, Exchange
+from proxy.upstream.exchange import Exchange
+from proxy.upstream.link import Disconnected, Fate
 
+_KEPT, _RESTS, _ENDS = Fate.KEPT, Fate.RESTS, Fate.ENDS
+_SILENT = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN))
+"""How the kernel ends a connection whose other end is not heard of any more."""
 _SPACE = memoryview(bytearray(LARGE))
 """Where all connections read to, one after the other: what has come is taken out before the next one reads."""
 _LITTLE_SPACE = _SPACE[:SMALL]
+
+
+class Owner(Protocol):
+    """Who keeps a connection between two requests."""
+
+    def put(self, connection: "Connection", *, rests: bool) -> None:
+        """It can carry another request; where it `rests`, only if nothing comes for a while."""
+
+    def spoke(self, connection: "Connection") -> None:
+        """It is broken off, for without having been asked it said something."""
+
+    def lost(self, connection: "Connection", *, silently: bool) -> None:
+        """It has ended, `silently` where the other end was not heard of any more."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -27,8 +45,7 @@ class Connection(asyncio.BufferedProtocol):
         self,
         origin: str,
         *,
-        on_idle: Callable[["Connection"], None],
-        on_lost: Callable[["Connection"], None],
+        owner: Owner,
         idle_timeout: float,
         outbox: Outbox,
         buffers: Buffers,
@@ -41,9 +58,14 @@ class Connection(asyncio.BufferedProtocol):
         self.loop = asyncio.get_running_loop()
         self.idle_timeout = idle_timeout
         self.deadline = math.inf
+        self.allowance = math.inf
+        """For how many seconds the upstream keeps it idle, as it says."""
+        self.made = self.loop.time()
         self.idle_since = 0.0
-        self._on_idle = on_idle
-        self._on_lost = on_lost
+        self.idle_until = 0.0
+        self.rests = False
+        """Its last answer had no content, which may come all the same."""
+        self._owner = owner
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
         self._lost = False
@@ -142,14 +164,14 @@ class Connection(asyncio.BufferedProtocol):
         if not self._lost:
             self._transport.resume_reading()
 
-    def release(self, *, reusable: bool, gently: bool) -> None:
-        """The exchange is over. `gently`: what was written is still to arrive."""
+    def release(self, fate: Fate) -> None:
+        """The exchange is over."""
         self._outbox.busy -= 1
         self.deadline = math.inf
-        if reusable and self.usable:
+        if (fate is _KEPT or fate is _RESTS) and self.usable:
             self._exchange = None
-            self._on_idle(self)
-        elif gently and not self._lost:
+            self._owner.put(self, rests=fate is _RESTS)
+        elif fate is _ENDS and not self._lost:
             self._transport.close()
             self.deadline = self.loop.time() + self.idle_timeout
         else:
@@ -177,6 +199,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             # Nobody asked for this: it must not be taken for the answer to the next request.
             self.abort()
+            self._owner.spoke(self)
 
     def eof_received(self) -> bool:
         # Without its own farewell, TLS cannot tell the end from a cut (RFC 9112 section 9.8).
@@ -197,7 +220,7 @@ class Connection(asyncio.BufferedProtocol):
             self._exchange.receive_end(in_order=exc is None and self._ended_in_order)
             # It refers to this connection: only the garbage collector would free such a circle.
             self._exchange = None
-        self._on_lost(self)
+        self._owner.lost(self, silently=isinstance(exc, OSError) and exc.errno in _SILENT)
 
     def _read_what_is_left(self) -> None:
         """Take the answer of an upstream that did not wait for the whole request (RFC 9112 section 9.5).

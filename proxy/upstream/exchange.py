@@ -4,11 +4,11 @@ import asyncio
 import math
 import re
 from copy import copy
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from proxy.buffers import Buffers
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTimeout
-from proxy.framing import MAX_HEAD, ChunkedDecoder, Delimiter, FramingError, Head, content_of, parse_head
+from proxy.framing import MAX_HEAD, ChunkedDecoder, Delimiter, FramingError, Head, content_of, kept_for, parse_head
+from proxy.upstream.link import Disconnected, Fate, Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,35 +22,8 @@ _END_OF_HEAD = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
-class Disconnected(Exception):
-    """The connection ended before the answer's head. `answered`: some of the answer had come."""
-
-    def __init__(self, *, answered: bool) -> None:
-        super().__init__()
-        self.answered = answered
-
-
-class Link(Protocol):
-    """What an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
-
-    loop: asyncio.AbstractEventLoop
-    deadline: float
-    idle_timeout: float
-    buffers: Buffers
-
-    def write(self, data: bytes) -> None: ...
-
-    async def drain(self, *, tunnel_ended: bool) -> None: ...
-
-    def write_eof(self) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def release(self, *, reusable: bool, gently: bool) -> None: ...
+_KEPT, _RESTS, _ENDS, _DROPPED = Fate
+"""Enumerations are too slow to look into for every request."""
 
 
 class Exchange:
@@ -64,7 +37,16 @@ class Exchange:
     _began = False
     _complete = False
     _open = True
+    _stopped = False
+    """Nothing is read."""
     _reusable = True
+    _rests = False
+    _resting = False
+    """What has come waits until others have had a turn."""
+    _held = b""
+    """What has come while it was resting."""
+    _ended: bool | None = None
+    """Whether the end was in order that came meanwhile, None where none did."""
     _buffer = b""
     _left = 0
     _waiting_bytes = 0
@@ -101,7 +83,7 @@ class Exchange:
         self._waiting_bytes = 0
         if self._counted:
             self._count(0)
-            self._link.resume_reading()
+            self._resume()
             self._await_content()
         return data
 
@@ -153,9 +135,13 @@ class Exchange:
         # What has failed refers to the frames that it passed, and they to this exchange: nobody would free that circle.
         self.upload = None
         del self.answered
-        ended = self.ended
-        # What was written into a tunnel is still to arrive.
-        self._link.release(reusable=ended and sent and self._reusable, gently=ended and self._upgrade)
+        if not self.ended:
+            self._link.release(_DROPPED)
+        elif sent and self._reusable:
+            self._link.release(_RESTS if self._rests else _KEPT)
+        else:
+            # What was written into a tunnel is still to arrive.
+            self._link.release(_ENDS if self._upgrade else _DROPPED)
 
     # The connection.
 
@@ -182,7 +168,9 @@ class Exchange:
 
     def receive_end(self, *, in_order: bool) -> None:
         """No more bytes will come; `in_order` where the upstream said so."""
-        if not self._began:
+        if self._resting:
+            self._ended = in_order
+        elif not self._began:
             self.fail(Disconnected(answered=bool(self._buffer or self._interim_bytes)))
         elif not self._complete:
             if self._delimiter is Delimiter.CLOSE and in_order:
@@ -232,7 +220,10 @@ class Exchange:
             self._link.deadline = math.inf
         else:
             self._upgrade = False
-            self._delimiter, self._reusable = content_of(self._method, head)
+            self._delimiter, self._reusable, self._rests = content_of(self._method, head)
+            keep_alive = head.notable.get(b"keep-alive")
+            if keep_alive is not None:
+                self._link.allowance = kept_for(keep_alive)
         self.head = head
         self._began = True
         delimiter = self._delimiter
@@ -258,12 +249,7 @@ class Exchange:
 
     def _receive_content(self, data: bytes) -> None:
         if self._decoder is not None:
-            for piece in self._decoder.feed(data):
-                self._push(piece)
-            if self._decoder.done:
-                self.trailers = self._decoder.trailers
-                self._reusable = self._reusable and not self._decoder.rest
-                self._finish()
+            self._receive_chunks(self._decoder, data)
         elif self._delimiter is Delimiter.CLOSE:
             self._push(data)
         else:
@@ -275,6 +261,48 @@ class Exchange:
             if left <= 0:
                 self._finish()
 
+    def _receive_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
+        if self._resting:
+            self._held += data
+            return
+        for piece in decoder.feed(data, all_of_it=False):
+            self._push(piece)
+        if decoder.done:
+            self.trailers = decoder.trailers
+            self._reusable = self._reusable and not decoder.rest
+            self._finish()
+        elif decoder.laborious:
+            # Others have a turn before more is read: an event loop reads on as long as something comes.
+            self._resting = True
+            self._stop()
+            self._link.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Read on, now that others have had a turn."""
+        self._resting = False
+        if not self._open or self._error is not None:
+            return
+        held, self._held = self._held, b""
+        self.receive(held)
+        if self._resting or self._error is not None:
+            return
+        self._resume()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            self.receive_end(in_order=ended)
+
+    def _stop(self) -> None:
+        """Make the upstream wait, which more than one may want."""
+        if not self._stopped:
+            self._stopped = True
+            self._link.pause_reading()
+
+    def _resume(self) -> None:
+        """Let the upstream go on, unless something else makes it wait."""
+        if not (self._counted or self._resting):
+            self._stopped = False
+            self._link.resume_reading()
+
     def _push(self, data: bytes) -> None:
         if not data:
             return
@@ -284,7 +312,7 @@ class Exchange:
             self._count(self._waiting_bytes)
         elif self._waiting_bytes >= self._link.buffers.portion:
             self._count(self._waiting_bytes)
-            self._link.pause_reading()
+            self._stop()
             self._link.deadline = math.inf
         else:
             self._await_content()

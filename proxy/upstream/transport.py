@@ -9,17 +9,21 @@ from typing import Protocol
 from proxy.buffers import Buffers
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
 from proxy.framing import Head, chunk, chunked_content, last_chunk
-from proxy.model import Headers, Timeouts, Upstream
+from proxy.model import Headers, Instant, Timeouts, Upstream
 from proxy.outbox import Outbox
 from proxy.upstream.connect import Connector
 from proxy.upstream.connection import Connection
-from proxy.upstream.exchange import Disconnected, Exchange
+from proxy.upstream.exchange import Exchange
+from proxy.upstream.link import Disconnected
 from proxy.upstream.pool import Pool
 
 log = logging.getLogger(__name__)
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110 section 9.2.2: sending these twice does what sending them once does."""
+_FRESH_TRIES = 2
+"""New connections that may die under a request before anything of an answer has come: an upstream that ends takes some
+that nobody there has looked at."""
 _TICK = 1.0
 """Seconds between two looks at the deadlines, at most."""
 
@@ -107,26 +111,30 @@ class PooledTransport:
         connector: Connector,
         *,
         buffers: Buffers,
+        now: Callable[[], Instant],
         meanwhile: Callable[[], None] | None = None,
     ) -> None:
-        """`meanwhile` is work for a moment in which nothing but an answer is waited for."""
+        """`now` reads clocks that go on while the machine sleeps.
+
+        `meanwhile` is work for a moment in which nothing but an answer is waited for.
+        """
         self._timeouts = timeouts
         self._buffers = buffers
         self._connector = connector
         self._loop = asyncio.get_running_loop()
-        self._pool = Pool()
+        self._pool = Pool(self._loop, now)
         self._outbox = Outbox(self._loop.call_soon)
         self._meanwhile = meanwhile
-        self._connections: set[Connection] = set()
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         origin = request.upstream.origin
+        fresh = 0
         while True:
             connection = self._pool.take(origin, repeatable=_may_repeat(request))
-            reused = connection is not None
             if connection is None:
+                fresh += 1
                 connection = await self._connect(request.upstream)
             exchange = self._begin(connection, request)
             if self._meanwhile is not None and self._outbox.busy == 1 and exchange.upload is None:
@@ -135,7 +143,7 @@ class PooledTransport:
                 await exchange.answered
             except Disconnected as error:
                 exchange.close()
-                if not (reused and _may_repeat(request) and not error.answered):
+                if error.answered or fresh == _FRESH_TRIES or not _may_repeat(request):
                     raise UpstreamBroken("the upstream closed the connection without an answer") from None
             except BaseException:
                 exchange.close()
@@ -145,23 +153,20 @@ class PooledTransport:
 
     async def close(self) -> None:
         self._ticker.cancel()
-        for connection in tuple(self._connections):
-            connection.abort()
+        self._pool.close()
 
     async def _connect(self, upstream: Upstream) -> Connection:
         def new() -> Connection:
             return Connection(
                 upstream.origin,
-                on_idle=self._pool.put,
-                on_lost=self._forget,
+                owner=self._pool,
                 idle_timeout=self._timeouts.idle,
                 outbox=self._outbox,
                 buffers=self._buffers,
             )
 
         connection = await self._connector.connect(upstream, new)
-        if connection.usable:
-            self._connections.add(connection)
+        self._pool.add(connection)
         return connection
 
     def _begin(self, connection: Connection, request: UpstreamRequest) -> Exchange:
@@ -201,15 +206,8 @@ class PooledTransport:
             log.exception("sending a request's content met a defect")
             exchange.fail(InternalError("the proxy met a defect"))
 
-    def _forget(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._pool.discard(connection)
-
     def _look_at_deadlines(self) -> None:
-        now = self._loop.time()
-        for connection in [connection for connection in self._connections if connection.deadline <= now]:
-            connection.expire()
-        self._pool.prune(now)
+        self._pool.check(self._loop.time())
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
 
 

@@ -4,13 +4,15 @@ import asyncio
 import base64
 import socket
 
-from proxy.errors import UpstreamUnreachable
+from proxy.errors import UpstreamAway, UpstreamUnreachable
 from proxy.framing import FramingError, parse_head
 from proxy.model import OutboundProxy, Upstream
 
 _MAX_HEAD = 16 * 1024
 _END = b"\r\n\r\n"
 _BEGINNING = b"HTTP/1."
+_AWAY = (502, 503, 504)
+"""What an outbound proxy answers that does not get through to the upstream for now."""
 
 
 async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstream) -> None:
@@ -21,7 +23,7 @@ async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstrea
     while _END not in head:
         data = await loop.sock_recv(sock, 4096)
         if not data:
-            raise failed(via, "broke off")
+            raise failed(via, "broke off", away=True)
         head += data
         if len(head) > _MAX_HEAD or not head.startswith(_BEGINNING[: len(head)]):
             raise failed(via, "answered CONNECT with nonsense")
@@ -31,14 +33,15 @@ async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstrea
     except FramingError:
         raise failed(via, "answered CONNECT with nonsense") from None
     if status // 100 != 2:  # noqa: PLR2004 - every 2xx opens a tunnel
-        raise failed(via, f"answered CONNECT with {status}")
+        raise failed(via, f"answered CONNECT with {status}", away=status in _AWAY)
     if head[end:]:
         raise failed(via, "sent what nobody asked for")
 
 
-def failed(via: OutboundProxy, what: str) -> UpstreamUnreachable:
-    """The error that says what the outbound proxy did."""
-    return UpstreamUnreachable(
+def failed(via: OutboundProxy, what: str, *, away: bool = False) -> UpstreamUnreachable:
+    """The error that says what the outbound proxy did; `away`: in a moment it may do better."""
+    made = UpstreamAway if away else UpstreamUnreachable
+    return made(
         f"the outbound proxy {via.host}:{via.port} {what}",
         hint="Check HTTPS_PROXY and HTTP_PROXY, or list the upstream in NO_PROXY.",
     )

@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from support.loops import EVERY_LOOP
@@ -15,6 +17,7 @@ from proxy.app import App
 from proxy.downstream.caller import Caller
 from proxy.downstream.connection import Connection
 from proxy.downstream.incoming import Incoming
+from proxy.errors import ProxyError
 from proxy.replay import HeldBody
 from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.exchange import Exchange
@@ -25,10 +28,10 @@ KINDS = (Caller, Connection, Incoming, HeldBody, Exchange, UpstreamConnection)
 LARGE = 8 << 20
 
 
-def kept() -> Counter[str]:
+def kept(kinds: tuple[type, ...] = KINDS) -> Counter[str]:
     """How many of the objects of a request there are, reachable or not."""
     return Counter(
-        f"{type(found).__module__}.{type(found).__name__}" for found in gc.get_objects() if isinstance(found, KINDS)
+        f"{type(found).__module__}.{type(found).__name__}" for found in gc.get_objects() if isinstance(found, kinds)
     )
 
 
@@ -169,9 +172,39 @@ async def test_what_broke_off(sent: bytes, script: Callable[[Peer], Awaitable[No
         assert app._buffers.waiting == app._buffers.kept == 0
 
 
+@pytest.mark.parametrize("why", ["nobody there", "no such name", "name servers fail", "known, and they fail"])
+@pytest.mark.usefixtures("no_collector")
+async def test_what_could_not_be_connected(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the request is kept by anything, nor the error."""
+    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.1)
+    monkeypatch.setattr("proxy.upstream.names._FRESH", -1.0)
+    asked = 0
+
+    def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        if why in ("no such name", "name servers fail") or (why != "nobody there" and asked > 1):
+            raise socket.gaierror(socket.EAI_NONAME if why == "no such name" else socket.EAI_AGAIN, why)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
+
+    monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
+    kinds = (*KINDS, OSError, ProxyError, asyncio.Task, asyncio.Future)
+    async with running_proxy(direct_options("http://api.example")) as app:
+        for _ in range(3):
+            before = kept(kinds)
+            async with caller(app.urls[0]) as peer:
+                await peer.send(GET)
+                assert (await peer.message()).status == 502
+                await peer.ends()
+            await settled(app)
+        # The first leave what all share.
+        assert dict(kept(kinds) - before) == {}
+    assert asked >= 3
+
+
 async def settled(app: App) -> None:
     """Wait until neither side has a connection."""
     async with asyncio.timeout(PATIENCE):
-        while app._doors.connections or app._transport._connections:  # noqa: ASYNC110 - neither tells when it ends
+        while app._doors.connections or app._transport._pool.connections:  # noqa: ASYNC110 - neither tells when it ends
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from support.certificates import Authority, authority
@@ -16,16 +16,19 @@ from support.stack import direct_options, new_cognito, options_for, running_prox
 from support.wire import Message, Peer, Script, answer, answering, caller, request, upstream
 
 from proxy.errors import SettingsError
-from proxy.model import OutboundProxies
+from proxy.model import OutboundProxies, ServeOptions, Upstream
 from proxy.outbound import parse_proxy
 from proxy.upstream import Connector
-
-if TYPE_CHECKING:
-    import ssl
 
 loop_factories = EVERY_LOOP
 
 OK = answer()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not there will not come."""
+    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.1)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +40,16 @@ async def ask(url: str, data: bytes) -> Message:
     async with caller(url) as peer:
         await peer.send(data)
         return await peer.message()
+
+
+def options_with_cdn(url: str, cdn_url: str, **changes: Any) -> ServeOptions:
+    """A proxy whose route for the CDN of flights leads elsewhere."""
+    options = direct_options(url, **changes)
+    elsewhere = [
+        dataclasses.replace(route, upstream=Upstream.parse(cdn_url)) if route.path == "/cdn/flights" else route
+        for route in options.built_in_routes
+    ]
+    return dataclasses.replace(options, built_in_routes=tuple(elsewhere))
 
 
 def problem(message: Message) -> dict[str, Any]:
@@ -75,32 +88,82 @@ async def test_a_tls_upstream_by_its_address(ca: Authority) -> None:
         assert (await ask(app.urls[0], request())).body == b"ok"
 
 
-@pytest.mark.parametrize("case", ["unknown authority", "system's authorities", "another name", "expired", "no TLS"])
-async def test_certificates_that_are_refused(case: str, ca: Authority, tmp_path: Path) -> None:
-    """An upstream that cannot prove who it is gets nothing: 502 `upstream_unreachable`, in a sentence."""
+CERTIFICATES = {
+    "unknown authority": "upstreams.ca_file",
+    "system's authorities": "upstreams.ca_file",
+    "another name": "no certificate for 127.0.0.1",
+    "expired": "must renew its certificate",
+    "not yet valid": "this machine's clock",
+}
+
+
+@pytest.mark.parametrize(("case", "hint"), CERTIFICATES.items(), ids=CERTIFICATES)
+async def test_certificates_that_are_refused(case: str, hint: str, ca: Authority, tmp_path: Path) -> None:
+    """An upstream that cannot prove who it is gets nothing, and is asked once: the hint says what mends it."""
     received: list[Message] = []
+    hellos: list[str | None] = []
     trusted = {"unknown authority": authority(tmp_path, "other").file, "system's authorities": None}.get(case, ca.file)
-    context: ssl.SSLContext | None = ca.server(
-        "localhost" if case == "another name" else "127.0.0.1", ends_in_days=-1 if case == "expired" else 1
-    )
-    if case == "no TLS":
-        context = None
-    async with upstream(answering(OK, requests=received), tls=context) as origin:
-        options = direct_options(f"https://127.0.0.1:{origin.port}", ca_file=trusted)
-        if case == "no TLS":
-            options = dataclasses.replace(options, timeouts=timeouts(connect=0.5))
+    name = "localhost" if case == "another name" else "127.0.0.1"
+    dates = {"expired": (-10, -1), "not yet valid": (1, 2)}.get(case, (-10, 1))
+    context = ca.server(name, valid_in_days=dates, chosen=hellos)
+    async with (
+        upstream(answering(OK, requests=received), tls=context) as origin,
+        running_proxy(direct_options(f"https://127.0.0.1:{origin.port}", ca_file=trusted)) as app,
+    ):
+        message = await ask(app.urls[0], request())
+    document = problem(message)
+    assert (message.status, document["code"]) == (502, "upstream_unreachable")
+    assert "certificate cannot be verified" in document["detail"]
+    assert hint in document["hint"]
+    assert ("ca_file" in document["hint"]) == ("ca_file" in hint)
+    assert b"tls_certificate_error" in message.values(b"proxy-status")[0]
+    assert len(hellos) == 1
+    assert received == []
+
+
+async def test_an_upstream_without_tls(ca: Authority) -> None:
+    """It waits for the rest of what it takes for a request, and so do we, until `timeouts.connect`."""
+    async with upstream(answering(OK)) as origin:
+        options = direct_options(f"https://127.0.0.1:{origin.port}", ca_file=ca.file, timeouts=timeouts(connect=0.5))
         async with running_proxy(options) as app:
             message = await ask(app.urls[0], request())
-    document = problem(message)
-    if case == "no TLS":
-        # It waits for the rest of what it takes for a request, and so do we.
-        assert document["code"] in ("upstream_unreachable", "upstream_timeout")
-    else:
-        assert (message.status, document["code"]) == (502, "upstream_unreachable")
-        assert "certificate cannot be verified" in document["detail"]
-        assert "ca_file" in document["hint"]
-        assert b"tls_certificate_error" in message.values(b"proxy-status")[0]
-    assert received == []
+    assert problem(message)["code"] in ("upstream_unreachable", "upstream_timeout")
+
+
+async def test_sighup_has_the_certificates_read_again(ca: Authority, tmp_path: Path) -> None:
+    """What `ca_file` holds anew is trusted from the next connection on, and those that are open go on."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(ca.file.read_bytes())
+    later = authority(tmp_path, "later")
+    async with (
+        upstream(answering(OK), tls=ca.server("127.0.0.1")) as before,
+        upstream(answering(OK), tls=later.server("127.0.0.1")) as after,
+        running_proxy(options_with_cdn(before.url, after.url, ca_file=trusted)) as app,
+    ):
+        assert (await ask(app.urls[0], request())).status == 200
+        assert (await ask(app.urls[0], request(target="/cdn/flights/x"))).status == 502
+        trusted.write_bytes(later.file.read_bytes())
+        assert (await ask(app.urls[0], request(target="/cdn/flights/x"))).status == 502
+        app.try_again()
+        assert (await ask(app.urls[0], request(target="/cdn/flights/x"))).status == 200
+        assert (await ask(app.urls[0], request())).status == 200
+        assert before.connections == 1
+
+
+async def test_certificates_that_cannot_be_read_again(
+    ca: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that was spoilt leaves those in place that were trusted, and the log says so."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(ca.file.read_bytes())
+    async with (
+        upstream(answering(answer(200, b"Connection: close")), tls=ca.server("127.0.0.1")) as origin,
+        running_proxy(direct_options(origin.url, ca_file=trusted)) as app,
+    ):
+        trusted.write_text("nothing")
+        app.try_again()
+        assert (await ask(app.urls[0], request())).status == 200
+    assert [text for text in caplog.messages if "upstreams.ca_file" in text and "stay" in text]
 
 
 async def test_a_tls_upstream_that_hangs_up_after_the_handshake(ca: Authority) -> None:
@@ -138,6 +201,32 @@ async def test_bulk_over_tls(ca: Authority) -> None:
                 message = await peer.message()
                 assert message.body == block * count
         assert origin.connections == 1
+
+
+@pytest.mark.parametrize("secure", [True, False])
+@pytest.mark.parametrize("closing", [True, False])
+async def test_an_answer_in_tiny_chunks(secure: bool, closing: bool, ca: Authority) -> None:
+    """It arrives whole, also where the upstream closes behind it, and so does the next one."""
+    count = 100_000
+    close = b"Connection: close\r\n" if closing else b""
+    whole = b"HTTP/1.1 200 OK\r\n%bTransfer-Encoding: chunked\r\n\r\n" % close + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.message()
+            await peer.send(whole)
+            if closing:
+                return
+
+    async with (
+        upstream(script, tls=ca.server("127.0.0.1") if secure else None) as origin,
+        running_proxy(direct_options(origin.url, ca_file=ca.file)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        for _ in range(2):
+            await peer.send(request())
+            assert (await peer.message()).body == b"x" * count
+        assert origin.connections == (2 if closing else 1)
 
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
@@ -182,17 +271,16 @@ def test_an_unusable_ca_file(tmp_path: Path) -> None:
 def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
     """Every name has these addresses."""
 
-    async def getaddrinfo(*args: Any, family: int = 0, **options: Any) -> list[Any]:
+    def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
         found: list[Any] = []
         for host, port in addresses:
             if ":" in host:
                 found.append((socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, port, 0, 0)))
             else:
                 found.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)))
-        # uvloop asks for the family of an address when it connects to it.
-        return [entry for entry in found if family in (0, entry[0])]
+        return found
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize("dead_first", [True, False])
@@ -203,6 +291,22 @@ async def test_the_address_that_answers_is_taken(dead_first: bool, monkeypatch: 
         async with running_proxy(direct_options(f"http://api.example:{origin.port}")) as app:
             resolve(monkeypatch, *(addresses if dead_first else reversed(addresses)))
             assert (await ask(app.urls[0], request())).body == b"ok"
+
+
+async def test_the_family_that_answered_comes_first() -> None:
+    """Addresses of a family that leads nowhere are not tried first for each connection."""
+    async with upstream(answering(OK)) as origin:
+
+        def resolve(*args: Any, **options: Any) -> list[Any]:
+            return [
+                (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 9, 0, 0)),
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", origin.port)),
+            ]
+
+        connector = Connector(timeout=60, ca_file=None, outbound=OutboundProxies(), resolve=resolve)
+        assert await connector.addresses("api.example", 80) == ["::1", "127.0.0.1"]
+        (await connector.dial("api.example", 80)).close()
+        assert await connector.addresses("api.example", 80) == ["127.0.0.1", "::1"]
 
 
 async def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,10 +324,10 @@ async def test_a_name_that_cannot_be_resolved(host: str, monkeypatch: pytest.Mon
     async with running_proxy(direct_options(f"http://{host}")) as app:
         if host.startswith("nowhere"):
 
-            async def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
+            def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+            monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
         message = await ask(app.urls[0], request())
     assert (message.status, problem(message)["code"]) == (502, "upstream_unreachable")
     assert b"dns_error" in message.values(b"proxy-status")[0]

@@ -65,6 +65,7 @@ async def test_simultaneous_requests_have_connections_of_their_own() -> None:
 
 NOT_KEPT = {
     "Connection: close": answer(200, b"Connection: close"),
+    "a promise of no time": answer(200, b"Keep-Alive: timeout=0"),
     "close among others": answer(200, b"Connection: X-Hop, Close"),
     "HTTP/1.0": answer().replace(b"HTTP/1.1", b"HTTP/1.0"),
     "close-delimited": b"HTTP/1.1 200 OK\r\n\r\nok",
@@ -101,14 +102,13 @@ async def test_connections_that_are_not_kept(first: bytes) -> None:
     [
         pytest.param(answer(200, b"Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0"), id="HTTP/1.0"),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", id="chunked"),
-        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
-        pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", id="304"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=60\r\nContent-Length: 2\r\n\r\nok", id="promised"),
     ],
 )
 async def test_connections_that_are_kept(kept: bytes) -> None:
     """An answer whose end is known leaves its connection to the next request."""
     async with upstream(answering(kept, OK)) as origin, running_proxy(direct_options(origin.url)) as app:
-        assert (await ask(app.urls[0], request(), bodiless=True)).head[:12] == b"HTTP/1.1 " + kept[9:12]
+        assert (await ask(app.urls[0], request())).body == b"ok"
         assert (await ask(app.urls[0], request())).body == b"ok"
         assert origin.connections == 1
 
@@ -177,15 +177,19 @@ async def test_a_post_is_never_sent_twice(method: str, drop: Callable[[Peer], No
     assert len(requests) == 2
 
 
-async def test_a_fresh_connection_that_dies_is_not_replaced() -> None:
-    """Only the age of a pooled connection excuses it: a new one that dies is an answer of 502, at once."""
+@pytest.mark.parametrize(("method", "dead", "status"), [("GET", 1, 200), ("GET", 2, 502), ("POST", 1, 502)])
+async def test_a_new_connection_that_dies(method: str, dead: int, status: int) -> None:
+    """It is replaced by another one, where the request may be repeated; a second that dies is an answer of 502."""
 
     async def script(peer: Peer) -> None:
         await peer.message()
+        if peer.number > dead:
+            await peer.send(OK)
+            await peer.ends()
 
     async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
-        assert (await ask(app.urls[0], request())).status == 502
-        assert origin.connections == 1
+        assert (await ask(app.urls[0], request(method, body=b"abc"))).status == status
+        assert origin.connections == (2 if method == "GET" else 1)
 
 
 async def test_an_answer_that_began_is_not_asked_for_again() -> None:
@@ -477,17 +481,19 @@ BODILESS = {
 
 @pytest.mark.parametrize(("method", "data"), BODILESS.values(), ids=BODILESS)
 async def test_answers_without_content(method: str, data: bytes) -> None:
-    """HEAD, 204 and 304 have a head and no content, and both connections live on."""
-    async with upstream(answering(data, OK)) as origin, running_proxy(direct_options(origin.url)) as app:
-        async with caller(app.urls[0]) as peer:
-            await peer.send(request(method))
-            message = await peer.head()
-            assert message.start_line == data.split(b"\r\n")[0]
-            assert message.values(b"transfer-encoding") == []
-            assert message.values(b"content-length") == ([b"1000"] if b"1000" in data else [])
-            await peer.send(request())
-            assert (await peer.message()).body == b"ok"
-        assert origin.connections == 1
+    """HEAD, 204 and 304 have a head and no content, and the caller's connection lives on."""
+    async with (
+        upstream(answering(data, OK)) as origin,
+        running_proxy(direct_options(origin.url)) as app,
+        caller(app.urls[0]) as peer,
+    ):
+        await peer.send(request(method))
+        message = await peer.head()
+        assert message.start_line == data.split(b"\r\n")[0]
+        assert message.values(b"transfer-encoding") == []
+        assert message.values(b"content-length") == ([b"1000"] if b"1000" in data else [])
+        await peer.send(request())
+        assert (await peer.message()).body == b"ok"
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])

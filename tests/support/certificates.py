@@ -22,13 +22,14 @@ class Authority:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
-    def issue(self, file: Path, *names: str, ends_in_days: int = 1) -> Path:
-        """Write a new certificate for `names`, and its key, into `file`; returns it."""
+    def issue(self, file: Path, *names: str, valid_in_days: tuple[int, int] = (-10, 1)) -> Path:
+        """Write a new certificate for `names`, and its key, into `file`; returns it. It is valid from then to then."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([_name(name) for name in names])
         now = datetime.datetime.now(datetime.UTC)
+        begins, ends = (now + days * _DAY for days in valid_in_days)
         certificate = (
-            _builder("server", key, now - 10 * _DAY, now + ends_in_days * _DAY)
+            _builder("server", key, begins, ends)
             .issuer_name(self.certificate.subject)
             .add_extension(alternatives, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -39,12 +40,14 @@ class Authority:
         file.chmod(0o600)
         return file
 
-    def server(self, *names: str, ends_in_days: int = 1, chosen: list[str | None] | None = None) -> ssl.SSLContext:
+    def server(
+        self, *names: str, valid_in_days: tuple[int, int] = (-10, 1), chosen: list[str | None] | None = None
+    ) -> ssl.SSLContext:
         """What a server with a certificate for `names` needs; `chosen` hears the names that clients ask for."""
         file = self.issue(
-            self.file.with_name(f"{'-'.join(names).replace(':', '_')}{ends_in_days}.pem"),
+            self.file.with_name(f"{'-'.join(names).replace(':', '_')}{valid_in_days[1]}.pem"),
             *names,
-            ends_in_days=ends_in_days,
+            valid_in_days=valid_in_days,
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)

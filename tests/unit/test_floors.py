@@ -32,6 +32,7 @@ FLOORS = {
         "operation",
         "metrics",
         "totp",
+        "sockets",
     },
     2: {
         "clock",

@@ -1,5 +1,6 @@
 """What the bytes of an answer mean: tables, and h11 as somebody else's opinion."""
 
+import math
 from collections.abc import Sequence
 
 import h11
@@ -8,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.pieces import MALFORMED_SECTIONS, cut_up
 
-from proxy.framing import ChunkedDecoder, Content, Delimiter, FramingError, Head, content_of, parse_head
+from proxy.framing import ChunkedDecoder, Content, Delimiter, FramingError, Head, content_of, kept_for, parse_head
 
 CHUNKED = Delimiter.CHUNKED
 CLOSE = Delimiter.CLOSE
@@ -96,6 +97,8 @@ def test_malformed_heads(data: bytes) -> None:
 # How an answer ends.
 
 LENGTH_5 = (b"Content-Length", b"5")
+RESTING = Content(0, True, rests=True)
+DOUBTFUL = Content(0, False, rests=True)
 TE = b"Transfer-Encoding"
 
 
@@ -113,13 +116,16 @@ TE = b"Transfer-Encoding"
         pytest.param("GET", answer(minor=0), Content(CLOSE, False), id="HTTP/1.0"),
         pytest.param("GET", answer(LENGTH_5, minor=0), Content(5, False), id="a length on HTTP/1.0"),
         pytest.param("POST", answer(status=205), Content(CLOSE, False), id="205"),
-        pytest.param("HEAD", answer(LENGTH_5), Content(0, True), id="HEAD with a length"),
-        pytest.param("HEAD", answer((TE, b"chunked")), Content(0, True), id="HEAD with chunked"),
-        pytest.param("HEAD", answer(), Content(0, True), id="HEAD without either"),
-        pytest.param("GET", answer(LENGTH_5, status=204), Content(0, True), id="204 with a length"),
-        pytest.param("GET", answer((TE, b"chunked"), status=204), Content(0, True), id="204 with chunked"),
-        pytest.param("GET", answer(LENGTH_5, status=304), Content(0, True), id="304 with a length"),
-        pytest.param("GET", answer(status=304), Content(0, True), id="304 without"),
+        pytest.param("HEAD", answer(LENGTH_5), RESTING, id="HEAD with a length"),
+        pytest.param("HEAD", answer((TE, b"chunked")), RESTING, id="HEAD with chunked"),
+        pytest.param("HEAD", answer(), RESTING, id="HEAD without either"),
+        pytest.param("GET", answer(LENGTH_5, status=204), DOUBTFUL, id="204 with a length"),
+        pytest.param("GET", answer((TE, b"chunked"), status=204), DOUBTFUL, id="204 with chunked"),
+        pytest.param("GET", answer(LENGTH_5, status=304), DOUBTFUL, id="304 with a length"),
+        pytest.param("GET", answer(status=304), RESTING, id="304 without"),
+        pytest.param("GET", answer((b"Content-Length", b"00"), status=204), RESTING, id="204 with a length of 0"),
+        pytest.param("HEAD", answer(status=304), RESTING, id="304 to HEAD"),
+        pytest.param("HEAD", answer((b"Connection", b"close")), DOUBTFUL, id="HEAD and close"),
     ],
 )
 def test_content_of(method: str, head: Head, expected: Content) -> None:
@@ -187,6 +193,26 @@ def test_keep_alive(minor: int, connection: list[bytes], alive: bool) -> None:
     """RFC 9112 section 9.3: HTTP/1.1 stays unless it says close, HTTP/1.0 goes unless it says keep-alive."""
     fields = [(b"Connection", value) for value in connection]
     assert content_of("GET", answer(LENGTH_5, *fields, minor=minor)).keeps_alive == alive
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "seconds"),
+    [
+        (b"timeout=5", 5.0),
+        (b"timeout=5, max=100", 5.0),
+        (b"max=100,timeout = 7", 7.0),
+        (b'timeout="5"', 5.0),
+        (b"timeout=0", 0.0),
+        (b"max=100", math.inf),
+        (b"idle-timeout=5", math.inf),
+        (b"timeout=", math.inf),
+        (b"timeout=-5", math.inf),
+        (b"", math.inf),
+    ],
+)
+def test_kept_for(keep_alive: bytes, seconds: float) -> None:
+    """How long a connection is kept stands among the parameters of `Keep-Alive`, or does not."""
+    assert kept_for(keep_alive) == seconds
 
 
 # Somebody else's opinion.

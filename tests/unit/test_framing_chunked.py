@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pieces import MALFORMED_SECTIONS, byte_by_byte, cut_up, every_cut
 
-from proxy.framing import MAX_HEAD, ChunkedDecoder, FramingError, chunk, chunked_content, last_chunk
+from proxy.framing import MANY_CHUNKS, MAX_HEAD, ChunkedDecoder, FramingError, chunk, chunked_content, last_chunk
 
 MAX_CHUNK_LINE = 4096
 
@@ -40,6 +40,22 @@ def test_chunks_are_handed_on_as_they_come() -> None:
     assert decoder.feed(b"ll") == [b"ll"]
     assert decoder.feed(b"o") == [b"o"]
     assert not decoder.done
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_many_chunks_are_enough(size: int) -> None:
+    """Who does not want all of it gets no more than many chunks at a time, and loses nothing."""
+    content = bytes(size * 1000)
+    data = chunk(bytes(size)) * 1000 + last_chunk([(b"A", b"b")]) + b"rest"
+    decoder, pieces = ChunkedDecoder(), []
+    while not decoder.done:
+        fed = decoder.feed(data, all_of_it=False)
+        assert decoder.laborious != decoder.done
+        pieces += fed
+        data = b""
+    assert b"".join(pieces) == content
+    assert max(map(len, pieces)) == size * (MANY_CHUNKS + 1)
+    assert (decoder.trailers, decoder.rest) == ([(b"A", b"b")], b"rest")
 
 
 @pytest.mark.parametrize(

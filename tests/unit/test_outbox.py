@@ -86,18 +86,23 @@ class Aborting(asyncio.Transport):
         self.written.append(bytes(data))
 
 
+class Nobody:
+    """Keeps no connections."""
+
+    def put(self, connection: Connection, *, rests: bool) -> None: ...
+
+    def spoke(self, connection: Connection) -> None: ...
+
+    def lost(self, connection: Connection, *, silently: bool) -> None: ...
+
+
 async def test_a_request_given_up_holds_up_nobody() -> None:
     """A connection that was dropped before its request went out sends nothing, and the others' requests go out."""
     turn = Turn()
 
     def begun() -> tuple[Connection, Aborting]:
         connection = Connection(
-            "http://a",
-            on_idle=lambda _: None,
-            on_lost=lambda _: None,
-            idle_timeout=60,
-            outbox=turn.outbox,
-            buffers=Buffers(1 << 20),
+            "http://a", owner=Nobody(), idle_timeout=60, outbox=turn.outbox, buffers=Buffers(1 << 20)
         )
         transport = Aborting()
         connection.connection_made(transport)

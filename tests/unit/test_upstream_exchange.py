@@ -10,15 +10,16 @@ from support.wire import PATIENCE
 
 from proxy.buffers import LARGE, Buffers
 from proxy.errors import BadRequest, ProxyError, UpstreamBroken, UpstreamTimeout
-from proxy.framing import MAX_HEAD, Head
+from proxy.framing import MANY_CHUNKS, MAX_HEAD, Head, chunk, last_chunk
 from proxy.model import Header
-from proxy.upstream.exchange import Disconnected, Exchange
+from proxy.upstream.exchange import Exchange
+from proxy.upstream.link import Disconnected, Fate
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SIZED = OK + b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n"
 DELIMITED_BY_CLOSE = OK + b"\r\nhello"
-EMPTY = b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"
+EMPTY = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
@@ -34,8 +35,8 @@ class Link:
     sent: bytes = b""
     aborted: bool = False
     told: list[str] = field(default_factory=list)
-    released: list[tuple[bool, bool]] = field(default_factory=list)
-    """Whether it was reusable, and to be closed gently."""
+    allowance: float = math.inf
+    released: list[Fate] = field(default_factory=list)
     congested: bool = False
     drained: list[bool] = field(default_factory=list)
     """Whether it was a tunnel that had ended."""
@@ -58,8 +59,8 @@ class Link:
     def abort(self) -> None:
         self.aborted = True
 
-    def release(self, *, reusable: bool, gently: bool) -> None:
-        self.released.append((reusable, gently))
+    def release(self, fate: Fate) -> None:
+        self.released.append(fate)
 
 
 class Trial:
@@ -97,8 +98,8 @@ class Result:
     status: int
     content: bytes
     trailers: tuple[Header, ...]
-    kept: bool
-    """Its connection may carry another request."""
+    fate: Fate
+    """Of its connection."""
 
 
 async def content_of(exchange: Exchange) -> bytes:
@@ -116,14 +117,13 @@ async def result(trial: Trial) -> Result:
     assert not trial.link.released
     exchange.close()
     exchange.close()
-    [(reusable, gently)] = trial.link.released
-    assert not gently
+    [fate] = trial.link.released
     return Result(
         tuple(trial.interim),
         exchange.head.status,
         content,
         tuple(exchange.trailers),
-        reusable and not trial.link.aborted,
+        Fate.DROPPED if trial.link.aborted else fate,
     )
 
 
@@ -133,34 +133,47 @@ def told(
     *,
     interim: tuple[tuple[int, bytes], ...] = (),
     trailers: tuple[Header, ...] = (),
-    kept: bool = True,
+    fate: Fate = Fate.KEPT,
 ) -> Result:
-    return Result(interim, status, content, trailers, kept)
+    return Result(interim, status, content, trailers, fate)
 
 
 TRAILERS = ((b"A", b"b"),)
 ANSWERS: dict[str, tuple[str, bytes, Result]] = {
     "a length": ("GET", SIZED, told()),
     "chunks and trailers": ("GET", CHUNKED, told(content=b"hello!", trailers=TRAILERS)),
-    "the end of the connection": ("GET", DELIMITED_BY_CLOSE, told(kept=False)),
-    "no content": ("GET", EMPTY, told(204, b"")),
+    "the end of the connection": ("GET", DELIMITED_BY_CLOSE, told(fate=Fate.DROPPED)),
+    "no content": ("GET", EMPTY, told(204, b"", fate=Fate.RESTS)),
     "a length of 0": ("GET", OK + b"Content-Length: 0\r\n\r\n", told(content=b"")),
-    "304": ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", told(304, b"")),
-    "HEAD": ("HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n", told(content=b"")),
+    "304": ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", told(304, b"", fate=Fate.RESTS)),
+    "304 with a length": (
+        "GET",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+        told(304, b"", fate=Fate.DROPPED),
+    ),
+    "HEAD": ("HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n", told(content=b"", fate=Fate.RESTS)),
     "interim answers": ("GET", INTERIM + SIZED, told(interim=((100, b""), (103, b"Link: a\r\n")))),
-    "interim answers and 204": ("GET", INTERIM + EMPTY, told(204, b"", interim=((100, b""), (103, b"Link: a\r\n")))),
+    "interim answers and 204": (
+        "GET",
+        INTERIM + EMPTY,
+        told(204, b"", interim=((100, b""), (103, b"Link: a\r\n")), fate=Fate.RESTS),
+    ),
     "Connection: close": (
         "GET",
         OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nhi",
-        told(content=b"hi", kept=False),
+        told(content=b"hi", fate=Fate.DROPPED),
     ),
-    "HTTP/1.0": ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", told(content=b"hi", kept=False)),
-    "surplus behind a length": ("GET", SIZED + b"!", told(kept=False)),
-    "surplus behind chunks": ("GET", CHUNKED + b"!", told(content=b"hello!", trailers=TRAILERS, kept=False)),
-    "an empty line behind chunks": ("GET", CHUNKED + b"\r\n", told(content=b"hello!", trailers=TRAILERS, kept=False)),
-    "surplus behind no content": ("GET", EMPTY + b"hello", told(204, b"", kept=False)),
-    "content behind HEAD": ("HEAD", SIZED, told(content=b"", kept=False)),
-    "a second answer": ("GET", SIZED + SIZED, told(kept=False)),
+    "HTTP/1.0": ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", told(content=b"hi", fate=Fate.DROPPED)),
+    "surplus behind a length": ("GET", SIZED + b"!", told(fate=Fate.DROPPED)),
+    "surplus behind chunks": ("GET", CHUNKED + b"!", told(content=b"hello!", trailers=TRAILERS, fate=Fate.DROPPED)),
+    "an empty line behind chunks": (
+        "GET",
+        CHUNKED + b"\r\n",
+        told(content=b"hello!", trailers=TRAILERS, fate=Fate.DROPPED),
+    ),
+    "surplus behind no content": ("GET", EMPTY + b"hello", told(204, b"", fate=Fate.DROPPED)),
+    "content behind HEAD": ("HEAD", SIZED, told(content=b"", fate=Fate.DROPPED)),
+    "a second answer": ("GET", SIZED + SIZED, told(fate=Fate.DROPPED)),
 }
 
 
@@ -234,7 +247,7 @@ async def test_nonsense_in_pieces(before: bytes, nonsense: bytes) -> None:
         assert trial.link.aborted
         assert not trial.exchange.ended
         trial.exchange.close()
-        assert trial.link.released == [(False, False)]
+        assert trial.link.released == [Fate.DROPPED]
 
 
 @pytest.mark.parametrize("step", [1 << 20, 1000], ids=["at once", "in pieces"])
@@ -290,7 +303,7 @@ async def test_a_tunnel_in_pieces() -> None:
         await trial.exchange.drain()
         assert trial.link.drained == [False, True]
         trial.exchange.close()
-        assert trial.link.released == [(False, True)]
+        assert trial.link.released == [Fate.ENDS]
 
 
 async def test_an_upgrade_that_was_not_granted() -> None:
@@ -350,7 +363,104 @@ async def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along(
     for data in (b"", OK, SIZED[:-1], SIZED):
         trial = Trial().receive(data)
         trial.exchange.close()
-        assert trial.link.released == [(False, False)]
+        assert trial.link.released == [Fate.DROPPED]
+
+
+@pytest.mark.parametrize(
+    ("field", "allowance"),
+    [(b"", math.inf), (b"Keep-Alive: timeout=5, max=100\r\n", 5.0), (b"Keep-Alive: x\r\n", math.inf)],
+)
+async def test_how_long_the_upstream_keeps_a_connection(field: bytes, allowance: float) -> None:
+    """What it says of that is remembered of the connection."""
+    trial = Trial().receive(OK + field + b"Content-Length: 5\r\n\r\nhello")
+    assert await result(trial) == told()
+    assert trial.link.allowance == allowance
+
+
+# An upstream that sends tiny chunks.
+
+TINY = 8 * 1024
+"""How many of them."""
+
+
+async def turns(trial: Trial) -> list[int]:
+    """How much content has come after each turn of the event loop, until no more does."""
+    come: list[int] = []
+    while len(come) < 2 or come[-1] != come[-2]:
+        come.append(come[-1] if come else 0)
+        come[-1] += len(trial.exchange.take())
+        await asyncio.sleep(0)
+    return come
+
+
+@pytest.mark.parametrize("size", [1, 60])
+async def test_tiny_chunks_leave_turns_to_others(size: int) -> None:
+    """Of chunks that come at once, others have a turn after no more than 16 KiB, and nothing is lost."""
+    trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    trial.receive(chunk(bytes(size)) * TINY + last_chunk([(b"A", b"b")]))
+    assert trial.link.told == ["pause"]
+    come = await turns(trial)
+    most = max(after - before for before, after in zip([0, *come], come, strict=False))
+    assert most <= size * (MANY_CHUNKS + 1) < 16 * 1024
+    assert come[-1] == TINY * size
+    assert (trial.link.told[-1], trial.link.aborted) == ("resume", False)
+    assert await result(trial) == told(content=b"", trailers=TRAILERS)
+
+
+async def test_what_comes_while_others_have_their_turn() -> None:
+    """It waits for its own, and an end in order behind it is one."""
+    trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    end = last_chunk()
+    trial.receive(chunk(b"x") * TINY, chunk(b"x") * TINY + end[:2], end[2:]).end()
+    assert not trial.link.aborted
+    assert (await turns(trial))[-1] == 2 * TINY
+    assert trial.exchange.ended
+    assert not trial.link.aborted
+
+
+async def test_an_upstream_that_breaks_off_amid_tiny_chunks() -> None:
+    """What had come is read before the error, and the error is told."""
+    trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n", chunk(b"x") * TINY).end(in_order=False)
+    assert (await turns(trial))[-1] == TINY
+    with pytest.raises(UpstreamBroken):
+        await trial.exchange.read()
+
+
+async def test_nonsense_behind_tiny_chunks() -> None:
+    """It is found in its turn, and nothing is read behind it."""
+    trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n", chunk(b"x") * 1000 + b"nonsense\r\n")
+    assert MANY_CHUNKS < (await turns(trial))[-1] <= 1000
+    with pytest.raises(UpstreamBroken):
+        await trial.exchange.read()
+    assert trial.link.aborted
+    assert trial.link.told == ["pause"]
+
+
+async def test_a_reader_who_leaves_amid_tiny_chunks() -> None:
+    """Nobody reads on for them."""
+    trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n", chunk(b"x") * TINY)
+    trial.exchange.close()
+    assert trial.link.released == [Fate.DROPPED]
+    assert (await turns(trial))[-1] == MANY_CHUNKS + 1
+    assert trial.link.told == ["pause"]
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_slow_reader_of_tiny_chunks(slow: bool) -> None:
+    """The upstream goes on once neither its chunks nor the reader hold it up."""
+    trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    trial.receive(chunk(bytes(2 * LARGE)))
+    assert trial.link.told == ["pause"]
+    trial.receive(chunk(b"x") * 1000)
+    if not slow:
+        trial.exchange.take()
+        assert "resume" not in trial.link.told
+    for _ in range(10):
+        await asyncio.sleep(0)
+    if slow:
+        assert "resume" not in trial.link.told
+        trial.exchange.take()
+    assert trial.link.told[-1] == "resume"
 
 
 # Requests that are still going out.
@@ -379,8 +489,8 @@ async def test_a_connection_is_kept_where_the_request_went_out_whole(state: str)
     trial.exchange.close()
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled() == (state in ("under way", "cancelled"))
-    [(reusable, _)] = trial.link.released
-    assert (reusable and not trial.link.aborted) == (state == "done")
+    [fate] = trial.link.released
+    assert (fate is Fate.KEPT and not trial.link.aborted) == (state == "done")
 
 
 async def test_what_is_written_goes_to_the_connection() -> None:
