@@ -1,20 +1,25 @@
-"""Options of TCP sockets that asyncio does not set."""
+"""Whether the other end of a TCP connection is still there, which asyncio does not ask."""
 
 import socket
+import struct
 import sys
 
 _PROBES = 3
 """Unanswered, they end a connection."""
+_INFO = struct.Struct("=3xB20xI28xI")
+"""The beginning of Linux's `tcp_info`: probes without an answer, segments without one, milliseconds since the last."""
 _DROP_AFTER = 0x80
 """TCP_RXT_CONNDROPTIME of macOS' <netinet/tcp.h>, which Python does not name."""
 
 
 def keep_alive(sock: socket.socket, patience: float) -> None:
-    """Have the kernel end a connection whose other end has not been heard of for about `patience` seconds.
+    """Have the kernel end a connection that rests and whose other end has not answered for about `patience` seconds.
 
-    It probes one that rests (RFC 9293 section 3.8.4), and gives up one that does not acknowledge what was sent (RFC
-    5482, which is TCP_USER_TIMEOUT). Then reading fails with TimeoutError, or for want of a route. What is no TCP
-    socket is left as it is.
+    It sends probes (RFC 9293 section 3.8.4); where none is answered reading fails with TimeoutError, or for want of a
+    route. What is no TCP socket is left as it is.
+
+    Linux has TCP_USER_TIMEOUT (RFC 5482) for what was sent and is not acknowledged. It is not used: it also ends
+    connections whose other end is there and takes nothing for a while. `unheard` tells the two apart.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -26,6 +31,17 @@ def keep_alive(sock: socket.socket, patience: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, _DROP_AFTER, max(1, round(patience)))
     else:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, rest)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+
+
+def unheard(sock: socket.socket) -> float:
+    """How many seconds ago something was heard of the other end, where it owes an answer to what was sent; else 0.
+
+    It owes none where all is acknowledged, nor where it takes no more (a window of zero) and says so when probed. Only
+    Linux tells (tcp(7), TCP_INFO). Who has just sent something has to wait before asking: what was heard before counts.
+    """
+    if sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0.0
+    probes, unacknowledged, heard = _INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size))
+    return float(heard) / 1000 if unacknowledged or probes >= _PROBES else 0.0

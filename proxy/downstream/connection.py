@@ -32,6 +32,7 @@ from proxy.downstream.parser import Message, RequestParser
 from proxy.downstream.tasks import begin
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 from proxy.outbox import Outbox
+from proxy.sockets import keep_alive, unheard
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -50,6 +51,8 @@ _MOST_WAITING = 32
 """Requests that may wait on a connection before no more are read."""
 _FEW_WAITING = 16
 """Requests that wait when reading goes on: in batches, rather than one by one."""
+_SILENCE = 30.0
+"""Seconds after which a tunnel ends whose caller has not been heard of."""
 _MOST_EARLY = 64 * 1024
 """Bytes that may wait for a tunnel to be opened."""
 
@@ -108,6 +111,7 @@ class Connection(RequestHandler):
         "_occupied",
         "_partial_since",
         "_requests",
+        "_sent",
         "_state",
         "_tunnel",
         "_unanswered",
@@ -136,6 +140,8 @@ class Connection(RequestHandler):
         self._held = b""
         """What the host's outbox holds of this connection."""
         self._tunnel: Incoming | None = None
+        self._sent = 0.0
+        """When something was written into the tunnel last."""
         self._early = b""
         """What has come for a tunnel that is not open yet."""
         self.secure = False
@@ -171,7 +177,9 @@ class Connection(RequestHandler):
     def check_progress(self, now: float, *, head: float, idle: float) -> None:
         """Give up a caller who is too slow: `head` seconds for a request's head, `idle` for content to move."""
         if self._state is State.TUNNEL:
-            # It may be silent, and held up, for as long as both ends like.
+            # It may be silent, and held up, for as long as both ends like; but there they must be.
+            if now - self._sent > _SILENCE and self._unheard() > _SILENCE and self.transport is not None:
+                self.transport.abort()
             return
         if self._flow.reading and self._state is not State.HALF_CLOSED:
             self._check_reading(now, head, idle)
@@ -221,6 +229,8 @@ class Connection(RequestHandler):
             return
         if self._held:
             self.flush()
+        if self._tunnel is not None:
+            self._sent = self._event_loop.time()
         transport.write(data)
 
     def flush(self) -> None:
@@ -232,6 +242,10 @@ class Connection(RequestHandler):
     def open_tunnel(self) -> Incoming:
         """Leave HTTP; what the caller sends from now on, and has sent since it asked for that."""
         tunnel = self._tunnel = self._new_content()
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):  # reset a moment ago
+                keep_alive(sock, _SILENCE)
         if self._state is not State.SWITCHING:
             tunnel.end()
             return tunnel
@@ -367,6 +381,10 @@ class Connection(RequestHandler):
     def _more(self) -> bool:
         """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
         return self._state is not State.HALF_CLOSED and (self._requests.amid_head or self._has_input())
+
+    def _unheard(self) -> float:
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        return 0.0 if sock is None or sock.fileno() < 0 else unheard(sock)
 
     def _has_input(self) -> bool:
         sock = None if self.transport is None else self.transport.get_extra_info("socket")

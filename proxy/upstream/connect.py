@@ -52,7 +52,7 @@ class Connector:
         """
         self._timeout = timeout
         self._outbound = outbound
-        self._silence = silence
+        self.silence = silence
         self._draw = draw
         self._ca_file = ca_file
         self._names = Names(resolve)
@@ -158,7 +158,7 @@ class Connector:
             # The library's frame refers to the error, and it to that frame: nobody would free them.
             raise error.with_traceback(None) from None
         try:
-            keep_alive(sock, self._silence)
+            keep_alive(sock, self.silence)
         except OSError:  # it has ended already
             sock.close()
             raise

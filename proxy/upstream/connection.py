@@ -14,6 +14,7 @@ from proxy.buffers import LARGE, SMALL, Buffers
 from proxy.errors import UpstreamBroken
 from proxy.framing import Head
 from proxy.outbox import Outbox
+from proxy.sockets import unheard
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.link import Disconnected, Fate
 
@@ -58,6 +59,10 @@ class Connection(asyncio.BufferedProtocol):
         self.loop = asyncio.get_running_loop()
         self.idle_timeout = idle_timeout
         self.deadline = math.inf
+        self._sent = 0.0
+        """The loop's time at which something was written last."""
+        self._silent = False
+        """It is given up, for nothing is heard of the other end."""
         self.allowance = math.inf
         """For how many seconds the upstream keeps it idle, as it says."""
         self.made = self.loop.time()
@@ -76,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
     def begin(self, method: str, data: bytes, *, upgrade: bool, inform: Callable[[Head], None]) -> Exchange:
         """Send the beginning of a request."""
         exchange = self._exchange = Exchange(self, method, inform, upgrade=upgrade)
+        self._sent = self.loop.time()
         outbox = self._outbox
         outbox.busy += 1
         if not self.usable:
@@ -108,6 +114,18 @@ class Connection(asyncio.BufferedProtocol):
             self._poll.register(sock.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
+    def check(self, now: float, silence: float) -> None:
+        """Give up an exchange whose deadline has passed, or that has heard nothing for `silence` seconds."""
+        if self.deadline <= now:
+            self.expire()
+        elif self._exchange is not None and now - self._sent > silence and self._unheard() > silence:
+            self._silent = True
+            self.abort()
+
+    def _unheard(self) -> float:
+        sock = None if self._lost else self._transport.get_extra_info("socket")
+        return 0.0 if sock is None or sock.fileno() < 0 else unheard(sock)
+
     def expire(self) -> None:
         """The deadline has passed."""
         if self._exchange is not None:
@@ -124,6 +142,7 @@ class Connection(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         if not self._lost:
             self._write_held()
+            self._sent = self.loop.time()
             self._transport.write(data)
 
     async def drain(self, *, tunnel_ended: bool) -> None:
@@ -220,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
             self._exchange.receive_end(in_order=exc is None and self._ended_in_order)
             # It refers to this connection: only the garbage collector would free such a circle.
             self._exchange = None
-        self._owner.lost(self, silently=isinstance(exc, OSError) and exc.errno in _SILENT)
+        self._owner.lost(self, silently=self._silent or (isinstance(exc, OSError) and exc.errno in _SILENT))
 
     def _read_what_is_left(self) -> None:
         """Take the answer of an upstream that did not wait for the whole request (RFC 9112 section 9.5).

@@ -38,8 +38,12 @@ _SLEEP = 5.0
 class Pool:
     """Keeps connections between two requests. It is their `Owner`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], Instant]) -> None:
-        """`now` reads clocks that go on while the machine sleeps."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], Instant], silence: float) -> None:
+        """`now` reads clocks that go on while the machine sleeps.
+
+        A connection is dead whose other end has not been heard of for `silence` seconds.
+        """
+        self._silence = silence
         self.connections: set[Connection] = set()
         self._idle: dict[str, list[Connection]] = {}
         self._resting: set[Connection] = set()
@@ -79,8 +83,8 @@ class Pool:
 
     def check(self, now: float) -> None:
         """Give up what is late, and close what nobody is to use any more."""
-        for connection in [connection for connection in self.connections if connection.deadline <= now]:
-            connection.expire()
+        for connection in tuple(self.connections):
+            connection.check(now, self._silence)
         self._has_slept(now)
         for idle in self._idle.values():
             late = [connection for connection in idle if connection.idle_until <= now]

@@ -122,7 +122,7 @@ class PooledTransport:
         self._buffers = buffers
         self._connector = connector
         self._loop = asyncio.get_running_loop()
-        self._pool = Pool(self._loop, now)
+        self._pool = Pool(self._loop, now, connector.silence)
         self._outbox = Outbox(self._loop.call_soon)
         self._meanwhile = meanwhile
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)

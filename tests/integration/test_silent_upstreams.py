@@ -51,9 +51,10 @@ async def told(connections: int, patience: float, loop: str) -> dict[str, float]
 
 
 async def test_connections_that_die_silently() -> None:
-    """GETs on them are sent again elsewhere, all of them about as soon as the first, and a tunnel ends as well."""
+    """GETs on them are sent again elsewhere, all of them about as soon as the first, and tunnels end as well."""
     if why := lacking():
         pytest.skip(why)
     for found in await asyncio.gather(*(told(20, 2.0, loop) for loop in ("asyncio", "uvloop"))):
         assert 1.5 < found["answered"] < 8
         assert 1.5 < found["tunnel_ended"] < 8
+        assert 1.5 < found["spoken_to_ended"] < 8

@@ -304,5 +304,4 @@ async def test_the_kernel_looks_after_every_connection() -> None:
             connector = Connector(timeout=PATIENCE, ca_file=None, outbound=outbound)
             with await connector.open_socket(Upstream.parse(origin.url)) as sock:
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
     assert len(via.requests) == 1

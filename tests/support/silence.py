@@ -1,7 +1,8 @@
 """Upstreams that fall silent, in a network of their own; a program.
 
 To be run by `unshare --net --map-root-user`: there is nothing but loopback then, whose routes are this program's. It
-prints, in JSON, what became of the requests: how long the slowest GET took, and how long a tunnel stayed.
+prints, in JSON, what became of the requests: how long the slowest GET took, and how long two tunnels stayed, one at rest
+and one that something was sent into.
 """
 
 import argparse
@@ -92,17 +93,19 @@ async def ask(before: Scripted, after: Scripted, connections: int, patience: flo
             await tunnel.read()
         return time.monotonic() - began
 
-    tunnel = await send(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", upgrade=True)
+    tunnel, spoken_to = [await send(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", upgrade=True) for _ in range(2)]
     await all_are_answered()
-    assert before.connections == connections + 1
+    assert before.connections == connections + 2
     leads_to = (AFTER, after.port)
     ip("rule", "add", "pref", "50", "from", BEFORE, "blackhole")
     began = time.monotonic()
     ended = asyncio.create_task(end_of(tunnel))
+    spoken_to.write(b"hello")
+    spoken_to_ended = asyncio.create_task(end_of(spoken_to))
     await all_are_answered()
     answered = time.monotonic() - began
     try:
-        return {"answered": answered, "tunnel_ended": await ended}
+        return {"answered": answered, "tunnel_ended": await ended, "spoken_to_ended": await spoken_to_ended}
     finally:
         await transport.close()
 

@@ -41,9 +41,10 @@ class Pretended:
         self.usable = False
         self.told.append("abort")
 
-    def expire(self) -> None:
-        self.told.append("expire")
-        self.abort()
+    def check(self, now: float, silence: float) -> None:
+        if self.deadline <= now:
+            self.told.append(f"late, silent after {silence:g} s")
+            self.abort()
 
 
 class Trial:
@@ -54,7 +55,7 @@ class Trial:
         self.slept = 0.0
         self.wall = 0.0
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self.pool = Pool(cast("asyncio.AbstractEventLoop", self), self.now)
+        self.pool = Pool(cast("asyncio.AbstractEventLoop", self), self.now, silence=20.0)
 
     def now(self) -> Instant:
         monotonic = self.passed + self.slept
@@ -306,7 +307,7 @@ def test_deadlines() -> None:
     late, early = trial.new(deadline=1001.0), trial.new(deadline=1002.0)
     trial.wait(1)
     trial.look()
-    assert (late.told, early.told) == (["expire", "abort"], [])
+    assert (late.told, early.told) == (["late, silent after 20 s", "abort"], [])
 
 
 def test_the_end() -> None:
