@@ -1,8 +1,8 @@
 """Upstreams that fall silent, in a network of their own; a program.
 
 To be run by `unshare --net --map-root-user`: there is nothing but loopback then, whose routes are this program's. It
-prints, in JSON, what became of the requests: how long the slowest GET took, and how long two tunnels stayed, one at rest
-and one that something was sent into.
+prints, in JSON, what became of the requests: how long the slowest GET took, and how long two tunnels stayed, one at
+rest and one that something was sent into.
 """
 
 import argparse
