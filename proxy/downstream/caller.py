@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Protocol
 
+from proxy.downstream.flow import Flow
 from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.errors import RequestError
 from proxy.framing import Fields, Head, RequestHead, field_lines, last_chunk
@@ -25,6 +26,7 @@ _JOINED = 64 * 1024
 class Line(Protocol):
     """The connection that a request came on."""
 
+    flow: Flow
     transport: asyncio.Transport | None
     secure: bool
     """It is encrypted."""
@@ -32,19 +34,6 @@ class Line(Protocol):
     @property
     def ending(self) -> bool:
         """Whether the answer to the current request is to be the last."""
-
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the caller reads too slowly."""
-
-    def send(self, data: bytes, *, soon: bool = False) -> None:
-        """Write; `soon` where nothing but answers to other requests will follow."""
-
-    def flush(self) -> None:
-        """Write what is held."""
-
-    async def drained(self) -> None:
-        """Wait until the caller takes more; raises ConnectionResetError where they have gone."""
 
     def open_tunnel(self) -> Incoming:
         """Leave HTTP; what the caller sends from now on."""
@@ -81,6 +70,7 @@ class Caller:
     def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
         """`head` is None where none could be read; `closing`: the connection may carry no other request."""
         self._connection = connection
+        self._flow = connection.flow
         self._transport = connection.transport
         self._content = content
         self._keep_alive = False
@@ -169,8 +159,8 @@ class Caller:
 
     async def drain(self) -> None:
         """Wait where the caller reads slower than the upstream sends."""
-        if self._connection.writing_paused:
-            await self._connection.drained()
+        if self._flow.stuck_since is not None:
+            await self._flow.drained()
 
     def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
         """Send the last of the content and the end of the answer."""
@@ -193,7 +183,7 @@ class Caller:
         transport = self._transport
         if transport is None:
             return
-        self._connection.flush()
+        self._flow.flush()
         sock = transport.get_extra_info("socket")
         # The caller may have left in this very moment, and the socket with them.
         if sock is not None and sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
@@ -257,11 +247,11 @@ class Caller:
         if head is not None:
             self._unsent = None
             if len(data) > _JOINED:
-                self._connection.send(head)
+                self._flow.send(head)
             else:
                 data = head + data
         if data:
-            self._connection.send(data, soon=soon)
+            self._flow.send(data, soon=soon)
 
 
 def _phrase(status: int) -> bytes:

@@ -14,8 +14,6 @@ Requests are answered one after the other, whatever has come behind them.
 """
 
 import asyncio
-import select
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from enum import Enum, auto
@@ -29,15 +27,13 @@ from proxy.downstream.caller import Caller
 from proxy.downstream.flow import Flow, Hold
 from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.downstream.parser import Message, RequestParser
-from proxy.downstream.tasks import begin
+from proxy.downstream.turns import Turns
 from proxy.errors import ProxyError, RequestError, RequestTimeout
 from proxy.outbox import Outbox
-from proxy.sockets import keep_alive, unheard
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from proxy.framing import RequestHead
 
 LINGER = 2.0
 """Seconds that a caller whose request could not be read has to read the answer."""
@@ -100,22 +96,18 @@ class Connection(RequestHandler):
     """
 
     __slots__ = (
-        "_answering",
         "_early",
         "_event_loop",
-        "_flow",
         "_heard",
-        "_held",
         "_host",
         "_new_content",
-        "_occupied",
         "_partial_since",
         "_requests",
-        "_sent",
         "_state",
         "_tunnel",
-        "_unanswered",
+        "_turns",
         "caller",
+        "flow",
         "own",
         "refused",
         "secure",
@@ -127,21 +119,14 @@ class Connection(RequestHandler):
         self._host = host
         self._event_loop = loop
         self._state = State.OPEN
-        self._flow = Flow(loop, host.buffers)
+        self.flow = Flow(loop, host.buffers, host.outbox)
         # Nothing of this refers back to the connection: only the garbage collector would free such a circle.
-        self._new_content = partial(_content, self._flow, host.buffers)
+        self._new_content = partial(_content, self.flow, host.buffers)
         self._requests = RequestParser(self._new_content, queue_limit=_MOST_WAITING)
-        self._unanswered: deque[Message] = deque()
-        self._answering: asyncio.Task[None] | None = None
-        self._occupied = False
-        """A request is being answered; to be asked in place of `_answering`, which is set once that has begun."""
+        self._turns = Turns(loop, self._work_for)
         self.caller: Caller | None = None
         """Whose request is being answered."""
-        self._held = b""
-        """What the host's outbox holds of this connection."""
         self._tunnel: Incoming | None = None
-        self._sent = 0.0
-        """When something was written into the tunnel last."""
         self._early = b""
         """What has come for a tunnel that is not open yet."""
         self.secure = False
@@ -161,7 +146,7 @@ class Connection(RequestHandler):
     @property
     def idle(self) -> bool:
         """Whether no request is being answered or waits for it."""
-        return self.caller is None and not self._unanswered
+        return self.caller is None and not self._turns.waiting
 
     @property
     def quiet(self) -> bool:
@@ -172,18 +157,18 @@ class Connection(RequestHandler):
     def ending(self) -> bool:
         """Whether the answer to the current request is to be the last: no other waits, and none is to follow."""
         last = self._host.draining or self._state is State.HALF_CLOSED
-        return last and not self._unanswered and not self._more
+        return last and not self._turns.waiting and not self._more
 
     def check_progress(self, now: float, *, head: float, idle: float) -> None:
         """Give up a caller who is too slow: `head` seconds for a request's head, `idle` for content to move."""
         if self._state is State.TUNNEL:
             # It may be silent, and held up, for as long as both ends like; but there they must be.
-            if now - self._sent > _SILENCE and self._unheard() > _SILENCE and self.transport is not None:
+            if self.flow.unheard(now, _SILENCE) and self.transport is not None:
                 self.transport.abort()
             return
-        if self._flow.reading and self._state is not State.HALF_CLOSED:
+        if self.flow.reading and self._state is not State.HALF_CLOSED:
             self._check_reading(now, head, idle)
-        stuck_since = self._flow.stuck_since
+        stuck_since = self.flow.stuck_since
         if stuck_since is not None and now - stuck_since > idle and self.transport is not None:
             self.transport.abort()
 
@@ -200,59 +185,25 @@ class Connection(RequestHandler):
     def _give_up_head(self) -> None:
         if not self._requests.blank:
             late = self._requests.give_up(RequestTimeout("the request's head did not arrive in time"))
-            self._unanswered.append(late)
-            self._answer_next()
+            self._turns.add([late])
+            self._turns.go_on()
         elif self.idle:
             # There is nothing to answer; an empty line behind a request that is being answered means nothing.
             self.force_close()
 
     # What a request's Caller asks.
 
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the caller reads too slowly."""
-        return self._flow.stuck_since is not None
-
-    async def drained(self) -> None:
-        """Wait until the caller takes more; raises ConnectionResetError where they have gone."""
-        await self._flow.drained()
-
-    def send(self, data: bytes, *, soon: bool = False) -> None:
-        """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
-        transport, outbox = self.transport, self._host.outbox
-        if transport is None:
-            return
-        if soon and outbox.takes(len(self._held) + len(data)):
-            if not self._held:
-                outbox.put(self.flush)
-            self._held += data
-            return
-        if self._held:
-            self.flush()
-        if self._tunnel is not None:
-            self._sent = self._event_loop.time()
-        transport.write(data)
-
-    def flush(self) -> None:
-        """Write what the outbox holds."""
-        held, self._held = self._held, b""
-        if held and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(held)
-
     def open_tunnel(self) -> Incoming:
         """Leave HTTP; what the caller sends from now on, and has sent since it asked for that."""
         tunnel = self._tunnel = self._new_content()
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        if sock is not None:
-            with suppress(OSError):  # reset a moment ago
-                keep_alive(sock, _SILENCE)
+        self.flow.keep_alive(_SILENCE)
         if self._state is not State.SWITCHING:
             tunnel.end()
             return tunnel
         self._state = State.TUNNEL
         tunnel.feed(self._early)
         self._early = b""
-        self._flow.release(Hold.SWITCH)
+        self.flow.release(Hold.SWITCH)
         return tunnel
 
     # What the event loop, or aiohttp's server, calls.
@@ -263,24 +214,19 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None  # noqa: S101 - that is what the line above is for
-        # Whoever writes waits as soon as the caller does not take it: little waits beside what is counted. Not 0, which
-        # asyncio's TLS never gets below.
-        self.transport.set_write_buffer_limits(high=1)
-        self._flow.begin(self.transport)
+        self.flow.begin(self.transport)
         self.secure = transport.get_extra_info("sslcontext") is not None
         self._host.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._state = State.LOST
         super().connection_lost(exc)
-        self._flow.lose()
+        self.flow.lose()
         self._requests.lose_content()
-        for _, content in self._unanswered:
-            content.drop()
         if self._tunnel is not None:
             self._tunnel.end()
             self._tunnel.drop()
-        self._cancel_answer()
+        self._turns.end()
         self._host.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -293,7 +239,7 @@ class Connection(RequestHandler):
         elif state is State.SWITCHING:
             self._early += data
             if len(self._early) >= _MOST_EARLY:
-                self._flow.hold(Hold.SWITCH)
+                self.flow.hold(Hold.SWITCH)
 
     def eof_received(self) -> Any:  # aiohttp's says None, and asyncio's that a bool keeps the connection open
         transport, state = self.transport, self._state
@@ -303,7 +249,7 @@ class Connection(RequestHandler):
         if state is State.TUNNEL and self._tunnel is not None:
             self._tunnel.end()
             return True
-        if state is State.OPEN and self._requests.content is None and (self._occupied or self._unanswered):
+        if state is State.OPEN and self._requests.content is None and (self._turns.busy or self._turns.waiting):
             self._state = State.HALF_CLOSED
             self._host.half_closed(self)
             return True
@@ -311,15 +257,15 @@ class Connection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._flow.pause_writing()
+        self.flow.pause_writing()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._flow.resume_writing()
+        self.flow.resume_writing()
 
     def close(self) -> None:
         """Answer no more requests than the one that is being answered, and close then."""
-        self._unanswered.clear()
+        self._turns.clear()
         if self.caller is None:
             self._end()
         else:
@@ -327,100 +273,64 @@ class Connection(RequestHandler):
 
     def force_close(self) -> None:
         """Close, whatever is under way."""
-        self.flush()
+        self.flow.flush()
         if self._state is not State.LOST:
             self._state = State.CLOSING
         super().force_close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
         """Close, and wait up to `timeout` seconds for the task that answers a request to notice."""
-        answering = self._answering
         self.force_close()
+        answering = self._turns.end()
         if answering is not None:
-            answering.cancel()
             await asyncio.wait((answering,), timeout=timeout)
 
     # Reading requests.
 
     def _receive_requests(self, data: bytes) -> None:
-        requests, unanswered = self._requests, self._unanswered
+        requests, turns = self._requests, self._turns
         arrived, leaves, early = requests.feed_data(data)
-        unanswered.extend(arrived)
+        turns.add(arrived)
         if leaves:
             self._state = State.SWITCHING
             self._early = early
-        if len(unanswered) >= _MOST_WAITING:
-            self._flow.hold(Hold.REQUESTS)
-        if requests.laborious and not self._flow.held_for(Hold.TURN):
+        if len(turns.waiting) >= _MOST_WAITING:
+            self.flow.hold(Hold.REQUESTS)
+        if requests.laborious and not self.flow.held_for(Hold.TURN):
             # An event loop reads on as long as something comes, and nobody else would have a turn.
-            self._flow.hold(Hold.TURN)
+            self.flow.hold(Hold.TURN)
             self._event_loop.call_soon(self._take_turn)
         if not requests.amid_head:
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._heard
-        if unanswered:
-            self._answer_next()
+        turns.go_on()
 
     def _take_turn(self) -> None:
         """Read on where others had a turn, first of all what has come already."""
-        self._flow.release(Hold.TURN)
+        self.flow.release(Hold.TURN)
         if self._state is State.OPEN:
             self._receive_requests(b"")
 
     def _make_room(self) -> None:
         """Let the parser go on, which stops when too many requests wait."""
         self._requests.message_consumed()
-        if self._flow.held_for(Hold.REQUESTS) and len(self._unanswered) <= _FEW_WAITING:
+        if self.flow.held_for(Hold.REQUESTS) and len(self._turns.waiting) <= _FEW_WAITING:
             if self._state is State.OPEN:
                 self._receive_requests(b"")
-            if len(self._unanswered) < _MOST_WAITING:
-                self._flow.release(Hold.REQUESTS)
+            if len(self._turns.waiting) < _MOST_WAITING:
+                self.flow.release(Hold.REQUESTS)
 
     @property
     def _more(self) -> bool:
         """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
-        return self._state is not State.HALF_CLOSED and (self._requests.amid_head or self._has_input())
-
-    def _unheard(self) -> float:
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        return 0.0 if sock is None or sock.fileno() < 0 else unheard(sock)
-
-    def _has_input(self) -> bool:
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return False
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return self._state is not State.HALF_CLOSED and (self._requests.amid_head or self.flow.has_input())
 
     # Answering them.
 
-    def _answer_next(self) -> None:
-        """Answer the next of the requests that wait, once the one before it has been answered."""
-        if self._unanswered and not self._occupied and self._state not in _DEAF:
-            head, content = self._unanswered.popleft()
-            self._occupied = True
-            task = self._answering = begin(self._work_for(head, content), self._event_loop)
-            if task.done():
-                self._answered(task)
-            else:
-                task.add_done_callback(self._answered)
-
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self._answering = None
-        self._occupied = False
-        defect = None if task.cancelled() else task.exception()
-        if defect is not None:
-            self._event_loop.call_exception_handler(
-                {"message": "answering a request met a defect", "exception": defect}
-            )
-        if self._unanswered:
-            # Not at once: who sends request upon request would let nobody else have a turn.
-            self._event_loop.call_soon(self._answer_next)
-
-    def _work_for(self, head: "RequestHead | ProxyError", content: Incoming) -> Coroutine[Any, Any, None]:
+    def _work_for(self, message: Message) -> Coroutine[Any, Any, None]:
         """What is to be done about a request, or about what could not be read as one."""
+        head, content = message
         if isinstance(head, ProxyError):
             return self._refuse(head, content)
         # Not in the task, which may begin later: until then the connection would pass for idle.
@@ -455,11 +365,11 @@ class Connection(RequestHandler):
             if not caller.keep_alive:
                 if host.draining:
                     await self._linger()
-            elif self.writing_paused:
+            elif self.flow.stuck_since is not None:
                 # Who sends request after request and reads no answer must not fill the memory with them.
                 with suppress(ConnectionError):  # they may have left, which is no defect
-                    await self.drained()
-            half_closed = self._state is State.HALF_CLOSED and self._unanswered
+                    await self.flow.drained()
+            half_closed = self._state is State.HALF_CLOSED and self._turns.waiting
             lasts = caller.keep_alive and (self._state is State.OPEN or bool(half_closed))
         finally:
             content.drop()
@@ -490,21 +400,16 @@ class Connection(RequestHandler):
             return
         # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
         self._state = State.CLOSING
-        self.flush()
+        self.flow.flush()
         with suppress(OSError):  # reset a moment ago
             transport.write_eof()
         # Cancelled when the connection is lost.
         await asyncio.sleep(LINGER)
 
-    def _cancel_answer(self) -> None:
-        if self._answering is not None:
-            # Not at once: a task that is cancelled before it has begun undoes nothing.
-            self._event_loop.call_soon(self._answering.cancel)
-
     def _end(self) -> None:
         if self._state is not State.LOST:
             self._state = State.CLOSING
-        self.flush()
+        self.flow.flush()
         if self.transport is not None:
             self.transport.close()
 
@@ -512,7 +417,3 @@ class Connection(RequestHandler):
 def _content(flow: Flow, buffers: Buffers) -> Incoming:
     """What takes the content of a request, or one direction of a tunnel."""
     return Incoming(lambda: flow.hold(Hold.CONTENT), lambda: flow.release(Hold.CONTENT), buffers)
-
-
-_DEAF = (State.CLOSING, State.LOST)
-"""States in which nothing more is answered."""

@@ -1,13 +1,18 @@
-"""Pacing a connection: no more is read than somebody takes, and no more is written than the peer takes.
+"""The bytes of a connection: no more are read than somebody takes, and no more are written than the peer takes.
 
 Reading stops for reasons (`Hold`) that come and go independently; it goes on when none is left. Writing stops when the
 event loop says so, and whoever writes waits in `drained`.
 """
 
 import asyncio
+import select
+import socket
+from contextlib import suppress
 from enum import Enum, auto
 
 from proxy.buffers import Buffers
+from proxy.outbox import Outbox
+from proxy.sockets import keep_alive, unheard
 
 
 class Hold(Enum):
@@ -24,13 +29,22 @@ class Hold(Enum):
 
 
 class Flow:
-    """The pace of one connection, in both directions."""
+    """Reads from and writes to the transport of one connection, each at the pace of whoever is slower."""
 
-    __slots__ = ("_buffers", "_holds", "_loop", "_lost", "_room", "_transport", "stuck_since")
+    __slots__ = (
+        *("_buffers", "_held", "_holds", "_loop", "_lost", "_outbox", "_room", "_transport"),
+        *("sent", "stuck_since"),
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers, outbox: Outbox) -> None:
+        """`outbox` holds small writes until the end of the turn."""
         self._loop = loop
         self._buffers = buffers
+        self._outbox = outbox
+        self._held = b""
+        """What the outbox holds."""
+        self.sent = 0.0
+        """The loop's time at which something was written last."""
         self._transport: asyncio.Transport | None = None
         self._holds: set[Hold] = set()
         self._room: asyncio.Event | None = None
@@ -39,7 +53,10 @@ class Flow:
         """The loop's time at which the peer stopped taking what is written; None while it takes it."""
 
     def begin(self, transport: asyncio.Transport) -> None:
-        """Pace a connection that has just been made."""
+        """Take over the transport of a connection that has just been made."""
+        # Whoever writes waits as soon as the peer does not take it: little waits beside what is counted. Not 0, which
+        # asyncio's TLS never gets below.
+        transport.set_write_buffer_limits(high=1)
         self._transport = transport
 
     @property
@@ -64,6 +81,53 @@ class Flow:
         self._holds.discard(reason)
         if not self._holds and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def has_input(self) -> bool:
+        """Whether something can be read that the event loop has not told of yet."""
+        sock = self._socket()
+        if sock is None:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def send(self, data: bytes, *, soon: bool = False) -> None:
+        """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
+        transport, outbox = self._transport, self._outbox
+        if transport is None:
+            return
+        if soon and outbox.takes(len(self._held) + len(data)):
+            if not self._held:
+                outbox.put(self.flush)
+            self._held += data
+            return
+        if self._held:
+            self.flush()
+        self.sent = self._loop.time()
+        transport.write(data)
+
+    def flush(self) -> None:
+        """Write what the outbox holds."""
+        held, self._held = self._held, b""
+        if held and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(held)
+
+    def keep_alive(self, patience: float) -> None:
+        """Have the connection end, while it rests, where nobody is at the other end for about `patience` seconds."""
+        sock = self._socket()
+        if sock is not None:
+            with suppress(OSError):  # reset a moment ago
+                keep_alive(sock, patience)
+
+    def unheard(self, now: float, patience: float) -> bool:
+        """Whether the peer owes an answer to what was written, and nothing was heard of it for `patience` seconds."""
+        if now - self.sent <= patience or (sock := self._socket()) is None:
+            return False
+        return unheard(sock) > patience
+
+    def _socket(self) -> socket.socket | None:
+        sock: socket.socket | None = None if self._transport is None else self._transport.get_extra_info("socket")
+        return None if sock is None or sock.fileno() < 0 else sock
 
     def pause_writing(self) -> None:
         """Note that the peer takes no more for now."""

@@ -169,7 +169,9 @@ class Server(web.Server):
 def _lingers(connection: Connection) -> bool:
     """Whether the end does not wait for a connection: it was asked about the proxy itself, or takes no such answer."""
     caller = connection.caller
-    return connection.own and connection.quiet if caller is None else caller.own and connection.writing_paused
+    if caller is None:
+        return connection.own and connection.quiet
+    return caller.own and connection.flow.stuck_since is not None
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:
