@@ -90,7 +90,8 @@ async def test_nonsense_before_the_content(data: bytes, ends: bool) -> None:
             if data.startswith(b"HTTP/1.1 100"):
                 await peer.head()
             assert told(await peer.message()) == (502, "upstream_broken")
-        assert origin.connections == 1
+        # Where nothing came at all, the request is sent once more.
+        assert origin.connections == (1 if data else 2)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

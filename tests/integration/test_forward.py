@@ -433,8 +433,11 @@ async def test_a_body_beyond_the_limit_is_not_sent_again(cognito_url: str, origi
 
 
 @pytest.mark.parametrize(("path", "graphql"), [("/v1/job", False), ("/graphql", True)])
-async def test_an_unreachable_upstream_is_an_honest_502(path: str, graphql: bool, cognito_url: str) -> None:
+async def test_an_unreachable_upstream_is_an_honest_502(
+    path: str, graphql: bool, cognito_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody listening upstream: 502 with Proxy-Status and a problem document, or a GraphQL error."""
+    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.1)
     async with running_proxy(options_for(cognito_url, "http://127.0.0.1:9")) as app:
         answer = await talk(app.urls[0], closing("POST", path, body=b"{}"))
     head, _, body = answer.partition(b"\r\n\r\n")
