@@ -10,9 +10,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -84,11 +86,14 @@ async def line_of(process: Process) -> str:
         return (await process.stderr.readline()).decode()
 
 
-async def outcome_of(process: Process) -> Outcome:
-    async with asyncio.timeout(PATIENCE):
-        out, err = await process.communicate()
+def outcome_of(process: Process | subprocess.Popen[bytes], out: bytes, err: bytes) -> Outcome:
     assert process.returncode is not None
     return Outcome(process.returncode, out.decode(), err.decode())
+
+
+async def end_of(process: Process) -> Outcome:
+    async with asyncio.timeout(PATIENCE):
+        return outcome_of(process, *await process.communicate())
 
 
 # ---- at any moment
@@ -113,6 +118,16 @@ async def world(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedCognito, dict[str
         yield cognito, env
 
 
+@contextmanager
+def popen(command: Sequence[str], env: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that may be signalled as it ends: asyncio takes the exit status of one away from itself there."""
+    with subprocess.Popen(command, bufsize=0, env=env, cwd=folder, stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("answered", [True, False], ids=["answered", "kept waiting"])
 @pytest.mark.parametrize("command", WHOLE)
 async def test_at_any_moment(
@@ -120,17 +135,15 @@ async def test_at_any_moment(
 ) -> None:
     """Whenever a signal comes: 0 with the whole result, else 1 with a sentence, and never a traceback."""
     cognito, env = world
-    limit = asyncio.Semaphore(AT_ONCE)
 
-    async def interrupt(number: signal.Signals, at: float, *flags: str) -> str | None:
+    def interrupt(number: signal.Signals, at: float, flags: Sequence[str]) -> str | None:
         """What is wrong with how a command ends that is interrupted."""
-        begun = (sys.executable, "-c", BEGUN, command, *flags)
-        async with limit, started(begun, env, tmp_path) as process:
-            assert await line_of(process) == "begun\n"
-            await asyncio.sleep(at)
-            if process.returncode is None:
-                process.send_signal(number)
-            outcome = await outcome_of(process)
+        with popen((sys.executable, "-c", BEGUN, command, *flags), env, tmp_path) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline() == b"begun\n"
+            time.sleep(at)
+            process.send_signal(number)
+            outcome = outcome_of(process, *process.communicate(timeout=PATIENCE))
         if outcome.status == 0 and answered:
             good = re.fullmatch(WHOLE[command], outcome.out, re.DOTALL) and not outcome.err
         else:
@@ -139,9 +152,12 @@ async def test_at_any_moment(
 
     if not answered:
         cognito.faults.hold()
+    loop = asyncio.get_running_loop()
     async with running_proxy(direct_options(NOBODY)) as app:
         flags = ("--url", app.urls[0] if answered else NOBODY) if command == "wait" else ()
-        wrong = await asyncio.gather(*(interrupt(number, at, *flags) for number in BOTH for at in MOMENTS))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            moments = [(number, at, flags) for number in BOTH for at in MOMENTS]
+            wrong = await asyncio.gather(*(loop.run_in_executor(pool, interrupt, *moment) for moment in moments))
     assert [text for text in wrong if text] == []
 
 
@@ -185,7 +201,7 @@ async def test_while_loading(command: str, module: str, number: signal.Signals, 
     code = SIGNALLED.format(module=module, number=number)
     env = isolated_settings(tmp_path, NOBODY)
     async with started((sys.executable, "-c", code, command), env, tmp_path) as process:
-        outcome = await outcome_of(process)
+        outcome = await end_of(process)
     assert outcome == (interrupted(command) if command == "token" else Outcome(0, "", ""))
 
 
@@ -194,7 +210,7 @@ async def test_before_the_handlers(tmp_path: Path) -> None:
     code = SIGNALLED.format(module="proxy.signals", number=signal.SIGINT)
     env = isolated_settings(tmp_path, NOBODY)
     async with started((sys.executable, "-c", code, "token"), env, tmp_path) as process:
-        assert await outcome_of(process) == Outcome(1, "", "\nul-proxy: interrupted.\n")
+        assert await end_of(process) == Outcome(1, "", "\nul-proxy: interrupted.\n")
 
 
 # ---- in the background of a script, where SIGINT is ignored
@@ -212,7 +228,7 @@ async def test_wait_ignores_sigint(tmp_path: Path, cognito: EmbeddedCognito) -> 
             arrivals.entries.clear()
             await arrivals.of({READY})
             process.terminate()
-            assert await outcome_of(process) == interrupted("wait")
+            assert await end_of(process) == interrupted("wait")
 
 
 async def test_token_ignores_sigint(desk: Desk) -> None:
@@ -223,7 +239,7 @@ async def test_token_ignores_sigint(desk: Desk) -> None:
         await asked(desk.cognito, RENEWAL)
         process.send_signal(signal.SIGINT)
         opened.set()
-        outcome = await outcome_of(process)
+        outcome = await end_of(process)
     assert re.fullmatch(WHOLE["token"], outcome.out)
     assert (outcome.status, outcome.err) == (0, "")
 
@@ -276,24 +292,27 @@ async def test_while_a_name_is_looked_up(command: str, number: signal.Signals, t
     async with started((sys.executable, "-c", HANGING, command, *flags), env, tmp_path) as process:
         assert await line_of(process) == "asked\n"
         process.send_signal(number)
-        assert await outcome_of(process) == interrupted(command)
+        assert await end_of(process) == interrupted(command)
 
 
 async def test_who_insists(desk: Desk) -> None:
     """A command that waits for the session's new token, so as not to lose it, is ended by who goes on signalling."""
     await desk.keep_session()
     desk.cognito.faults.hold()
-    signals = 0
-    async with started((*ONE, "token"), desk.env, desk.folder) as process:
+
+    def insist(process: subprocess.Popen[bytes]) -> int:
+        """How many signals it takes."""
+        for number in range(1, 300):
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+                return number
+        pytest.fail("it goes on")
+
+    with popen((*ONE, "token"), desk.env, desk.folder) as process:
         await asked(desk.cognito, RENEWAL)
-        async with asyncio.timeout(PATIENCE):
-            while process.returncode is None:
-                process.terminate()
-                signals += 1
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 0.1)
-        assert await outcome_of(process) == interrupted("token")
-    assert signals > 1
+        assert await asyncio.to_thread(insist, process) > 1
+        assert outcome_of(process, *process.communicate()) == interrupted("token")
 
 
 async def test_two_at_a_time(desk: Desk) -> None:
@@ -306,7 +325,7 @@ async def test_two_at_a_time(desk: Desk) -> None:
         process.send_signal(signal.SIGINT)
         process.terminate()
         opened.set()
-        assert await outcome_of(process) == interrupted("token")
+        assert await end_of(process) == interrupted("token")
     assert (await desk.run("token")).status == 0
 
 
