@@ -4,8 +4,7 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +28,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4)
 SILENCE = 20.0
 """Seconds after which a connection is dead whose other end has not been heard of."""
 
+Result = TypeVar("Result")
 Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 
 
@@ -72,48 +72,54 @@ class Connector:
 
         Nothing has been sent when it fails: so it is tried again, whatever the request.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + min(TRYING, self._timeout)
-        tries = 0
-        async with self._in_time(upstream.host):
-            while True:
-                try:
-                    with _told(upstream.host):
-                        return await self._secure(await self._open_socket(upstream), upstream, new)
-                except UpstreamAway:
-                    pause = _PAUSES[min(tries, len(_PAUSES) - 1)] * (1 + self._draw()) / 2
-                    if loop.time() + pause >= until:
-                        raise
-                tries += 1
-                await asyncio.sleep(pause)
+        return await self._in_time(self._try(upstream, new), upstream.host)
 
     # The steps of `connect` one by one, for who wants to know which one fails. They raise what it does.
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a name."""
-        async with self._in_time(host):
-            return [entry[4][0] for entry in await self._names.addresses(host, port)]
+        return [entry[4][0] for entry in await self._in_time(self._names.addresses(host, port), host)]
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A socket that is connected to `host` itself, whatever proxies there are."""
-        async with self._in_time(host):
-            return await self._dial(host, port)
+        return await self._in_time(self._dial(host, port), host)
 
     async def open_socket(self, upstream: Upstream) -> socket.socket:
         """A socket that leads to `upstream`, through the outbound proxy where there is one."""
-        async with self._in_time(upstream.host):
-            return await self._open_socket(upstream)
+        return await self._in_time(self._open_socket(upstream), upstream.host)
 
     async def secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
         """The protocol of a connection on `sock`, with TLS where `upstream` has it."""
-        async with self._in_time(upstream.host):
-            return await self._secure(sock, upstream, new)
+        return await self._in_time(self._secure(sock, upstream, new), upstream.host)
 
-    @asynccontextmanager
-    async def _in_time(self, host: str) -> AsyncIterator[None]:
-        with _told(host):
+    async def _in_time(self, work: Awaitable[Result], host: str) -> Result:
+        # No context manager of contextlib's would do: it keeps what it turns into another error for ever.
+        try:
             async with asyncio.timeout(self._timeout):
-                yield
+                return await work
+        except (OSError, UnicodeError) as error:
+            raise translated(error, host) from error
+
+    async def _try(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
+        """Connect, and try again where nobody is there."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(TRYING, self._timeout)
+        tries = 0
+        while True:
+            try:
+                return await self._try_once(upstream, new)
+            except UpstreamAway:
+                pause = _PAUSES[min(tries, len(_PAUSES) - 1)] * (1 + self._draw()) / 2
+                if loop.time() + pause >= until:
+                    raise
+            tries += 1
+            await asyncio.sleep(pause)
+
+    async def _try_once(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
+        try:
+            return await self._secure(await self._open_socket(upstream), upstream, new)
+        except (OSError, UnicodeError) as error:
+            raise translated(error, upstream.host) from error
 
     async def _secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
         loop = asyncio.get_running_loop()
@@ -164,15 +170,6 @@ class Connector:
             raise
         self._names.prefer(host, port, sock.family)
         return sock
-
-
-@contextmanager
-def _told(host: str) -> Iterator[None]:
-    """Raise what happens on the way to `host` as an UpstreamError."""
-    try:
-        yield
-    except (OSError, UnicodeError) as error:
-        raise translated(error, host) from error
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -172,7 +173,9 @@ async def test_what_broke_off(sent: bytes, script: Callable[[Peer], Awaitable[No
         assert app._buffers.waiting == app._buffers.kept == 0
 
 
-@pytest.mark.parametrize("why", ["nobody there", "no such name", "name servers fail", "known, and they fail"])
+@pytest.mark.parametrize(
+    "why", ["nobody there", "no such name", "name servers fail", "known, and they fail", "too slow"]
+)
 @pytest.mark.usefixtures("no_collector")
 async def test_what_could_not_be_connected(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the request is kept by anything, nor the error."""
@@ -183,20 +186,24 @@ async def test_what_could_not_be_connected(why: str, monkeypatch: pytest.MonkeyP
     def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
         nonlocal asked
         asked += 1
+        if why == "too slow":
+            time.sleep(0.3)
         if why in ("no such name", "name servers fail") or (why != "nobody there" and asked > 1):
             raise socket.gaierror(socket.EAI_NONAME if why == "no such name" else socket.EAI_AGAIN, why)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
 
     monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
     kinds = (*KINDS, OSError, ProxyError, asyncio.Task, asyncio.Future)
-    async with running_proxy(direct_options("http://api.example")) as app:
+    limits = timeouts(connect=0.2 if why == "too slow" else 60.0)
+    async with running_proxy(direct_options("http://api.example", timeouts=limits)) as app:
         for _ in range(3):
             before = kept(kinds)
             async with caller(app.urls[0]) as peer:
                 await peer.send(GET)
-                assert (await peer.message()).status == 502
+                assert (await peer.message()).status == (504 if why == "too slow" else 502)
                 await peer.ends()
             await settled(app)
+            await asyncio.sleep(0.3 if why == "too slow" else 0)
         # The first leave what all share.
         assert dict(kept(kinds) - before) == {}
     assert asked >= 3
