@@ -4,13 +4,14 @@ Two things are kept for callers: content that waits until somebody takes it, and
 Each may have half of the limit. Content is not cut off: once much of it waits, less is read at a time and for each
 reader, so that the last ones have their share. A body that would be too much is not kept.
 
-Only what has been waiting is counted: what passes at once costs nothing.
+Content is counted from when it is read until the other side's kernel has it, since what passes at once may be much: an
+event loop reads from all connections on which something has come before anybody takes it.
 """
 
 LARGE = 256 * 1024
 """Bytes that may wait in one place, where little waits in all; the most that is read at a time."""
 SMALL = 24 * 1024
-"""The same where many are slow. Content may wait in two places on its way, one behind the other."""
+"""The same where many are slow. With what a connection costs besides, it is less than 64 KiB for each."""
 _MUCH = 8
 """The part of the limit from which on much waits."""
 
@@ -25,7 +26,12 @@ class Buffers:
         self._much = limit // _MUCH
         self._kept = 0
         self.waiting = 0
-        """Bytes of content that somebody is too slow to take; who adds to it takes off as much again."""
+        """Bytes of content that are here; who adds to it takes off as much again."""
+
+    @property
+    def much(self) -> bool:
+        """Whether so much waits that less is to be read."""
+        return self.waiting >= self._much
 
     @property
     def portion(self) -> int:

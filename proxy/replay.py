@@ -85,8 +85,12 @@ class HeldBody:
         """The body from its beginning: what is held, then what is still to come."""
         for chunk in tuple(self._held):
             yield chunk
+        # Handed over rather than named: what has been written must not wait here as well.
+        piece: list[bytes] = []
         while chunk := await self._next():
-            yield chunk
+            piece.append(chunk)
+            del chunk
+            yield piece.pop()
 
     async def _next(self) -> bytes:
         async with self._reading:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from enum import Enum, auto
 
 from proxy.buffers import Buffers
+from proxy.downstream.portions import Portions
 from proxy.outbox import Outbox
 from proxy.sockets import keep_alive, unheard
 
@@ -58,6 +59,7 @@ class Flow:
         # asyncio's TLS never gets below.
         transport.set_write_buffer_limits(high=1)
         self._transport = transport
+        self._read_portions()
 
     @property
     def reading(self) -> bool:
@@ -72,6 +74,7 @@ class Flow:
         """Read nothing until `release` is called for that reason."""
         if not self._holds and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
+            self._read_portions()
         self._holds.add(reason)
 
     def release(self, reason: Hold) -> None:
@@ -128,6 +131,13 @@ class Flow:
     def _socket(self) -> socket.socket | None:
         sock: socket.socket | None = None if self._transport is None else self._transport.get_extra_info("socket")
         return None if sock is None or sock.fileno() < 0 else sock
+
+    def _read_portions(self) -> None:
+        """Read small portions from here on where much waits. To be called while nothing is read."""
+        if self._transport is not None and self._buffers.much:
+            protocol = self._transport.get_protocol()
+            if isinstance(protocol, asyncio.Protocol):
+                self._transport.set_protocol(Portions(protocol, self._buffers))
 
     def pause_writing(self) -> None:
         """Note that the peer takes no more for now."""

@@ -11,15 +11,16 @@ from proxy.model import Headers
 class Incoming:
     """A content, or one direction of a tunnel: `feed` puts in what has arrived, `read` takes it out.
 
-    The caller is made to wait while a portion of `buffers` is here.
+    The caller is made to wait once a portion of `buffers` is here, until somebody wants more than that.
     """
 
     ended = False
     """All of it has arrived."""
     trailers: Headers = ()
-    _size = 0
-    _counted = 0
-    """Bytes that wait, by the account of all; the caller is made to wait while there are any."""
+    _waiting = 0
+    """Bytes that are here, which the account of all has as well."""
+    _paused = False
+    """The caller is made to wait."""
     _error: BaseException | None = None
     _waiter: asyncio.Future[None] | None = None
 
@@ -40,11 +41,9 @@ class Incoming:
         if not data:
             return
         self._pieces.append(data)
-        self._size += len(data)
-        if self._counted:
-            self._count(self._size)
-        elif self._size >= self._buffers.portion:
-            self._count(self._size)
+        self._count(self._waiting + len(data))
+        if not self._paused and self._waiting >= self._buffers.portion:
+            self._paused = True
             self._pause()
         self._wake()
 
@@ -77,6 +76,7 @@ class Incoming:
             if self._error is not None:
                 # A copy: the traceback of one that is kept here would keep all that its reader's frames hold.
                 raise copy(self._error)
+            self._go_on()
             waiter = self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await waiter
@@ -90,15 +90,22 @@ class Incoming:
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self._size = 0
-        if self._counted:
+        if self._waiting:
             self._count(0)
-            self._resume()
+        if self.ended:
+            # Nobody will want more of this. What comes now is of the next request.
+            self._go_on()
         return data
 
+    def _go_on(self) -> None:
+        """Let the caller send more."""
+        if self._paused:
+            self._paused = False
+            self._resume()
+
     def _count(self, size: int) -> None:
-        self._buffers.waiting += size - self._counted
-        self._counted = size
+        self._buffers.waiting += size - self._waiting
+        self._waiting = size
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -209,7 +209,10 @@ class Forwarder:
                 data = prefix + answer.take() if prefix else answer.take()
                 if not answer.ended:
                     entry.relaying = perf_counter()
-                    data = await _stream(answer, data, caller)
+                    caller.write(data)
+                    # It must not wait here for as long as the rest takes.
+                    data = prefix = b""
+                    data = await _stream(answer, caller)
                 caller.finish(data, headers.trailers(answer.trailers))
         finally:
             answer.close()
@@ -284,13 +287,17 @@ async def _ask_again(transport: Transport, request: UpstreamRequest, entry: Acce
         entry.answered = perf_counter()
 
 
-async def _stream(answer: UpstreamAnswer, data: bytes, caller: Caller) -> bytes:
-    """Pass on the content of an answer as it arrives, beginning with `data`, but for the last of it."""
-    while not answer.ended:
-        caller.write(data)
-        await caller.drain()
+async def _stream(answer: UpstreamAnswer, caller: Caller) -> bytes:
+    """Pass on the content of an answer as it arrives, but for the last of it."""
+    await caller.drain()
+    while True:
         data = await answer.read()
-    return data
+        if answer.ended:
+            return data
+        caller.write(data)
+        # What has been written must not wait here as well.
+        del data
+        await caller.drain()
 
 
 async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:

@@ -49,9 +49,10 @@ class Exchange:
     """Whether the end was in order that came meanwhile, None where none did."""
     _buffer = b""
     _left = 0
-    _waiting_bytes = 0
-    _counted = 0
-    """Bytes that wait, by the account of all; the upstream is made to wait while there are any."""
+    _waiting = 0
+    """Bytes of content that are here, which the account of all has as well."""
+    _full = False
+    """A portion was here, and nobody has wanted more than that."""
     _interim_bytes = 0
     _decoder: ChunkedDecoder | None = None
     _error: ProxyError | None = None
@@ -80,11 +81,8 @@ class Exchange:
             return b""
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        self._waiting_bytes = 0
-        if self._counted:
+        if self._waiting:
             self._count(0)
-            self._resume()
-            self._await_content()
         return data
 
     async def read(self) -> bytes:
@@ -95,6 +93,10 @@ class Exchange:
             if self._error is not None:
                 # A copy: the traceback of one that is kept here would keep all that its reader's frames hold.
                 raise copy(self._error)
+            if self._full:
+                self._full = False
+                self._resume()
+                self._await_content()
             self._waiter = self._link.loop.create_future()
             try:
                 await self._waiter
@@ -128,6 +130,10 @@ class Exchange:
             return
         self._open = False
         self._count(0)
+        if self._full:
+            # The next answer is wanted.
+            self._full = False
+            self._resume()
         upload = self.upload
         sent = upload is None or (upload.done() and not upload.cancelled() and upload.exception() is None)
         if upload is not None and not sent:
@@ -299,7 +305,7 @@ class Exchange:
 
     def _resume(self) -> None:
         """Let the upstream go on, unless something else makes it wait."""
-        if not (self._counted or self._resting):
+        if not (self._full or self._resting):
             self._stopped = False
             self._link.resume_reading()
 
@@ -307,20 +313,19 @@ class Exchange:
         if not data:
             return
         self._chunks.append(data)
-        self._waiting_bytes += len(data)
-        if self._counted:
-            self._count(self._waiting_bytes)
-        elif self._waiting_bytes >= self._link.buffers.portion:
-            self._count(self._waiting_bytes)
-            self._stop()
-            self._link.deadline = math.inf
-        else:
-            self._await_content()
+        self._count(self._waiting + len(data))
+        if not self._full:
+            if self._waiting >= self._link.buffers.portion:
+                self._full = True
+                self._stop()
+                self._link.deadline = math.inf
+            else:
+                self._await_content()
         self._wake()
 
     def _await_content(self) -> None:
         """More must come within the idle timeout; not of a tunnel, and not while the caller is the slow one."""
-        if not (self._complete or self._counted or self._upgrade):
+        if not (self._complete or self._full or self._upgrade):
             self._link.deadline = self._link.loop.time() + self._link.idle_timeout
 
     def _finish(self) -> None:
@@ -329,8 +334,8 @@ class Exchange:
         self._wake()
 
     def _count(self, size: int) -> None:
-        self._link.buffers.waiting += size - self._counted
-        self._counted = size
+        self._link.buffers.waiting += size - self._waiting
+        self._waiting = size
 
     def _wake(self) -> None:
         waiter = self._waiter

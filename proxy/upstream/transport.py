@@ -194,6 +194,8 @@ class PooledTransport:
         try:
             async for data in body.stream():
                 exchange.write(chunk(data) if chunked else data)
+                # What has been written must not wait here as well.
+                del data
                 await exchange.drain()
             if chunked:
                 exchange.write(last_chunk(body.trailers()))

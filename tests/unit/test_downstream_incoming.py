@@ -152,19 +152,30 @@ async def test_no_failure_after_the_end(incoming: Incoming) -> None:
 
 
 async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: Incoming) -> None:
-    """A portion pauses the caller, once, and is counted with all that comes; taking it lets the caller go on, once."""
+    """A portion pauses the caller, once; who wants more than has come lets the caller go on, once."""
     incoming.feed(b"x" * (LARGE - 1))
-    assert (gate.told, gate.buffers.waiting) == ([], 0)
+    assert (gate.told, gate.buffers.waiting) == ([], LARGE - 1)
     incoming.feed(b"y")
     incoming.feed(b"z")
     assert (gate.told, gate.buffers.waiting) == (["pause"], LARGE + 1)
     assert await soon(incoming.read()) == b"x" * (LARGE - 1) + b"yz"
-    assert (gate.told, gate.buffers.waiting) == (["pause", "resume"], 0)
+    assert (gate.told, gate.buffers.waiting) == (["pause"], 0)
+    reader = await waiting(incoming)
+    assert gate.told == ["pause", "resume"]
     incoming.feed(b"x" * (LARGE - 1))
-    await soon(incoming.read())
+    await soon(reader)
     assert gate.told == ["pause", "resume"]
     incoming.feed(b"x" * LARGE)
     assert gate.told == ["pause", "resume", "pause"]
+
+
+async def test_a_caller_goes_on_after_a_large_content(gate: Gate, incoming: Incoming) -> None:
+    """Where the last of a content paused the caller, it is read from again once that has been taken."""
+    incoming.feed(b"x" * LARGE)
+    incoming.end()
+    assert gate.told == ["pause"]
+    await soon(incoming.read())
+    assert gate.told == ["pause", "resume"]
 
 
 def test_a_caller_waits_sooner_where_much_waits(gate: Gate, incoming: Incoming) -> None:

@@ -66,6 +66,22 @@ async def test_streams_as_it_comes() -> None:
     assert (await anext(stream), source.reads) == (b"b", 2)
 
 
+async def test_what_has_gone_by_is_let_go_of() -> None:
+    """A piece that is not kept is in memory no longer than whoever takes it wants it."""
+    gone: list[int] = []
+
+    class Piece(bytes):
+        def __del__(self) -> None:
+            gone.append(len(self))
+
+    source = Source(*(Piece(LIMIT + size) for size in (1, 2)))
+    async for piece in HeldBody(source.read, LIMIT, Buffers(4 * LIMIT)).stream():
+        size = len(piece)
+        del piece
+        assert gone[-1:] == [size]
+    assert gone == [LIMIT + 1, LIMIT + 2]
+
+
 async def test_again_after_the_end() -> None:
     """A body that was sent whole is sent whole again, without asking the caller for what it sent already."""
     source = Source(b"ab", b"cd")

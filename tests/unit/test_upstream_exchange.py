@@ -317,23 +317,36 @@ async def test_an_upgrade_that_was_not_granted() -> None:
 
 
 async def test_an_upstream_waits_for_a_slow_reader() -> None:
-    """Content beyond the limit pauses the upstream, whose deadline stands still until the content has been taken."""
+    """Content beyond the limit pauses the upstream, whose deadline stands still until somebody wants more than that."""
     trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % (2 * LARGE), b"x" * (LARGE - 1))
     now = trial.link.loop.time()
     assert now < trial.link.deadline <= now + 30
-    assert trial.link.told == []
+    assert (trial.link.told, trial.link.buffers.waiting) == ([], LARGE - 1)
     trial.receive(b"y", b"z")
     assert (trial.link.told, trial.link.deadline) == (["pause"], math.inf)
     assert trial.link.buffers.waiting == LARGE + 1
     assert await trial.exchange.read() == b"x" * (LARGE - 1) + b"yz"
-    assert trial.link.told == ["pause", "resume"]
+    assert (trial.link.told, trial.link.deadline) == (["pause"], math.inf)
     assert trial.link.buffers.waiting == 0
+    reader = asyncio.create_task(trial.exchange.read())
+    await asyncio.sleep(0)
+    assert trial.link.told == ["pause", "resume"]
     assert now + 30 <= trial.link.deadline < math.inf
-    trial.receive(b"x" * (LARGE - 1))
+    trial.receive(b"x")
+    assert await reader == b"x"
+    trial.receive(b"x" * (LARGE - 2))
     assert trial.link.deadline == math.inf
-    assert len(trial.exchange.take()) == LARGE - 1
+    assert len(trial.exchange.take()) == LARGE - 2
     assert trial.exchange.take() == b""
     assert trial.exchange.ended
+
+
+async def test_a_connection_reads_on_after_a_large_answer() -> None:
+    """Where the last of an answer paused the upstream, its connection is read from again once it is let go of."""
+    trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % LARGE, b"x" * LARGE)
+    assert trial.link.told == ["pause"]
+    assert await result(trial) == told(content=b"x" * LARGE)
+    assert trial.link.told == ["pause", "resume"]
 
 
 async def test_a_large_answer_in_one_piece_with_its_head() -> None:
@@ -452,15 +465,22 @@ async def test_a_slow_reader_of_tiny_chunks(slow: bool) -> None:
     trial.receive(chunk(bytes(2 * LARGE)))
     assert trial.link.told == ["pause"]
     trial.receive(chunk(b"x") * 1000)
+
+    async def read() -> None:
+        await trial.exchange.read()
+        await trial.exchange.read()
+
     if not slow:
-        trial.exchange.take()
+        reading = asyncio.create_task(read())
         assert "resume" not in trial.link.told
     for _ in range(10):
         await asyncio.sleep(0)
     if slow:
         assert "resume" not in trial.link.told
-        trial.exchange.take()
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
     assert trial.link.told[-1] == "resume"
+    reading.cancel()
 
 
 # Requests that are still going out.
