@@ -64,11 +64,14 @@ class HttpClient:
         return AioAWSResponse(str(answer.url), answer.status, fields, content)
 
 
-class _Content(bytes):
-    """What has been read already, for the SDK to read."""
+class _Content:
+    """What has been read already, for the SDK to read; it may hold tokens, and shows none."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
 
     async def read(self) -> bytes:
-        return self
+        return self._content
 
 
 async def _bounded(stream: aiohttp.StreamReader) -> bytes:
