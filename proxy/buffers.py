@@ -10,7 +10,7 @@ event loop reads from all connections on which something has come before anybody
 
 LARGE = 256 * 1024
 """Bytes that may wait in one place, where little waits in all; the most that is read at a time."""
-SMALL = 24 * 1024
+SMALL = 16 * 1024
 """The same where many are slow. With what a connection costs besides, it is less than 64 KiB for each."""
 _MUCH = 8
 """The part of the limit from which on much waits."""

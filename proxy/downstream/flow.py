@@ -34,7 +34,7 @@ class Flow:
 
     __slots__ = (
         *("_buffers", "_held", "_holds", "_loop", "_lost", "_outbox", "_room", "_transport"),
-        *("sent", "stuck_since"),
+        *("_written", "sent", "stuck_since"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers, outbox: Outbox) -> None:
@@ -44,6 +44,8 @@ class Flow:
         self._outbox = outbox
         self._held = b""
         """What the outbox holds."""
+        self._written = 0
+        """Bytes of the last write, all of which is in memory until the peer has taken its last byte."""
         self.sent = 0.0
         """The loop's time at which something was written last."""
         self._transport: asyncio.Transport | None = None
@@ -107,6 +109,7 @@ class Flow:
         if self._held:
             self.flush()
         self.sent = self._loop.time()
+        self._written = len(data)
         transport.write(data)
 
     def flush(self) -> None:
@@ -161,7 +164,7 @@ class Flow:
         while self.stuck_since is not None and self._transport is not None:
             if self._room is None:
                 self._room = asyncio.Event()
-            waiting = self._transport.get_write_buffer_size()
+            waiting = self._written
             self._buffers.waiting += waiting
             try:
                 await self._room.wait()

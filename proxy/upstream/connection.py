@@ -61,6 +61,8 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = math.inf
         self._sent = 0.0
         """The loop's time at which something was written last."""
+        self._written = 0
+        """How many bytes, all of which are in memory until the upstream has taken the last of them."""
         self._silent = False
         """It is given up, for nothing is heard of the other end."""
         self.allowance = math.inf
@@ -82,6 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         """Send the beginning of a request."""
         exchange = self._exchange = Exchange(self, method, inform, upgrade=upgrade)
         self._sent = self.loop.time()
+        self._written = len(data)
         outbox = self._outbox
         outbox.busy += 1
         if not self.usable:
@@ -143,6 +146,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._lost:
             self._write_held()
             self._sent = self.loop.time()
+            self._written = len(data)
             self._transport.write(data)
 
     async def drain(self, *, tunnel_ended: bool) -> None:
@@ -156,7 +160,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange = self._exchange
         if exchange is not None:
             exchange.expect_head_by(self.loop.time() + self.idle_timeout)
-        waiting = self._transport.get_write_buffer_size()
+        waiting = self._written
         self.buffers.waiting += waiting
         try:
             await self._write_paused
