@@ -1,6 +1,7 @@
 """The measurements: each takes a running proxy's port and process id and returns numbers."""
 
 import asyncio
+import os
 import re
 import shutil
 import socket
@@ -8,14 +9,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 _UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 MB = 1 << 20
 ROOT = Path(__file__).parent.parent
 
 
-def requests_per_second(port: int, connections: int, seconds: int) -> tuple[float, float]:
-    """Requests/s, and what wrk makes of the latency's p99, in microseconds; fails where an answer is no 200."""
+class Load(NamedTuple):
+    """What wrk has seen."""
+
+    rate: float
+    """Requests/s."""
+    requests: int
+    corrected_p99: float
+    """What it makes of the latency's, in microseconds."""
+
+
+def load(port: int, connections: int, seconds: int) -> Load:
+    """Ask as fast as so many connections allow; fails where an answer is no 200."""
     wrk = shutil.which("wrk")
     assert wrk is not None
     command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
@@ -25,15 +37,17 @@ def requests_per_second(port: int, connections: int, seconds: int) -> tuple[floa
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"not all answers were good:\n{text}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    count = re.search(r"(\d+) requests in", text)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
     assert rate is not None
+    assert count is not None
     assert p99 is not None
-    return float(rate[1]), float(p99[1]) * _UNITS[p99[2]]
+    return Load(float(rate[1]), int(count[1]), float(p99[1]) * _UNITS[p99[2]])
 
 
-def latency(port: int, seconds: int) -> tuple[float, float]:
-    """What one caller waits for answers, p50 and p99 in microseconds."""
-    command = [sys.executable, "-m", "bench.caller", str(port), str(seconds)]
+def latency(port: int, seconds: int, connections: int = 1, spread: float = 0.0) -> tuple[float, float]:
+    """What callers wait for answers, p50 and p99 in microseconds; they begin within `spread` seconds."""
+    command = [sys.executable, "-m", "bench.caller", str(port), str(seconds), str(connections), str(spread)]
     p50, p99 = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.split()
     return float(p50), float(p99)
 
@@ -43,9 +57,10 @@ def transfer(port: int, *, upload: Path | None = None) -> float:
     curl = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total} %{size_download} %{size_upload}"]
     if upload is not None:
         curl += ["-T", str(upload), "-H", "Expect:"]
-    done = subprocess.run(
-        [*curl, f"http://127.0.0.1:{port}/v1/gib"], check=True, capture_output=True, text=True
-    ).stdout.split()
+    ended = subprocess.run([*curl, f"http://127.0.0.1:{port}/v1/gib"], check=False, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(ended.stderr.strip())
+    done = ended.stdout.split()
     size = int(done[2] if upload is not None else done[1])
     if size != 1 << 30:
         raise RuntimeError(f"{size} bytes arrived")
@@ -67,27 +82,27 @@ def processes(pid: int) -> list[int]:
 
 def memory(pid: int, field: str = "VmRSS") -> float:
     """MB of memory of a process and its descendants: `VmRSS` now, `VmHWM` at the highest since `forget_peak`."""
-    total = 0
-    for process in processes(pid):
-        rows = Path(f"/proc/{process}/status").read_text().splitlines()
-        total += sum(int(row.split()[1]) * 1024 for row in rows if row.startswith(field + ":"))
-    return total / MB
+    rows = [row for process in processes(pid) for row in Path(f"/proc/{process}/status").read_text().splitlines()]
+    found = [int(row.split()[1]) * 1024 for row in rows if row.startswith(field + ":")]
+    if not found:
+        raise RuntimeError("the process has ended")
+    return sum(found) / MB
 
 
 def settle(pid: int, deadline: float = 10.0) -> None:
     """Wait until a process and its descendants have done what a load has left them to do, but for their timers."""
     end = time.monotonic() + deadline
-    took, now = 2, _processor_time(pid)
-    while took > 1 and time.monotonic() < end:
+    took, now = 1.0, processor_time(pid)
+    while took > 0.01 and time.monotonic() < end:
         time.sleep(0.2)
-        before, now = now, _processor_time(pid)
+        before, now = now, processor_time(pid)
         took = now - before
 
 
-def _processor_time(pid: int) -> int:
-    """In ticks of the clock, a hundred a second."""
+def processor_time(pid: int) -> float:
+    """Seconds of the processor that a process and its descendants have used, their own and the system's for them."""
     fields = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in processes(pid)]
-    return sum(int(row[11]) + int(row[12]) for row in fields)
+    return sum(int(row[11]) + int(row[12]) for row in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def forget_peak(pid: int) -> None:
@@ -122,22 +137,6 @@ async def idle_connections(port: int, pid: int, count: int) -> tuple[float, floa
     for _, writer in opened:
         writer.close()
     return before, (after - before) * 1024 / count
-
-
-async def stopped_readers(port: int, pid: int, count: int) -> float:
-    """MB by which memory grows when `count` callers ask for 50 MB each, read a little and stop."""
-    forget_peak(pid)
-    before = memory(pid)
-    opened = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(count)]
-    for reader, writer in opened:
-        writer.write(b"GET /v1/50mb HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        if b" 200 " not in await asyncio.wait_for(reader.readexactly(512), 10):
-            raise RuntimeError("not a good answer")
-    await asyncio.sleep(3)
-    after = memory(pid, "VmHWM")
-    for _, writer in opened:
-        writer.transport.abort()
-    return after - before
 
 
 async def simultaneous(port: int, count: int) -> int:

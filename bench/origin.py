@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-ANSWER_BYTES = 400
+ANSWER = b'{"x":"' + b"a" * 392 + b'"}'
+"""400 bytes of JSON."""
 GIB = 1 << 30
 
 
@@ -52,7 +53,7 @@ def start(nginx: str, folder: Path, port: int, tls_port: int) -> subprocess.Pope
             # Whoever comes first must not pay for filling the page cache.
             while file.read(1 << 20):
                 pass
-    body = '{\\"x\\":\\"' + "a" * (ANSWER_BYTES - 8) + '\\"}'
+    body = ANSWER.decode().replace('"', '\\"')
     config = f"""
 daemon off; worker_processes 1; pid {folder}/origin.pid; error_log {folder}/origin.log;
 events {{ worker_connections 8192; }}

@@ -74,7 +74,7 @@ def _nginx(plan: Plan, access_log: str = "off") -> Command:
 daemon off; worker_processes 1; pid {plan.folder}/pid; error_log {plan.folder}/error.log;
 events {{ worker_connections 4096; }}
 http {{
-  access_log {access_log}; keepalive_requests 1000000000; client_max_body_size 0;
+  access_log {access_log}; keepalive_requests 1000000000; client_max_body_size 0; proxy_max_temp_file_size 0;
   client_body_temp_path {plan.folder}/body; proxy_temp_path {plan.folder}/temp;
   fastcgi_temp_path {plan.folder}/f; uwsgi_temp_path {plan.folder}/u; scgi_temp_path {plan.folder}/s;
   upstream origin {{ server {plan.authority}; keepalive 512; keepalive_requests 1000000000; }}
@@ -188,6 +188,8 @@ OURS = "ul-proxy"
 BASELINE = "ClientSession"
 NGINX = "nginx"
 NGINX_LOGGING = "nginx, access log"
+HAPROXY = "HAProxy"
+CADDY = "Caddy, one core"
 
 ALL = (
     Peer(OURS, lambda: sys.executable, "", _ul_proxy),
@@ -200,8 +202,8 @@ ALL = (
         "apt-get install nginx-light",
         lambda plan: _nginx(plan, "/dev/stdout combined"),
     ),
-    Peer("HAProxy", _program("haproxy"), "apt-get install haproxy", _haproxy),
-    Peer("Caddy, one core", _program("caddy"), "apt-get install caddy", _caddy),
+    Peer(HAPROXY, _program("haproxy"), "apt-get install haproxy", _haproxy),
+    Peer(CADDY, _program("caddy"), "apt-get install caddy", _caddy),
     Peer("Node http-proxy", _node_http_proxy, "make bench-peers", _http_proxy),
     Peer("mitmproxy", _mitmdump, "make bench-peers", _mitmproxy),
 )
