@@ -123,7 +123,7 @@ class Connection(RequestHandler):
         # Nothing of this refers back to the connection: only the garbage collector would free such a circle.
         self._new_content = partial(_content, self.flow, host.buffers)
         self._requests = RequestParser(self._new_content, queue_limit=_MOST_WAITING)
-        self._turns = Turns(loop, self._work_for)
+        self._turns = Turns(loop, self._work_for, self._all_answered)
         self.caller: Caller | None = None
         """Whose request is being answered."""
         self._tunnel: Incoming | None = None
@@ -169,15 +169,19 @@ class Connection(RequestHandler):
         if self.flow.reading and self._state is not State.HALF_CLOSED:
             self._check_reading(now, head, idle)
         stuck_since = self.flow.stuck_since
-        if stuck_since is not None and now - stuck_since > idle and self.transport is not None:
-            self.transport.abort()
+        if stuck_since is not None and now - stuck_since > idle:
+            self.flow.abort()
 
     def _check_reading(self, now: float, head: float, idle: float) -> None:
         content = self._requests.content
         if self._partial_since is not None and now - self._partial_since > head:
             self._partial_since = None
             self._give_up_head()
-        elif self.idle and now - self._heard > (_KEPT_REFUSED if self.refused else _KEPT):
+        elif (
+            self.idle
+            and self.flow.stuck_since is None
+            and now - self._heard > (_KEPT_REFUSED if self.refused else _KEPT)
+        ):
             self.force_close()
         elif content is not None and content.awaited and now - self._heard > idle:
             self._requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
@@ -266,6 +270,7 @@ class Connection(RequestHandler):
     def close(self) -> None:
         """Answer no more requests than the one that is being answered, and close then."""
         self._turns.clear()
+        self._requests.lose_content()
         if self.caller is None:
             self._end()
         else:
@@ -282,6 +287,9 @@ class Connection(RequestHandler):
         """Close, and wait up to `timeout` seconds for the task that answers a request to notice."""
         self.force_close()
         answering = self._turns.end()
+        if self.flow.stuck_since is not None:
+            # To close, it would wait until the caller has taken what is written.
+            self.flow.abort()
         if answering is not None:
             await asyncio.wait((answering,), timeout=timeout)
 
@@ -294,7 +302,7 @@ class Connection(RequestHandler):
         if leaves:
             self._state = State.SWITCHING
             self._early = early
-        if len(turns.waiting) >= _MOST_WAITING:
+        if requests.full:
             self.flow.hold(Hold.REQUESTS)
         if requests.laborious and not self.flow.held_for(Hold.TURN):
             # An event loop reads on as long as something comes, and nobody else would have a turn.
@@ -318,7 +326,7 @@ class Connection(RequestHandler):
         if self.flow.held_for(Hold.REQUESTS) and len(self._turns.waiting) <= _FEW_WAITING:
             if self._state is State.OPEN:
                 self._receive_requests(b"")
-            if len(self._turns.waiting) < _MOST_WAITING:
+            if not self._requests.full:
                 self.flow.release(Hold.REQUESTS)
 
     @property
@@ -405,6 +413,11 @@ class Connection(RequestHandler):
             transport.write_eof()
         # Cancelled when the connection is lost.
         await asyncio.sleep(LINGER)
+
+    def _all_answered(self) -> None:
+        # The caller may have ended its direction when the last answer was out already, and its task was not done yet.
+        if self._state is State.HALF_CLOSED:
+            self._end()
 
     def _end(self) -> None:
         if self._state is not State.LOST:

@@ -112,6 +112,11 @@ class Flow:
         self._written = len(data)
         transport.write(data)
 
+    def abort(self) -> None:
+        """Break the connection, also one that is about to close once all is written."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def flush(self) -> None:
         """Write what the outbox holds."""
         held, self._held = self._held, b""

@@ -42,7 +42,7 @@ class Incoming:
             return
         self._pieces.append(data)
         self._count(self._waiting + len(data))
-        if not self._paused and self._waiting >= self._buffers.portion:
+        if self._waiting >= self._buffers.portion:
             self._paused = True
             self._pause()
         self._wake()

@@ -51,6 +51,11 @@ class RequestParser:
         return bool(self._buffer) and self.content is None and self._queued < self._queue_limit
 
     @property
+    def full(self) -> bool:
+        """As many requests wait as may."""
+        return self._queued >= self._queue_limit
+
+    @property
     def blank(self) -> bool:
         """Nothing but empty lines has come."""
         return not self._buffer.strip()

@@ -12,14 +12,21 @@ from proxy.downstream.tasks import begin
 class Turns:
     """Answers requests in the order in which they came."""
 
-    __slots__ = ("_loop", "_task", "_work_for", "busy", "waiting")
+    __slots__ = ("_all_answered", "_loop", "_task", "_work_for", "busy", "waiting")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, work_for: Callable[[Message], Coroutine[Any, Any, None]]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work_for: Callable[[Message], Coroutine[Any, Any, None]],
+        all_answered: Callable[[], None],
     ) -> None:
-        """`work_for` makes what is to be done about a request. It is cancelled when the caller leaves."""
+        """`work_for` makes what is to be done about a request, which is cancelled when the caller leaves.
+
+        `all_answered` is called whenever nothing is being done any more and nothing waits.
+        """
         self._loop = loop
         self._work_for: Callable[[Message], Coroutine[Any, Any, None]] | None = work_for
+        self._all_answered: Callable[[], None] | None = all_answered
         self._task: asyncio.Task[None] | None = None
         self.waiting: deque[Message] = deque()
         """Requests whose turn is still to come."""
@@ -49,7 +56,7 @@ class Turns:
     def end(self) -> asyncio.Task[None] | None:
         """Answer nothing more, and cancel what is under way: the task of it."""
         self.clear()
-        self._work_for = None
+        self._work_for = self._all_answered = None
         if self._task is not None:
             # Not at once: a task that is cancelled before it has begun undoes nothing.
             self._loop.call_soon(self._task.cancel)
@@ -64,3 +71,5 @@ class Turns:
         if self.waiting:
             # Not at once: who sends request upon request would let nobody else have a turn.
             self._loop.call_soon(self.go_on)
+        elif self._all_answered is not None:
+            self._all_answered()

@@ -1,9 +1,12 @@
 """A caller who sends no more may still wait for its answer, or may have gone: plain TCP says the same of both."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.loops import EVERY_LOOP
@@ -11,6 +14,7 @@ from support.stack import direct_options, running_proxy
 from support.wire import PATIENCE, Peer, answer, request, upstream
 
 from proxy.app import App
+from proxy.downstream.caller import Caller
 from proxy.model import Bind
 
 loop_factories = EVERY_LOOP
@@ -70,6 +74,39 @@ async def test_who_ends_its_direction_is_answered(app: App, slow: Slow) -> None:
     first, second = await peer.message(), await peer.message()
     assert (first.body, second.body) == (b"ok", b"ok")
     assert second.values(b"connection") == [b"close"]
+    assert await peer.rest() == b""
+    peer.close()
+
+
+@pytest.mark.parametrize("target", ["/-/live", "/v1/x"])
+async def test_an_end_that_comes_with_the_request(target: str, app: App, slow: Slow) -> None:
+    """A request and the end of its caller's direction in one piece: the answer comes, and then the connection's end."""
+    slow.go_on.set()
+    for _ in range(5):
+        peer = await connect(app)
+        peer.writer.write(request(target=target))
+        peer.end()
+        assert (await peer.message()).status == 200
+        assert await peer.rest() == b""
+        peer.close()
+
+
+async def test_an_end_that_comes_as_the_answer_goes_out(app: App, slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a caller's direction that is read between the answer and its task's end is not overlooked."""
+    peer = await connect(app)
+    answered = Caller.finish
+
+    def finish(self: Caller, *parts: Any) -> None:
+        answered(self, *parts)
+        # Now, and not in the next turn of the event loop.
+        sock = peer.writer.get_extra_info("socket")
+        with suppress(OSError), socket.fromfd(sock.fileno(), sock.family, socket.SOCK_STREAM) as same:
+            same.shutdown(socket.SHUT_WR)
+
+    monkeypatch.setattr(Caller, "finish", finish)
+    slow.go_on.set()
+    await peer.send(request())
+    assert (await peer.message()).body == b"ok"
     assert await peer.rest() == b""
     peer.close()
 

@@ -152,21 +152,24 @@ async def test_no_failure_after_the_end(incoming: Incoming) -> None:
 
 
 async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: Incoming) -> None:
-    """A portion pauses the caller, once; who wants more than has come lets the caller go on, once."""
+    """A portion pauses the caller, and so does each piece that comes all the same; who wants more lets it go on, once.
+
+    The content before this one may have let the caller go on meanwhile.
+    """
     incoming.feed(b"x" * (LARGE - 1))
     assert (gate.told, gate.buffers.waiting) == ([], LARGE - 1)
     incoming.feed(b"y")
     incoming.feed(b"z")
-    assert (gate.told, gate.buffers.waiting) == (["pause"], LARGE + 1)
+    assert (gate.told, gate.buffers.waiting) == (["pause"] * 2, LARGE + 1)
     assert await soon(incoming.read()) == b"x" * (LARGE - 1) + b"yz"
-    assert (gate.told, gate.buffers.waiting) == (["pause"], 0)
+    assert (gate.told, gate.buffers.waiting) == (["pause"] * 2, 0)
     reader = await waiting(incoming)
-    assert gate.told == ["pause", "resume"]
+    assert gate.told == ["pause", "pause", "resume"]
     incoming.feed(b"x" * (LARGE - 1))
     await soon(reader)
-    assert gate.told == ["pause", "resume"]
+    assert gate.told == ["pause", "pause", "resume"]
     incoming.feed(b"x" * LARGE)
-    assert gate.told == ["pause", "resume", "pause"]
+    assert gate.told == ["pause", "pause", "resume", "pause"]
 
 
 async def test_a_caller_goes_on_after_a_large_content(gate: Gate, incoming: Incoming) -> None:
