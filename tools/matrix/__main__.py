@@ -71,7 +71,10 @@ def _probe(file: Path) -> str | None:
     """The release of the interpreter at a path, where there is one that works."""
     if shutil.which(file) is None:
         return None
-    asked = subprocess.run([file, "-c", PROBE], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    try:
+        asked = subprocess.run([file, "-c", PROBE], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # it is another machine's, or hangs
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
@@ -79,7 +82,9 @@ def _tested(interpreter: Interpreter, command: Sequence[str], ran: str) -> Outco
     """The outcome of the tests on one interpreter. What they print is shown as it comes."""
     print(f"\nPython {interpreter.release} ({interpreter.where}): {ran}", flush=True)
     closing = ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         assert process.stdout is not None  # noqa: S101 - mypy cannot see that it is a pipe
         for line in process.stdout:
             print(line, end="", flush=True)
