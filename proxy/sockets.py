@@ -1,4 +1,4 @@
-"""Whether the other end of a TCP connection is still there, which asyncio does not ask."""
+"""What asyncio does not ask of a TCP connection: whether the other end is still there, and not to hold too much."""
 
 import socket
 import struct
@@ -10,6 +10,18 @@ _INFO = struct.Struct("=3xB20xI28xI")
 """The beginning of Linux's `tcp_info`: probes without an answer, segments without one, milliseconds since the last."""
 _DROP_AFTER = 0x80
 """TCP_RXT_CONNDROPTIME of macOS' <netinet/tcp.h>, which Python does not name."""
+_UNSENT = 128 * 1024
+"""Bytes that the kernel holds beside what is on its way: what waits for an event loop that is busy for a while."""
+
+
+def hold_little(sock: socket.socket) -> None:
+    """Have the kernel take no more to send than it can send soon.
+
+    Else it takes some megabytes for a reader who is slow, which count where the memory of a container is limited. What
+    is no TCP socket is left as it is, and so are all where the system knows no such limit (tcp(7), TCP_NOTSENT_LOWAT).
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 def keep_alive(sock: socket.socket, patience: float) -> None:

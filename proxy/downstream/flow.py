@@ -13,7 +13,7 @@ from enum import Enum, auto
 from proxy.buffers import Buffers
 from proxy.downstream.portions import Portions
 from proxy.outbox import Outbox
-from proxy.sockets import keep_alive, unheard
+from proxy.sockets import hold_little, keep_alive, unheard
 
 
 class Hold(Enum):
@@ -62,6 +62,10 @@ class Flow:
         transport.set_write_buffer_limits(high=1)
         self._transport = transport
         self._read_portions()
+        sock = self._socket()
+        if sock is not None:
+            with suppress(OSError):  # reset a moment ago
+                hold_little(sock)
 
     @property
     def reading(self) -> bool:

@@ -13,7 +13,7 @@ import aiohappyeyeballs
 from proxy.errors import SettingsError, UpstreamAway
 from proxy.model import OutboundProxies, Upstream
 from proxy.outbound import choose
-from proxy.sockets import keep_alive
+from proxy.sockets import hold_little, keep_alive
 from proxy.upstream.connection import Connection
 from proxy.upstream.faults import passes, reason, translated
 from proxy.upstream.names import Names, Resolve
@@ -165,6 +165,7 @@ class Connector:
             raise error.with_traceback(None) from None
         try:
             keep_alive(sock, self.silence)
+            hold_little(sock)
         except OSError:  # it has ended already
             sock.close()
             raise
