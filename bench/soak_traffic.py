@@ -17,6 +17,11 @@ _FAULTY, _REFUSED = 0.2, 0.002
 """Shares of the requests that something is done wrong to, and whose token is refused."""
 _GOOD = ("sized", "chunked", "until the end", "informed", "large")
 
+_DOWNLOAD = 50 << 20
+_PIECE = bytes(1 << 18)
+_LARGE = "/v1/large"
+"""The path of downloads that nobody reads to their end."""
+
 Action: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -65,7 +70,10 @@ class Upstream:
                 writer.write(data)
             return False
         await _read_content(head, reader)
-        return await self._answer(self._kind(), target, writer)
+        kind = self._kind()
+        if target.startswith(_LARGE.encode()) and kind in _GOOD:
+            return await _pour(writer)
+        return await self._answer(kind, target, writer)
 
     def _kind(self) -> str:
         """How to answer the next request."""
@@ -117,6 +125,15 @@ class Upstream:
         return True
 
 
+async def _pour(writer: asyncio.StreamWriter) -> bool:
+    """Send a large answer as fast as it is taken."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % _DOWNLOAD)
+    for _ in range(_DOWNLOAD // len(_PIECE)):
+        writer.write(_PIECE)
+        await writer.drain()
+    return True
+
+
 async def _read_content(head: bytes, reader: asyncio.StreamReader) -> None:
     fields = head.lower()
     if b"\r\ntransfer-encoding: chunked" in fields:
@@ -158,6 +175,7 @@ class Callers:
         rude: list[Action] = [
             self._leaves,
             self._leaves_amid,
+            self._aborts_download,
             self._never_finishes,
             self._waits,
             self._talks_nonsense,
@@ -187,10 +205,10 @@ class Callers:
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    def _request(self, *, method: str = "GET", more: str = "") -> tuple[bytes, bytes]:
+    def _request(self, *, method: str = "GET", more: str = "", path: str | None = None) -> tuple[bytes, bytes]:
         """A request, and what an answer to it must be made of."""
         self._number += 1
-        path = f"{self._draw.choice(('/v1/x', '/graphql', '/cdn/flights/y'))}/{self._number}"
+        path = f"{path or self._draw.choice(('/v1/x', '/graphql', '/cdn/flights/y'))}/{self._number}"
         profile = self._draw.choice(self._profiles)
         chosen = "" if profile == "default" else f"X-UL-Proxy-Profile: {profile}\r\n"
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{chosen}{more}\r\n"
@@ -274,6 +292,17 @@ class Callers:
                 await reader.read(100)
             writer.transport.abort()
         self._seen["left amid"] += 1
+
+    async def _aborts_download(self) -> None:
+        """Reads the beginning of something large, at once or after a while, as `curl … | head` does."""
+        head, _ = self._request(path=_LARGE)
+        async with self._line() as (reader, writer):
+            writer.write(head)
+            await reader.readexactly(1000)
+            await asyncio.sleep(self._draw.choice((0.0, 0.2)))
+            if self._draw.random() < 0.5:
+                writer.transport.abort()
+        self._seen["aborted download"] += 1
 
     async def _never_finishes(self) -> None:
         """Begins a head, and waits for nothing."""
