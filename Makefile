@@ -64,7 +64,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Give it a quiet machine: it takes about 20 minutes, and writes bench/RESULTS.md. BENCH_ARGS=--quick tries it out.
+# Give it a quiet machine: it takes about 40 minutes, and writes bench/RESULTS.md, into the section of the Python of VENV.
+# BENCH_ARGS=--quick tries it out, BENCH_ARGS="--only memory" measures one group.
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH_ARGS)
 

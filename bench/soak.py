@@ -51,7 +51,7 @@ MEASURES = (
     Measure("tasks", "", 0.10, 6.0),
     Measure("objects", "", 0.02, 1500.0),
 )
-LEFT_OVER = {"fds": 3.0, "tasks": 2.0, "objects": 2000.0}
+LEFT_OVER = {"rss": 15.0, "fds": 3.0, "tasks": 2.0, "objects": 2000.0}
 """By how much a proxy that is quiet again may differ from what it was when it was quiet before."""
 
 Sample = Mapping[str, float]
@@ -103,10 +103,12 @@ class Outcome:
     def complaints(self, *, trends: bool = True) -> list[str]:
         """What is not as it should be, in words; `trends` wants a run that is long enough for them."""
         found = list(self.wrong[:10])
+        units = {measure.name: measure.unit for measure in MEASURES}
         for name, allowed in LEFT_OVER.items():
             left = self.after[name] - self.before[name]
             if left > allowed:
-                found.append(f"{left:.0f} {name} are left over where {allowed:.0f} are noise")
+                told = f"{left:.0f} {units[name]} {name} are left over where {allowed:.0f} are noise"
+                found.append(told.replace("  ", " "))
         if trends:
             found += growing(self.samples)
         if self.status != 0:

@@ -63,9 +63,10 @@ def test_complaints() -> None:
     good = Outcome(series(), quiet, quiet, status=0)
     assert good.complaints() == []
     assert {measure.name for measure in MEASURES} == FLAT.keys()
-    bad = Outcome(series(), quiet, {**quiet, "fds": 40.0}, wrong=["an answer is not for /1"], status=1)
+    bad = Outcome(series(), quiet, {**quiet, "fds": 40.0, "rss": 100.0}, wrong=["an answer is not for /1"], status=1)
     assert bad.complaints(trends=False) == [
         "an answer is not for /1",
+        "20 MiB rss are left over where 15 are noise",
         "10 fds are left over where 3 are noise",
         "the proxy ended with status 1",
     ]
