@@ -7,6 +7,9 @@
 | `settle`                | ends the process with the status that it has come to                                    |
 | the end of all threads  | does nothing: the process has ended but for what Python tidies up                       |
 
+What comes after `heard`, within half a second of a signal that was told, is the same one again and does nothing: the
+command is ending, and its last lines are on their way.
+
 Commands that run until they are told to end then end with 0. Every other command was asked for something: it ends with
 1 and a sentence on stderr, so that nobody takes what it has not printed for its answer.
 
@@ -56,6 +59,8 @@ class _Ending:
     sentence = ""
     tell: Callable[[int], object] | None = None
     """Is told the number of a signal, in place of that end."""
+    deaf_until = 0.0
+    """Until when a signal is the one that was told, and comes again."""
 
 
 _ending = _Ending()
@@ -87,9 +92,14 @@ def settle(status: int) -> None:
 
 
 @contextmanager
-def heard(tell: Callable[[int], object]) -> Iterator[None]:
+def heard(tell: Callable[[int], object], *, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Inside, `tell` is called with the number of each signal, in the main thread and between any two instructions."""
-    _ending.tell = tell
+
+    def told(number: int) -> None:
+        _ending.deaf_until = now() + _AGAIN
+        tell(number)
+
+    _ending.tell = told
     try:
         yield
     finally:
@@ -126,9 +136,10 @@ def end() -> NoReturn:
 
 def _signalled(number: int, _: object) -> None:
     tell = _ending.tell  # once: another thread may be about to change it
-    if tell is None:
+    if tell is not None:
+        tell(number)
+    elif time.monotonic() > _ending.deaf_until:
         end()
-    tell(number)
 
 
 def _ignore() -> None:

@@ -362,6 +362,30 @@ async def test_signal_right_after_the_start(number: signal.Signals, settings: di
     assert f"{number.name}: draining".encode() in out
 
 
+async def test_signal_twice(settings: dict[str, str]) -> None:
+    """A signal that comes twice, as make and supervisors send it, costs no line, however late the second one comes."""
+    code = f"""if True:
+        import os, sys
+        from proxy.__main__ import main
+        from proxy.cli import serve
+        from proxy.logs import Logs
+        again = lambda: os.kill(os.getpid(), {signal.SIGTERM:d})
+        serve.banner = lambda *_, **__: again() or "listening"
+        close = Logs.close
+        Logs.close = lambda self: serve.log.info("last") or again() or close(self)
+        # The thread that writes lines gets its turn when this one waits, not before.
+        sys.setswitchinterval(60)
+        sys.exit(main())
+    """
+    command = (sys.executable, "-c", code, "serve", "--log-format", "text")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=settings, cwd=settings["HOME"], stdout=PIPE, stderr=PIPE
+    )
+    out, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert out.splitlines()[-1].endswith(b" last")
+
+
 async def test_idle_connections_do_not_hold_it(settings: dict[str, str]) -> None:
     """Connections that are kept open without a request are closed, whether they carried one already or not."""
     async with serving(settings, "--timeouts-drain", "60s") as served:
