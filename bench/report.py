@@ -141,8 +141,8 @@ def _bulk(median: Medians) -> list[tuple[str, Cell]]:
 def _slow(median: Medians) -> list[tuple[str, Cell]]:
     return [
         ("each of 1,000 slow readers, kB", median.shown("slow readers", "{:.1f}")),
-        ("what the kernel holds for their sockets, MB in all", median.shown("slow readers sockets", "{:.0f}")),
-        ("each of 200 slow readers, TLS to the upstream, kB", median.shown("slow TLS readers", "{:.1f}")),
+        ("the same with TLS to the upstream, kB", median.shown("slow TLS readers", "{:.1f}")),
+        ("what the kernel holds for the sockets of those without, MB", median.shown("slow readers sockets", "{:.0f}")),
         ("left by 600 downloads aborted one by one and 200 at once, MB", median.shown("aborted downloads", "{:.1f}")),
         ("300 stalled uploads of 1 MiB, MB", median.shown("stalled uploads", "{:.1f}")),
         ("what the kernel holds for their sockets, MB", median.shown("stalled uploads sockets", "{:.0f}")),
