@@ -37,7 +37,7 @@ class Crowd:
     patience: float
 
 
-CROWD = Crowd(readers=1000, tls_readers=200, one_by_one=600, at_once=200, uploads=300, patience=60.0)
+CROWD = Crowd(readers=1000, tls_readers=1000, one_by_one=600, at_once=200, uploads=300, patience=60.0)
 SMALL_CROWD = Crowd(readers=200, tls_readers=50, one_by_one=60, at_once=20, uploads=60, patience=10.0)
 
 

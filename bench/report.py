@@ -25,12 +25,20 @@ def tables(figures: Figures, *, limit: str) -> dict[str, str]:
     median = Medians(figures)
     every = [
         ("Requests/s, 400-byte answer", "", _requests(median)),
-        ("Latency at one connection, µs", "", _latency(median, "p50", "p99") + _corrected(median)),
+        (
+            "Latency at one connection, µs",
+            "",
+            _latency(median, "p50", "p99", to=(NGINX, NGINX_LOGGING)) + _corrected(median),
+        ),
         ("Processor time of a request, µs", "The process's own and the system's for it.", _processor(median)),
         (
             "Latency with an upstream 5 ms away, µs",
             "The origin waits for 5 ms before each answer. With 32 connections, the callers share a process.",
-            [row for count in FAR_LOADS for row in _latency(median, f"far p50 {count}", f"far p99 {count}", count)],
+            [
+                row
+                for count in FAR_LOADS
+                for row in _latency(median, f"far p50 {count}", f"far p99 {count}", f"{count}: ")
+            ],
         ),
         ("1 GiB, GB/s and MB of memory above idle", "", _bulk(median)),
         ("Memory of slow callers, in a limit of 256 MiB", f"The limit: {limit}", _slow(median)),
@@ -96,17 +104,14 @@ def _requests(median: Medians) -> list[tuple[str, Cell]]:
     ]
 
 
-def _latency(median: Medians, p50: str, p99: str, count: int | None = None) -> list[tuple[str, Cell]]:
-    of = "" if count is None else f"{count}: "
+def _latency(
+    median: Medians, p50: str, p99: str, of: str = "", *, to: tuple[str, ...] = (NGINX,)
+) -> list[tuple[str, Cell]]:
     rows = (("p50", p50), ("p99", p99))
     return [
         *((f"{of}{name}", median.shown(row, "{:.0f}")) for name, row in rows),
         *((f"{of}{name} added", median.added(row)) for name, row in rows),
-        *(
-            (f"{of}{name} added × {to}", median.added_ratio(row, to))
-            for to in (NGINX, NGINX_LOGGING)
-            for name, row in rows
-        ),
+        *((f"{of}{name} added × {peer}", median.added_ratio(row, peer)) for peer in to for name, row in rows),
     ]
 
 
@@ -136,8 +141,8 @@ def _bulk(median: Medians) -> list[tuple[str, Cell]]:
 def _slow(median: Medians) -> list[tuple[str, Cell]]:
     return [
         ("each of 1,000 slow readers, kB", median.shown("slow readers", "{:.1f}")),
-        ("what the kernel holds for their sockets, MB in all", median.shown("slow readers sockets", "{:.0f}")),
-        ("each of 200 slow readers, TLS to the upstream, kB", median.shown("slow TLS readers", "{:.1f}")),
+        ("the same with TLS to the upstream, kB", median.shown("slow TLS readers", "{:.1f}")),
+        ("what the kernel holds for the sockets of those without, MB", median.shown("slow readers sockets", "{:.0f}")),
         ("left by 600 downloads aborted one by one and 200 at once, MB", median.shown("aborted downloads", "{:.1f}")),
         ("300 stalled uploads of 1 MiB, MB", median.shown("stalled uploads", "{:.1f}")),
         ("what the kernel holds for their sockets, MB", median.shown("stalled uploads sockets", "{:.0f}")),

@@ -209,13 +209,16 @@ class NetworkProbes:
         )
 
 
-class _Handshake(asyncio.Protocol):
-    """A connection that says nothing after its handshake."""
+class _Handshake(asyncio.BufferedProtocol):
+    """A connection that says nothing after its handshake, and hears nothing."""
 
     transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(bytearray(1024))
 
 
 async def _nothing() -> bytes:

@@ -17,6 +17,7 @@ from proxy.sockets import hold_little, keep_alive
 from proxy.upstream.connection import Connection
 from proxy.upstream.faults import passes, reason, translated
 from proxy.upstream.names import Names, Resolve
+from proxy.upstream.tls import TlsTransport
 from proxy.upstream.tunnel import failed, open_tunnel
 
 _HAPPY_EYEBALLS_DELAY = 0.25
@@ -29,7 +30,7 @@ SILENCE = 20.0
 """Seconds after which a connection is dead whose other end has not been heard of."""
 
 Result = TypeVar("Result")
-Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
+Protocol = TypeVar("Protocol", bound=asyncio.BufferedProtocol)
 
 
 class Connector:
@@ -123,19 +124,33 @@ class Connector:
 
     async def _secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
         loop = asyncio.get_running_loop()
+        protocol = new()
         try:
             if upstream.scheme == "http":
-                _, protocol = await loop.create_connection(new, sock=sock)
+                await loop.create_connection(lambda: protocol, sock=sock)
             else:
-                if self._tls is None:
-                    self._tls = _tls_context(None)
-                _, protocol = await loop.create_connection(
-                    new, sock=sock, ssl=self._tls, server_hostname=upstream.host, ssl_handshake_timeout=self._timeout
-                )
+                await self._shake(sock, upstream.host, protocol)
         except BaseException:
             sock.close()
             raise
         return protocol
+
+    async def _shake(self, sock: socket.socket, host: str, protocol: asyncio.BufferedProtocol) -> None:
+        """Begin to speak TLS."""
+        if self._tls is None:
+            self._tls = _tls_context(None)
+        loop = asyncio.get_running_loop()
+        shaken = loop.create_future()
+        tls = TlsTransport(protocol, self._tls, host, shaken)
+        await loop.create_connection(lambda: tls, sock=sock)
+        try:
+            await shaken
+        except BaseException:
+            tls.abort()
+            raise
+        finally:
+            # An error that it has refers to this frame: only the garbage collector would free such a circle.
+            del shaken
 
     async def _open_socket(self, upstream: Upstream) -> socket.socket:
         via = choose(self._outbound, upstream)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from support.certificates import Authority, authority
 from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy, timeouts
 from support.wire import PATIENCE, Peer, answer, caller, request, upstream
@@ -22,10 +23,11 @@ from proxy.errors import ProxyError
 from proxy.replay import HeldBody
 from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.exchange import Exchange
+from proxy.upstream.tls import TlsTransport
 
 loop_factories = EVERY_LOOP
 
-KINDS = (Caller, Connection, Incoming, HeldBody, Exchange, UpstreamConnection)
+KINDS = (Caller, Connection, Incoming, HeldBody, Exchange, UpstreamConnection, TlsTransport)
 LARGE = 8 << 20
 
 
@@ -43,6 +45,11 @@ def no_collector() -> Iterator[None]:
     yield
     gc.enable()
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("ca"))
 
 
 async def download(peer: Peer) -> None:
@@ -157,11 +164,17 @@ NAMES = {GET: "GET", UPLOAD: "POST", WEBSOCKET: "WebSocket", FLOOD: "much", FLOO
     ],
     ids=lambda value: getattr(value, "__name__", None) or NAMES[value],
 )
+@pytest.mark.parametrize("secure", [False, True], ids=["", "TLS"])
 @pytest.mark.usefixtures("no_collector")
-async def test_what_broke_off(sent: bytes, script: Callable[[Peer], Awaitable[None]], leave: Leave) -> None:
+async def test_what_broke_off(
+    sent: bytes, script: Callable[[Peer], Awaitable[None]], leave: Leave, secure: bool, ca: Authority
+) -> None:
     """Neither the answer that was on its way, nor the request, nor either connection is kept by anything."""
     limits = timeouts(headers=0.3, idle=0.3)
-    async with upstream(script) as origin, running_proxy(direct_options(origin.url, timeouts=limits)) as app:
+    async with (
+        upstream(script, tls=ca.server("127.0.0.1") if secure else None) as origin,
+        running_proxy(direct_options(origin.url, timeouts=limits, ca_file=ca.file)) as app,
+    ):
         before = kept()
         for _ in range(3):
             async with caller(app.urls[0]) as peer:

@@ -1,0 +1,287 @@
+"""TLS between an event loop and a protocol: as much as that wants, in order, and an end only where it is said."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from support.certificates import Authority, authority
+from support.loops import EVERY_LOOP
+from support.wire import PATIENCE
+
+from proxy.upstream.tls import TlsTransport
+
+loop_factories = EVERY_LOOP
+ROOM = 5000
+CONTENT = bytes(range(256)) * 2000
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("ca"))
+
+
+class Reader(asyncio.BufferedProtocol):
+    """Notes what it is told, and pauses after each piece where it is slow."""
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.slow = slow
+        self.space = memoryview(bytearray(ROOM))
+        self.pieces: list[bytes] = []
+        self.told: list[str] = []
+        self.changed = asyncio.Event()
+        self.transport: TlsTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, TlsTransport)
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.pieces.append(bytes(self.space[:nbytes]))
+        if self.slow:
+            self.transport.pause_reading()
+        self.changed.set()
+
+    def eof_received(self) -> None:
+        self.told.append("end")
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+        self.changed.set()
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+        self.changed.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost" if exc is None else type(exc).__name__)
+        self.changed.set()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not reached():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def has_come(self) -> bool:
+        return sum(map(len, self.pieces)) == len(CONTENT)
+
+    def is_lost(self) -> bool:
+        return "lost" in self.told[-1:]
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(serve: Serve, context: ssl.SSLContext | None) -> AsyncIterator[socket.socket]:
+    """A socket that is connected to a server; it has ended in the end."""
+    ended = asyncio.Event()
+    failures: list[BaseException] = []
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except BaseException as error:
+            failures.append(error)
+            raise
+        finally:
+            writer.close()
+            ended.set()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0, ssl=context)
+    with socket.create_connection(server.sockets[0].getsockname()) as sock:
+        sock.setblocking(False)
+        yield sock
+    async with asyncio.timeout(PATIENCE):
+        await ended.wait()
+    server.close()
+    assert not failures
+
+
+async def connect(sock: socket.socket, ca: Authority, reader: Reader) -> TlsTransport:
+    """Speak TLS on a socket of which somebody else knows as well."""
+    loop = asyncio.get_running_loop()
+    shaken = loop.create_future()
+    tls = TlsTransport(reader, ssl.create_default_context(cafile=ca.file), "localhost", shaken)
+    await loop.create_connection(lambda: tls, sock=sock.dup())
+    async with asyncio.timeout(PATIENCE):
+        await shaken
+    return tls
+
+
+async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send the content, say farewell, and wait for the other side's."""
+    writer.write(CONTENT)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_content_arrives_in_order(slow: bool, ca: Authority) -> None:
+    """What comes fills the protocol's buffer again and again, also where it makes the upstream wait each time."""
+    reader = Reader(slow=slow)
+    async with served(send, ca.server("localhost")) as sock:
+        tls = await connect(sock, ca, reader)
+        while slow and not reader.has_come():
+            count = len(reader.pieces)
+            await reader.until(lambda count=count: len(reader.pieces) > count)  # type: ignore[misc]  # of mypy's
+            # Nothing more comes of itself.
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert len(reader.pieces) == count + 1
+            tls.resume_reading()
+        await reader.until(reader.is_lost)
+    assert b"".join(reader.pieces) == CONTENT
+    assert max(map(len, reader.pieces)) == ROOM
+    assert reader.told == ["end", "lost"]
+
+
+async def test_what_is_written_arrives(ca: Authority) -> None:
+    """The protocol is told when the upstream takes nothing, and when it does again; a farewell comes behind all."""
+    go_on = asyncio.Event()
+    come: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        come.append(await reader.read())
+
+    reader = Reader()
+    async with served(take, ca.server("localhost")) as sock:
+        tls = await connect(sock, ca, reader)
+        tls.set_write_buffer_limits(high=1)
+        tls.write(CONTENT * 20)
+        assert reader.told == ["pause"]
+        go_on.set()
+        await reader.until(lambda: "resume" in reader.told)
+        tls.close()
+        assert tls.is_closing()
+        tls.write(b"too late")
+        await reader.until(reader.is_lost)
+    assert come == [CONTENT * 20]
+    assert reader.told == ["pause", "resume", "lost"]
+
+
+async def test_to_close_is_no_reset_for_what_still_comes(ca: Authority) -> None:
+    """What the upstream sends behind the farewell is read and dropped."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read() == b"x"
+        writer.write(CONTENT)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    reader = Reader(slow=True)
+    async with served(answer, ca.server("localhost")) as sock:
+        tls = await connect(sock, ca, reader)
+        tls.write(b"x")
+        tls.close()
+        await reader.until(reader.is_lost)
+    assert (reader.pieces, reader.told) == ([], ["lost"])
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_an_end_without_a_farewell_does_not_look_like_one(orderly: bool, ca: Authority) -> None:
+    """Reading on tells the protocol, when it hears of the end, whether it was said."""
+    said: list[bool] = []
+
+    class Listener(Reader):
+        def eof_received(self) -> None:
+            tls: ssl.SSLObject = self.transport.get_extra_info("ssl_object")
+            try:
+                said.append(not tls.read(1))
+            except ssl.SSLError:
+                said.append(False)
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CONTENT)
+        await writer.drain()
+        if not orderly:
+            with socket.socket(fileno=socket.dup(writer.get_extra_info("socket").fileno())) as raw:
+                raw.shutdown(socket.SHUT_WR)
+        else:
+            writer.close()
+        assert not await reader.read()
+
+    reader = Listener()
+    async with served(cut, ca.server("localhost")) as sock:
+        await connect(sock, ca, reader)
+        await reader.until(reader.is_lost)
+    assert reader.has_come()
+    assert said == [orderly]
+
+
+async def test_nonsense_amid_content(ca: Authority) -> None:
+    """What cannot be decrypted ends the connection, with the reason."""
+
+    async def spoil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with socket.socket(fileno=socket.dup(writer.get_extra_info("socket").fileno())) as raw:
+            raw.setblocking(True)
+            raw.sendall(b"nonsense" * 10)
+        with pytest.raises(ssl.SSLError):
+            await reader.read()
+
+    reader = Reader()
+    async with served(spoil, ca.server("localhost")) as sock:
+        await connect(sock, ca, reader)
+        await reader.until(lambda: bool(reader.told))
+    assert reader.told == ["SSLError"]
+
+
+async def test_handshakes_that_fail(ca: Authority) -> None:
+    """Whoever waits for a handshake is told why there is none; the protocol hears nothing of it."""
+
+    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com\r\n")
+        await reader.read()
+
+    for serve, expected in ((hang_up, ConnectionResetError), (talk, ssl.SSLError)):
+        reader = Reader()
+        async with served(serve, None) as sock:
+            with pytest.raises(expected):
+                await connect(sock, ca, reader)
+        assert (reader.told, hasattr(reader, "transport")) == ([], False)
+
+
+async def test_a_certificate_for_somebody_else(ca: Authority) -> None:
+    """It is refused by its reason."""
+
+    async def never(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        raise AssertionError("nobody gets here")
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0, ssl=ca.server("example.com"))
+    with socket.create_connection(server.sockets[0].getsockname()) as sock:
+        sock.setblocking(False)
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            await connect(sock, ca, Reader())
+    server.close()
+
+
+async def test_nobody_waits_for_the_handshake_any_more(ca: Authority) -> None:
+    """Who gives up during a handshake aborts it, and hears nothing more."""
+    reader = Reader()
+
+    async def listen(stream: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        with pytest.raises(ConnectionResetError):
+            await stream.read(1 << 20) and await stream.read()
+
+    loop = asyncio.get_running_loop()
+    async with served(listen, None) as sock:
+        shaken = loop.create_future()
+        tls = TlsTransport(reader, ssl.create_default_context(cafile=ca.file), "localhost", shaken)
+        await loop.create_connection(lambda: tls, sock=sock.dup())
+        shaken.cancel()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        sock.close()
+        tls.abort()
+    assert reader.told == []
