@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Iterator
 from time import perf_counter
 
-from proxy.access import AccessEntry
 from proxy.forward import request_ids
-from proxy.journal import Journal
-from proxy.logs import AccessLog
-from proxy.metrics import RequestMetrics
+from proxy.model import AccessEntry
+from proxy.observe.logs import AccessLog
+from proxy.observe.metrics import RequestMetrics
+from proxy.observe.request_log import Journal
 
 REQUESTS = 200
 ROUNDS = 1500

@@ -17,7 +17,11 @@ from bench.soak_clock import FastClock
 from proxy.app import App
 from proxy.cli.serve import run_in_loop
 from proxy.demo.protocol import PoolConfig
-from proxy.model import Auth, Bind, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Bind, Upstream
+from proxy.http.options import Timeouts
+from proxy.identity.profile import Pool, Profile
+from proxy.settings.options import ServeOptions
 
 _TIMEOUTS = Timeouts(connect=2.0, headers=0.4, idle=0.8, auth=2.0, drain=5.0, head=0.5)
 """In real seconds, and short, so that a soak meets each of them."""

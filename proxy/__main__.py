@@ -4,7 +4,7 @@ import sys
 
 try:
     # Before all the rest is loaded, which takes a while.
-    from proxy import signals
+    from proxy.cli import signals
 except KeyboardInterrupt:  # which Python makes of SIGINT until `signals` has its say
     sys.exit("\nul-proxy: interrupted.")
 
@@ -14,7 +14,7 @@ def main() -> int:
     signals.catch(sys.argv[1:])
     import importlib  # noqa: PLC0415 - see above
 
-    status: int = importlib.import_module("proxy.cli").main()
+    status: int = importlib.import_module("proxy.cli.command").main()
     signals.settle(status)
     return status
 

@@ -10,26 +10,33 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from proxy.admin import Admin
-from proxy.aws import AwsCredentialsKeeper
-from proxy.banner import page_url
-from proxy.buffers import Buffers
 from proxy.clock import SystemClock
-from proxy.cognito import Cognito
-from proxy.defects import Defects
-from proxy.doors import Door, Doors
 from proxy.errors import NoRoute, SettingsError
-from proxy.exposition import Exposition, Report
-from proxy.forward import Forwarder, Tap, request_ids
-from proxy.inspector import Inspector
-from proxy.journal import Journal, Reader
-from proxy.metrics import RequestMetrics
-from proxy.model import DEFAULT_PROFILE, AwsCredentials, Clock, Headers, Policy, ServeOptions
-from proxy.problem import Answer
-from proxy.routing import RouteTable
-from proxy.store import ProfileStores
-from proxy.tokens import TokenKeeper
-from proxy.upstream import Connector, PooledTransport
+from proxy.errors.defects import Defects
+from proxy.forward import request_ids
+from proxy.forward.forwarder import Forwarder, Tap
+from proxy.forward.policy import Policy
+from proxy.forward.routes import RouteTable
+from proxy.http.buffers import Buffers
+from proxy.http.client.connect import Connector
+from proxy.http.client.transport import PooledTransport
+from proxy.http.grammar.fields import Headers
+from proxy.http.response import Answer
+from proxy.http.server.listeners import Door, Doors
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.issued import AwsCredentials
+from proxy.identity.profile import DEFAULT_PROFILE
+from proxy.identity.stores.opening import ProfileStores
+from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper
+from proxy.identity.tokens.manager import TokenKeeper
+from proxy.model import Clock
+from proxy.observe.addresses import page_url
+from proxy.observe.endpoints import Admin
+from proxy.observe.inspector import Inspector, InspectorOptions
+from proxy.observe.metrics import RequestMetrics
+from proxy.observe.prometheus import Exposition, Report
+from proxy.observe.request_log import Journal, Reader
+from proxy.settings.options import ServeOptions
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +250,15 @@ class App:
         options = self._options
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         if self._inspector is not None:
-            self._inspector.adopt(options, self.urls[0])
+            self._inspector.adopt(
+                InspectorOptions(
+                    callers_url=self.urls[0] if options.admin_listen else None,
+                    tls=options.tls,
+                    client_token=options.policy.client_token,
+                    credential_fields=tuple(route.header for route in options.own_routes if route.header is not None),
+                    secrets=options,
+                )
+            )
         inspector = self._inspector if self._may_inspect(options) else None
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
         admin = Admin(

@@ -9,20 +9,22 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from proxy import totp
 from proxy.cli.worker import run_interruptible
 from proxy.clock import SystemClock
-from proxy.cognito import Cognito
 from proxy.errors import LoginRequired, SettingsError, SignInFailed, SignInTimeout, login_command, variables
-from proxy.logs import TextFormatter
-from proxy.model import Profile, ServeOptions, Token
+from proxy.identity.cognito import totp
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.issued import Token
+from proxy.identity.profile import Profile
+from proxy.identity.stores.opening import ProfileStores
+from proxy.identity.tokens.manager import TokenKeeper
+from proxy.observe.logs import TextFormatter
 from proxy.settings import Loaded, load
-from proxy.store import ProfileStores
-from proxy.tokens import TokenKeeper
+from proxy.settings.options import ServeOptions
 
 ASKING = "asking Cognito"
 """What is shown of a command that takes its time."""
-_KEEPER = "proxy.tokens.keeper"
+_KEEPER = "proxy.identity.tokens.manager"
 """Logs failures that a command raises, too."""
 
 

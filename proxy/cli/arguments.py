@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 from proxy import __version__
 from proxy.cli.manual import COMMANDS
-from proxy.logs import printable
+from proxy.cli.signals import with_command
+from proxy.observe.logs import printable
 from proxy.settings import Leaf, leaves, shipped_defaults
 from proxy.settings.nested import dig
-from proxy.signals import with_command
 
 _DESCRIPTION = """\
 A local reverse proxy that signs in to Unleash Live and adds a fresh token to every request.

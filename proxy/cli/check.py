@@ -15,18 +15,20 @@ from proxy.cli.places import place_of
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.clock import SystemClock
-from proxy.cognito.endpoints import user_pool
 from proxy.doctor import Finding, Kind, NetworkProbes, Report, Result, State, Step, plan, walk
 from proxy.doctor.faults import of_sign_in
 from proxy.doctor.findings import not_tried, ok
 from proxy.doctor.probes import SignedIn
 from proxy.doctor.report import document, summary
 from proxy.errors import CredentialError, IncompatibleLibrary, SettingsError
-from proxy.model import Bind, Profile, ServeOptions, Upstream
+from proxy.http.address import Bind, Upstream
+from proxy.http.client.connect import Connector
+from proxy.http.server.tls import CallerTls
+from proxy.identity.cognito.endpoints import user_pool
+from proxy.identity.profile import Profile
+from proxy.identity.stores.opening import open_store
 from proxy.settings import Loaded, bears_colours, load
-from proxy.store import open_store
-from proxy.tls import CallerTls
-from proxy.upstream import Connector
+from proxy.settings.options import ServeOptions
 
 _SETTINGS = Step(Kind.SETTINGS)
 _ONE_TRY = 1

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from proxy import aws
 from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
 from proxy.cli.limits import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
-from proxy.model import Profile, ServeOptions
+from proxy.identity.profile import Profile
+from proxy.identity.tokens import aws_keys
+from proxy.settings.options import ServeOptions
 
 
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str) -> int:
@@ -23,5 +24,5 @@ async def _print_credentials(options: ServeOptions, profile: Profile) -> int:
         with Waiting(ASKING):
             token = await current_token(options, profile, cognito)
             credentials = await cognito.aws_credentials(profile, token.id_token)
-    put_out(json.dumps(aws.process_document(credentials)))
+    put_out(json.dumps(aws_keys.process_document(credentials)))
     return 0

@@ -10,18 +10,21 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from proxy.app import App
-from proxy.banner import banner, curl, trust
+from proxy.cli.banner import banner
 from proxy.cli.limits import leave_no_core
 from proxy.cli.serve import ended_by_signals, run_in_loop, start_logging, warn
 from proxy.demo import api, data
 from proxy.demo.api import EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.guard import is_loopback
-from proxy.logs import Logs
-from proxy.model import OutboundProxies, Pool, Profile, ServeOptions
+from proxy.http.address import is_loopback
+from proxy.http.options import OutboundProxies
+from proxy.identity.profile import Pool, Profile
+from proxy.observe.addresses import curl, trust
+from proxy.observe.logs import Logs
 from proxy.settings import load
-from proxy.settings.options import built_in_routes
+from proxy.settings.assemble import built_in_routes
+from proxy.settings.options import ServeOptions
 from proxy.settings.schema import UpstreamSettings
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from proxy.cli.places import Place
 from proxy.errors import ClientTokenRequired, NotRunning, SettingsError, StartError
-from proxy.logs import printable
+from proxy.observe.logs import printable
 
 PATIENCE = 10.0
 """Seconds for an answer to arrive."""

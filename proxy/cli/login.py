@@ -15,11 +15,15 @@ from proxy.cli.streams import put_out
 from proxy.cli.terminal import Terminal, missing
 from proxy.cli.waiting import Waiting
 from proxy.clock import SystemClock
-from proxy.cognito import Cognito
 from proxy.errors import CredentialError, SettingsError, SignInFailed, StoreFailed
-from proxy.logs import printable
-from proxy.model import Profile, ServeOptions, Token
-from proxy.store import MemoryStore, Store, open_store
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.issued import Token
+from proxy.identity.profile import Profile
+from proxy.identity.stores.base import Store
+from proxy.identity.stores.memory import MemoryStore
+from proxy.identity.stores.opening import open_store
+from proxy.observe.logs import printable
+from proxy.settings.options import ServeOptions
 
 _NAMES = {"username": "the user name", "password": "the password"}
 

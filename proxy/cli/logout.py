@@ -11,8 +11,9 @@ from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.clock import SystemClock
 from proxy.errors import CredentialError
-from proxy.model import Profile, ServeOptions
-from proxy.store import open_store
+from proxy.identity.profile import Profile
+from proxy.identity.stores.opening import open_store
+from proxy.settings.options import ServeOptions
 
 
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str) -> int:

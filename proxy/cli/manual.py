@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.model import DEFAULT_PROFILE
-from proxy.settings.values import duration
+from proxy.identity.profile import DEFAULT_PROFILE
+from proxy.settings.forms import duration
 
 
 @dataclass(frozen=True, slots=True)

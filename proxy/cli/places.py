@@ -5,8 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.errors import NotRunning, SettingsError
-from proxy.guard import is_loopback, stays_here
-from proxy.model import Bind, CertificateFiles, ServeOptions
+from proxy.http.address import Bind, is_loopback, stays_here
+from proxy.http.options import CertificateFiles
+from proxy.settings.options import ServeOptions
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names, to be replaced
 

@@ -12,15 +12,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy import __version__, logs, signals
+from proxy import __version__
 from proxy.app import App
-from proxy.banner import banner, start_warnings
+from proxy.cli import signals
+from proxy.cli.banner import banner, start_warnings
 from proxy.cli.limits import leave_no_core, make_room_for
+from proxy.cli.systemd import Notifier, passed_sockets
 from proxy.cli.watch import Watch
-from proxy.logs import Logs
-from proxy.model import ServeOptions
+from proxy.observe import logs
+from proxy.observe.logs import Logs
 from proxy.settings import Loaded, bears_colours, load, refuse_exposed
-from proxy.systemd import Notifier, passed_sockets
+from proxy.settings.options import ServeOptions
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.errors import StartError
-from proxy.logs import printable
+from proxy.observe.logs import printable
 from proxy.settings import load
 
 _HEADINGS = ("profile", "state", "signed in as", "good for", "renewed in", "last outcome")

@@ -8,7 +8,7 @@ from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
-from proxy.logs import printable
+from proxy.observe.logs import printable
 from proxy.settings import load
 
 

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
 from proxy.cli.waiting import Waiting
-from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.errors import CredentialMissing, login_command, variables
-from proxy.logs import printable
+from proxy.identity.cognito.asking import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
+from proxy.observe.logs import printable
 
 _FACTORS = {
     "SOFTWARE_TOKEN_MFA": "your authenticator app",

@@ -7,7 +7,8 @@ from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_
 from proxy.cli.limits import leave_no_core
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
-from proxy.model import Profile, ServeOptions
+from proxy.identity.profile import Profile
+from proxy.settings.options import ServeOptions
 
 
 def run(flags: Mapping[str, Any], config: str | None, *, profile: str, kind: str) -> int:

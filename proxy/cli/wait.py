@@ -10,7 +10,7 @@ from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.errors import NotRunning, StartError
-from proxy.logs import printable
+from proxy.observe.logs import printable
 from proxy.settings import load
 
 INTERVAL = 0.05

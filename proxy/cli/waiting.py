@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TextIO
 
-from proxy.logs import printable
+from proxy.observe.logs import printable
 
 DELAY = 1.0
 """Seconds before anything is shown: what is quick needs no words."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from proxy.errors import ProxyError
-from proxy.model import ServeOptions
 from proxy.settings import Loaded, Mark, mark
+from proxy.settings.options import ServeOptions
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from proxy import signals
+from proxy.cli import signals
 
 
 def in_worker(work: Callable[[], int]) -> int:

@@ -18,7 +18,7 @@ from proxy.demo.data import Dataset, sample
 from proxy.demo.faults import Fault, Faults, hang_up
 from proxy.demo.rest import CLAIMS, add_routes
 from proxy.demo.server import running
-from proxy.model import Headers
+from proxy.http.grammar.fields import Headers
 
 API_KEY = "demo-analytics-key"
 GRAPHQL = "/graphql"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from proxy import totp
 from proxy.demo.accounts import User
 from proxy.demo.protocol import Refusal, code_mismatch
+from proxy.identity.cognito import totp
 
 _KEPT = 1000
 _TOLERANCE = 1

@@ -16,7 +16,7 @@ from proxy.demo.grants import SignIn
 from proxy.demo.pool import UserPool
 from proxy.demo.protocol import Answer, Params, Refusal, code_mismatch, invalid_parameter, not_authorized, table, text
 from proxy.demo.srp_server import ServerExchange, check_timestamp, parse_public, verifier
-from proxy.srp import PRIVATE_BYTES
+from proxy.identity.cognito.srp import PRIVATE_BYTES
 
 _SECRET_BLOCK_BYTES = 96
 _MEDIA = {"SMS_MFA": "SMS", "EMAIL_OTP": "EMAIL"}

@@ -1,4 +1,4 @@
-"""The server's side of SRP-6a as Cognito user pools speak it; `proxy.srp` is the client's side.
+"""The server's side of SRP-6a as Cognito user pools speak it; `proxy.identity.cognito.srp` is the client's side.
 
 A user is known by a salt and a verifier `v = g^x`; the password itself is not needed (RFC 2945, RFC 5054).
 """
@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from proxy import srp
 from proxy.demo.protocol import invalid_parameter
-from proxy.srp import G, K, N, claim, digest, pad, session_key
+from proxy.identity.cognito import srp
+from proxy.identity.cognito.srp import G, K, N, claim, digest, pad, session_key
 
 _DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"

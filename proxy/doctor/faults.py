@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from proxy.doctor.findings import Finding, fail
 from proxy.errors import CredentialError, ProxyError, SignInFailed, SignInTimeout, UpstreamError, UpstreamTimeout
-from proxy.model import OutboundProxy, Upstream
-from proxy.upstream.faults import EXPIRED, NOT_YET_VALID, OTHER_NAME
+from proxy.http.address import Upstream
+from proxy.http.client.faults import EXPIRED, NOT_YET_VALID, OTHER_NAME
+from proxy.http.options import OutboundProxy
 
 _UNKNOWN_AUTHORITY = frozenset((18, 19, 20, 21))
 """OpenSSL's X509_V_ERR_*."""

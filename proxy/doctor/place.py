@@ -11,8 +11,8 @@ from typing import Any
 
 from proxy.doctor.findings import Finding, fail, ok, warn
 from proxy.errors import ProxyError
-from proxy.listen import is_live
-from proxy.model import Bind
+from proxy.http.address import Bind
+from proxy.http.server.listen import is_live
 
 
 async def look_at(bind: Bind, setting: str, inquire: Callable[[Bind], Awaitable[Mapping[str, Any]]]) -> Finding:

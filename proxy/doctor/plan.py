@@ -7,10 +7,14 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from proxy.doctor.findings import Finding, Kind, Step
-from proxy.headers import effective_auth, needs_token
-from proxy.model import Auth, Bind, OutboundProxy, Profile, Route, ServeOptions, Upstream
-from proxy.outbound import choose
-from proxy.routing import RouteTable
+from proxy.forward.headers import effective_auth, needs_token
+from proxy.forward.route import Auth, Route
+from proxy.forward.routes import RouteTable
+from proxy.http.address import Bind, Upstream
+from proxy.http.client.outbound import choose
+from proxy.http.options import OutboundProxy
+from proxy.identity.profile import Profile
+from proxy.settings.options import ServeOptions
 
 _TYPENAME = b'{"query":"{ __typename }"}'
 

@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from pydantic import SecretStr
 
 from proxy import __version__
-from proxy.buffers import Buffers
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, not_tried, ok
 from proxy.doctor.place import look_at
 from proxy.doctor.plan import Request
 from proxy.doctor.verdicts import Answer
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
-from proxy.framing import field_lines, lines_of, request_head
-from proxy.headers import credential, needs_token, static_secret
-from proxy.model import Auth, Bind, Clock, Header, Headers, OutboundProxy, Profile, ServeOptions, Upstream
-from proxy.outbound import choose
-from proxy.replay import HeldBody
-from proxy.upstream import Connector, PooledTransport, UpstreamRequest
+from proxy.forward.headers import credential, needs_token, static_secret
+from proxy.forward.replay import HeldBody
+from proxy.forward.route import Auth
+from proxy.http.address import Bind, Upstream
+from proxy.http.buffers import Buffers
+from proxy.http.client.connect import Connector
+from proxy.http.client.outbound import choose
+from proxy.http.client.transport import PooledTransport, UpstreamRequest
+from proxy.http.grammar import field_lines, lines_of, request_head
+from proxy.http.grammar.fields import Header, Headers
+from proxy.http.options import OutboundProxy
+from proxy.identity.profile import Profile
+from proxy.model import Clock
+from proxy.settings.options import ServeOptions
 
 if TYPE_CHECKING:
     import socket

@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy import __version__
 from proxy.doctor.findings import Result, State
-from proxy.logs import printable
+from proxy.observe.logs import printable
 
 _MARKS = {State.OK: "ok", State.WARN: "warn", State.FAIL: "FAIL", State.NOT_TRIED: "-"}
 _COLOURS = {State.OK: "32", State.WARN: "33", State.FAIL: "1;31", State.NOT_TRIED: "2"}

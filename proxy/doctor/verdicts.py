@@ -11,7 +11,7 @@ from proxy.doctor.faults import captive
 from proxy.doctor.findings import Finding, fail, ok, warn
 from proxy.doctor.plan import Request
 from proxy.errors import variables
-from proxy.model import Auth
+from proxy.forward.route import Auth
 
 _CLOSE, _BEARABLE = 30.0, 300.0
 """Seconds. AWS refuses signatures of clocks that are more than five minutes off (Signature Version 4)."""

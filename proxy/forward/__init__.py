@@ -3,7 +3,3 @@
 `forwarder` is the way from one end to the other, `gate` lets requests in and plans it, `credentials` knows what a route
 adds, `refusal` whether an upstream refused that.
 """
-
-from proxy.forward.forwarder import Forwarder, Tap
-
-__all__ = ["Forwarder", "Tap"]

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
-from proxy import headers
-from proxy.model import Auth, Profile, Route, Token
-from proxy.tokens import TokenKeeper
+from proxy.forward import headers
+from proxy.forward.route import Auth, Route
+from proxy.identity.issued import Token
+from proxy.identity.profile import Profile
+from proxy.identity.tokens.manager import TokenKeeper
 
 
 class Credential(NamedTuple):

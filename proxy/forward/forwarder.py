@@ -7,24 +7,27 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TypeAlias
 
-from proxy import headers
-from proxy.access import OWN, AccessEntry
-from proxy.buffers import Buffers
-from proxy.defects import Defects, Where
-from proxy.downstream import Caller
 from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source, UnknownProfile
-from proxy.forward import request_ids
+from proxy.errors.defects import Defects, Where
+from proxy.forward import headers, request_ids
 from proxy.forward.credentials import Credential, Credentials
-from proxy.forward.gate import Gate, Plan
+from proxy.forward.operation import operation_name
+from proxy.forward.plan import Gate, Plan
+from proxy.forward.policy import Policy
+from proxy.forward.problems import error_answer
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
-from proxy.framing import field_lines, lines_of
-from proxy.model import Headers, Policy, Profile, Route
-from proxy.operation import operation_name
-from proxy.problem import Answer, error_answer
-from proxy.replay import HeldBody
-from proxy.routing import RouteTable
-from proxy.tokens import TokenKeeper
-from proxy.upstream import Transport, UpstreamAnswer, UpstreamRequest
+from proxy.forward.replay import HeldBody
+from proxy.forward.route import Route
+from proxy.forward.routes import RouteTable
+from proxy.http.buffers import Buffers
+from proxy.http.client.transport import Transport, UpstreamAnswer, UpstreamRequest
+from proxy.http.grammar import Head, field_lines, lines_of
+from proxy.http.grammar.fields import Headers
+from proxy.http.response import Answer
+from proxy.http.server.request import Caller
+from proxy.identity.profile import Profile
+from proxy.identity.tokens.manager import TokenKeeper
+from proxy.model import OWN, AccessEntry
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +179,7 @@ class Forwarder:
             caller.method,
             route.upstream,
             self._head(caller, plan, credential, line),
-            caller.inform,
+            _inform(caller),
             body,
             fields.chunked,
             fields.upgrade,
@@ -276,6 +279,15 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     """Whether a request can be sent again with a credential that was not refused."""
     token, body = credential.token, request.body
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
+
+
+def _inform(caller: Caller) -> Callable[[Head], None]:
+    """What passes an upstream's 1xx answers on."""
+
+    def inform(head: Head) -> None:
+        caller.inform(head.status, head.reason, headers.to_caller(head.section, head.notable))
+
+    return inform
 
 
 async def _ask_again(transport: Transport, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:

@@ -4,8 +4,8 @@ import re
 import zlib
 from http import HTTPStatus
 
-from proxy.framing import Head
-from proxy.upstream import UpstreamAnswer
+from proxy.http.client.transport import UpstreamAnswer
+from proxy.http.grammar import Head
 
 REFUSALS = (401, 403)
 _PEEK_LIMIT = 4096

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from proxy.model import Headers
+from proxy.http.grammar.fields import Headers
 
 HEADER = b"X-Request-Id"
 

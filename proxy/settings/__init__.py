@@ -3,9 +3,9 @@
 `environment` and `files` are the only readers of the environment and of settings' files.
 """
 
+from proxy.settings.assemble import refuse_exposed, serve_options
 from proxy.settings.environment import bears_colours, debugging
 from proxy.settings.files import Mark, mark, shipped_defaults
-from proxy.settings.options import refuse_exposed, serve_options
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
 

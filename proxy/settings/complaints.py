@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy.errors import SettingsError
+from proxy.settings.forms import quoted
 from proxy.settings.schema import Leaf
-from proxy.settings.values import quoted
 
 _KINDS = {
     "bool_parsing": "{value} is neither true nor false",

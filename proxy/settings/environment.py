@@ -11,8 +11,8 @@ from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
 from proxy.errors import SettingsError
-from proxy.model import OutboundProxies, OutboundProxy
-from proxy.outbound import parse_proxy
+from proxy.http.client.outbound import parse_proxy
+from proxy.http.options import OutboundProxies, OutboundProxy
 from proxy.settings import profiles
 from proxy.settings.complaints import did_you_mean
 from proxy.settings.schema import FILE_SUFFIX, PREFIX, Leaf, PlainSettings, leaves, sections

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 
 from proxy.errors import SettingsError
 from proxy.settings.environment import CONFIG_VARIABLE, user_folder, variable
+from proxy.settings.forms import quoted
 from proxy.settings.nested import dig
 from proxy.settings.profiles import SECTION
 from proxy.settings.schema import FILE_SUFFIX, Leaf, RouteSettings, sections
-from proxy.settings.values import quoted
 
 _SUFFIX = FILE_SUFFIX.lower()
 

@@ -1,143 +1,61 @@
-"""The settings as the frozen values that the running proxy is built from."""
+"""What a running proxy is told, as one frozen value."""
 
-import socket
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.errors import SettingsError
-from proxy.guard import is_loopback, stays_here
-from proxy.model import (
-    DEFAULT_PROFILE,
-    Auth,
-    CertificateFiles,
-    OutboundProxies,
-    Policy,
-    Pool,
-    Profile,
-    Route,
-    ServeOptions,
-    Timeouts,
-    Upstream,
-)
-from proxy.settings.schema import CognitoSettings, ProfileCognitoSettings, ProfileSettings, Settings, UpstreamSettings
-from proxy.settings.values import parse_bind
+from pydantic import SecretStr
+
+from proxy.forward.policy import Policy
+from proxy.forward.route import Route
+from proxy.http.address import Bind
+from proxy.http.options import CertificateFiles, OutboundProxies, Timeouts
+from proxy.identity.profile import DEFAULT_PROFILE, Profile
+from proxy.identity.renewal_policy import RenewalPolicy
 
 
-def serve_options(
-    settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
-) -> ServeOptions:
-    """The settings as the frozen values that the running proxy is built from; raises SettingsError."""
-    return ServeOptions(
-        listen=tuple(parse_bind(value) for value in settings.listen),
-        profiles={
-            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, Pool(**settings.cognito.model_dump())),
-            **{
-                name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
-                for name, given in settings.profiles.items()
-            },
-        },
-        own_routes=tuple(
-            Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
-            for route in settings.routes
-        ),
-        built_in_routes=built_in_routes(settings.upstreams),
-        timeouts=Timeouts(**settings.timeouts.model_dump()),
-        port_file=settings.port_file,
-        tls=_certificate_files(settings),
-        drain_delay=settings.drain_delay,
-        replay_limit=settings.replay_limit,
-        buffer_limit=settings.buffer_limit,
-        policy=Policy(
-            allowed_hosts=frozenset(settings.allowed_hosts),
-            allowed_origins=frozenset(settings.allowed_origins),
-            client_token=settings.client_token,
-            read_only=settings.read_only,
-            allow=tuple(settings.allow),
-            deny=tuple(settings.deny),
-        ),
-        max_connections=settings.max_connections,
-        ca_file=settings.upstreams.ca_file,
-        outbound=outbound or OutboundProxies(),
-        state_home=state_home,
-        token_store=settings.token_store,
-        aws_credentials_token=settings.aws_credentials_token,
-        admin_listen=tuple(parse_bind(value) for value in settings.admin_listen),
-        enable_stop=settings.enable_stop,
-        inspector=settings.inspector,
-    )
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Everything that a running proxy needs to know, as the settings have it."""
 
+    listen: tuple[Bind, ...]
+    profiles: Mapping[str, Profile]
+    """By name; the one of requests that name none is `DEFAULT_PROFILE`."""
+    own_routes: tuple[Route, ...]
+    """Tried before `built_in_routes`."""
+    built_in_routes: tuple[Route, ...]
+    timeouts: Timeouts
+    replay_limit: int
+    """In bytes."""
+    buffer_limit: int = 64 << 20
+    """How many bytes all callers together may have in memory."""
+    policy: Policy = field(default_factory=Policy)
+    port_file: Path | None = None
+    """Where the port of the first TCP listener is written."""
+    tls: CertificateFiles | None = None
+    """For HTTPS on TCP; None for plain HTTP."""
+    drain_delay: float = 0.0
+    """Seconds for which the proxy still listens once it is told to end."""
+    max_connections: int = 1000
+    """How many callers' connections may be open at a time."""
+    ca_file: Path | None = None
+    """What to trust instead of the system's certificate authorities."""
+    outbound: OutboundProxies = field(default_factory=OutboundProxies)
+    renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
+    state_home: Path | None = None
+    """$XDG_STATE_HOME or what stands in for it; None where there is no home directory."""
+    token_store: str = "memory"
+    """`auto`, `memory`, `keyring` or `file:` and an absolute path."""
+    aws_credentials_token: SecretStr | None = None
+    """What callers of `/-/aws-credentials` must send; without one there is no such endpoint."""
+    admin_listen: tuple[Bind, ...] = ()
+    """Where the proxy's own endpoints are, and nothing else; where there is none, they are at `listen`."""
+    enable_stop: bool = False
+    """Whether `/-/stop` ends the proxy."""
+    inspector: bool = True
+    """Whether `/-/` shows requests to whoever may see them."""
 
-def _certificate_files(settings: Settings) -> CertificateFiles | None:
-    if settings.tls_cert is not None:
-        return CertificateFiles(settings.tls_cert, settings.tls_key or settings.tls_cert)
-    if settings.tls_key is not None:
-        raise SettingsError("tls_key is set, and tls_cert is not", hint="Set both, or neither.")
-    return None
-
-
-def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:
-    return Profile(
-        name=name,
-        pool=pool,
-        username=given.username,
-        password=given.password,
-        api_key=given.api_key,
-        personal_access_token=given.personal_access_token,
-        totp_secret=given.totp_secret,
-        token_store=token_store,
-    )
-
-
-def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> Pool:
-    """The user pool of a profile: what it does not say of its own is as for everybody."""
-    given = own.model_dump(exclude_none=True)
-    # A client's secret is that client's alone.
-    without = {"client_secret"} if "client_id" in given else set()
-    return Pool(**common.model_dump(exclude=without) | given)
-
-
-def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
-    return (
-        Route("/graphql", Upstream.parse(upstreams.graphql), Auth.GRAPHQL),
-        Route("/v1/analytics", Upstream.parse(upstreams.rest.rstrip("/") + "/v1/analytics"), Auth.ANALYTICS),
-        Route("/cdn/flights", Upstream.parse(upstreams.flights_cdn), Auth.NONE),
-        Route("/cdn/library", Upstream.parse(upstreams.library_cdn), Auth.NONE),
-        Route("", Upstream.parse(upstreams.rest), Auth.REST),
-    )
-
-
-def refuse_contradictions(settings: Settings) -> None:
-    pools = {f"profiles.{name}.": _pool(settings.cognito, own.cognito) for name, own in settings.profiles.items()}
-    for prefix, pool in ({"": Pool(**settings.cognito.model_dump())} | pools).items():
-        if not pool.user_pool_id.startswith(pool.region + "_"):
-            raise SettingsError(
-                f"{prefix}cognito.user_pool_id {pool.user_pool_id!r} is not in {prefix}cognito.region {pool.region!r}",
-                hint="Set both: a pool's id begins with its region.",
-            )
-    binds = {value: parse_bind(value) for value in settings.listen}
-    for value in settings.admin_listen:
-        if (bind := parse_bind(value)) in binds.values() and (bind.path is not None or bind.port):
-            raise SettingsError(
-                f"admin_listen: {value} is in listen, too", hint="Choose another port for admin_listen, or drop it."
-            )
-    if settings.client_token is not None or settings.allow_anonymous_clients:
-        return
-    for value, bind in binds.items():
-        if not stays_here(bind):
-            raise _exposed(f"listen: {value}")
-
-
-def refuse_exposed(settings: Settings, passed: Iterable[socket.socket]) -> None:
-    """Raises SettingsError where a socket that was passed to the proxy reaches further than the settings allow."""
-    if settings.client_token is not None or settings.allow_anonymous_clients:
-        return
-    for sock in passed:
-        if sock.family != socket.AF_UNIX and not is_loopback(host := sock.getsockname()[0]):
-            raise _exposed(f"the socket at {host} that was passed to the proxy")
-
-
-def _exposed(what: str) -> SettingsError:
-    return SettingsError(
-        f"{what} is not loopback, and whoever reaches it could use your login",
-        hint="Set client_token (UL_PROXY_CLIENT_TOKEN), listen on 127.0.0.1, or set allow_anonymous_clients = true.",
-    )
+    @property
+    def profile(self) -> Profile:
+        """The one of requests that name none."""
+        return self.profiles[DEFAULT_PROFILE]

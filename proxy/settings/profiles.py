@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proxy.errors import SettingsError
-from proxy.model import DEFAULT_PROFILE
+from proxy.identity.profile import DEFAULT_PROFILE
 from proxy.settings.nested import put
 from proxy.settings.schema import FILE_SUFFIX, PREFIX, Leaf, ProfileSettings, leaves
 

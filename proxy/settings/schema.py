@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.model import Auth, AuthFlow
-from proxy.settings.values import (
+from proxy.forward.route import Auth
+from proxy.identity.profile import AuthFlow
+from proxy.settings.forms import (
     Bytes,
     ClientId,
     ClientSecret,

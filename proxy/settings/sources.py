@@ -12,12 +12,13 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from proxy.model import OutboundProxies, ServeOptions
+from proxy.http.options import OutboundProxies
 from proxy.settings import complaints, environment, files, profiles
+from proxy.settings.assemble import refuse_contradictions, serve_options
+from proxy.settings.forms import STORE_FILE
 from proxy.settings.nested import dig, nest, put
-from proxy.settings.options import refuse_contradictions, serve_options
+from proxy.settings.options import ServeOptions
 from proxy.settings.schema import Leaf, PlainSettings, Settings, leaves
-from proxy.settings.values import STORE_FILE
 
 DEFAULTS = "default"
 

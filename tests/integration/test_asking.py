@@ -30,7 +30,9 @@ from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import parse_place
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.errors import NotRunning, SettingsError
-from proxy.model import Bind, CertificateFiles, ServeOptions
+from proxy.http.address import Bind
+from proxy.http.options import CertificateFiles
+from proxy.settings.options import ServeOptions
 
 CLIENT_TOKEN = "0123456789abcdef"
 NOBODY = "http://127.0.0.1:9"

@@ -23,7 +23,8 @@ from support.stack import PASSWORD, closing, options_for, running_proxy, talk
 from proxy.app import App
 from proxy.demo.accounts import IDENTITY_ID, User
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.model import AuthFlow, Pool, Profile, ServeOptions
+from proxy.identity.profile import AuthFlow, Pool, Profile
+from proxy.settings.options import ServeOptions
 
 AWS_TOKEN = "an-aws-token-of-some-length"
 CLIENT_TOKEN = "a-client-token-of-some-length"

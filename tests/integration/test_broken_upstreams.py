@@ -10,7 +10,7 @@ from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy, timeouts
 from support.wire import PATIENCE, Message, Peer, Version, answer, answering, caller, request, upstream
 
-from proxy.framing import MAX_HEAD
+from proxy.http.grammar import MAX_HEAD
 
 loop_factories = EVERY_LOOP
 

@@ -16,7 +16,7 @@ from support.stack import direct_options, timeouts
 from support.wire import answer
 
 from proxy.app import App
-from proxy.model import Bind
+from proxy.http.address import Bind
 
 PREAMBLE = """<!doctype html><meta charset="utf-8"><title>page</title><body><script>
 const proxy = %(proxy)s, site = %(site)s, results = {};

@@ -22,13 +22,13 @@ from support.rig import converse
 from support.stack import SIGNER, USERNAME, options_for, timeouts
 from support.wire import caller
 
-from proxy.access import AccessEntry
 from proxy.app import App
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.logs import AccessLog, JsonFormatter, TextFormatter
-from proxy.routing import RouteTable
+from proxy.forward.routes import RouteTable
+from proxy.model import AccessEntry
+from proxy.observe.logs import AccessLog, JsonFormatter, TextFormatter
 
 PATIENCE = 30.0
 PASSWORD = canary("password")

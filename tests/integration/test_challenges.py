@@ -9,10 +9,10 @@ from support.account import ALIAS, REAL_NAME, TOTP_SECRET, Account, account
 from support.people import Person, newest_code, shown
 from support.stack import PASSWORD
 
-from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.demo.faults import Fault
 from proxy.errors import CredentialMissing, LoginRequired, SignInFailed
-from proxy.model import AuthFlow
+from proxy.identity.cognito.asking import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
+from proxy.identity.profile import AuthFlow
 
 NEW_PASSWORD = "Another-Horse-7"
 

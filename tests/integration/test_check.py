@@ -29,7 +29,8 @@ from proxy.demo.accounts import User
 from proxy.demo.api import API_KEY, FLIGHTS_CDN, LIBRARY_CDN, EmbeddedApi
 from proxy.demo.cognito import JWKS, EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.model import Bind, CertificateFiles
+from proxy.http.address import Bind
+from proxy.http.options import CertificateFiles
 
 if TYPE_CHECKING:
     import ssl
@@ -115,7 +116,7 @@ def _read(status: int, out: str) -> Diagnosis:
 @pytest.fixture(autouse=True)
 def _same_logging() -> Iterator[None]:
     """Commands send the log where they want it."""
-    root, own, keeper = (logging.getLogger(name) for name in (None, "proxy", "proxy.tokens.keeper"))
+    root, own, keeper = (logging.getLogger(name) for name in (None, "proxy", "proxy.identity.tokens.manager"))
     before = root.handlers[:], own.level, keeper.level
     yield
     root.handlers[:], own_level, keeper_level = before

@@ -3,11 +3,11 @@
 import pytest
 from support.connect_proxy import ConnectProxy
 
-from proxy.cognito.endpoints import Endpoint
-from proxy.cognito.sdk import Sdk
 from proxy.errors import SignInFailed
-from proxy.model import OutboundProxies
-from proxy.outbound import parse_proxy
+from proxy.http.client.outbound import parse_proxy
+from proxy.http.options import OutboundProxies
+from proxy.identity.cognito.endpoints import Endpoint
+from proxy.identity.cognito.sdk import Sdk
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ from support.people import Person, newest_code, shown
 from support.stack import PASSWORD, USERNAME, new_cognito, pool_of
 
 from proxy.clock import SystemClock
-from proxy.cognito import requests
 from proxy.demo.faults import Fault
 from proxy.demo.protocol import Refusal
 from proxy.errors import CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
-from proxy.model import AuthFlow, Profile, Session, Token
+from proxy.identity.cognito import payloads
+from proxy.identity.issued import Session, Token
+from proxy.identity.profile import AuthFlow, Profile
 
 loop_factories = EVERY_LOOP
 
@@ -61,10 +62,10 @@ class TestClientSecret:
         begun, *_, renewed = pilot.parameters("InitiateAuth")
         # The alias is what is sent at first, the real name from then on.
         secret, client = SecretStr(CLIENT_SECRET), profile.pool.client_id
-        assert begun["AuthParameters"]["SECRET_HASH"] == requests.secret_hash(secret, ALIAS, client)
-        assert renewed["AuthParameters"]["SECRET_HASH"] == requests.secret_hash(secret, REAL_NAME, client)
+        assert begun["AuthParameters"]["SECRET_HASH"] == payloads.secret_hash(secret, ALIAS, client)
+        assert renewed["AuthParameters"]["SECRET_HASH"] == payloads.secret_hash(secret, REAL_NAME, client)
         responses = [call["ChallengeResponses"] for call in pilot.parameters("RespondToAuthChallenge")]
-        assert {response["SECRET_HASH"] for response in responses} == {requests.secret_hash(secret, REAL_NAME, client)}
+        assert {response["SECRET_HASH"] for response in responses} == {payloads.secret_hash(secret, REAL_NAME, client)}
 
     @pytest.mark.parametrize(
         ("of_pool", "of_profile"),

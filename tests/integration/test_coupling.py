@@ -18,9 +18,9 @@ from support.origin import Origin
 from support.stack import PASSWORD, USERNAME, closing, new_cognito, options_for, pool_of, running_proxy, talk
 
 from proxy.clock import SystemClock
-from proxy.cognito import Cognito
 from proxy.errors import IncompatibleLibrary, SignInFailed
-from proxy.model import AuthFlow, Profile
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.profile import AuthFlow, Profile
 
 
 async def with_a_changed_library(change: str, *argv: str, env: dict[str, str], cwd: Path) -> Outcome:

@@ -14,14 +14,14 @@ from support.origin import Origin
 from support.stack import closing, direct_options, new_cognito, options_for, running_proxy, talk
 from support.wire import PATIENCE
 
-from proxy.admin import Admin
 from proxy.app import App
-from proxy.cognito import Cognito
-from proxy.defects import Where
-from proxy.downstream import Caller
-from proxy.forward import Forwarder
-from proxy.replay import HeldBody
-from proxy.upstream import PooledTransport
+from proxy.errors.defects import Where
+from proxy.forward.forwarder import Forwarder
+from proxy.forward.replay import HeldBody
+from proxy.http.client.transport import PooledTransport
+from proxy.http.server.request import Caller
+from proxy.identity.cognito.flows import Cognito
+from proxy.observe.endpoints import Admin
 
 loop_factories = EVERY_LOOP
 

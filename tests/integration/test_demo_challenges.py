@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from support.account import CLIENT_SECRET, TOTP_SECRET
 from support.wire_client import EMAIL, PASSWORD, USERNAME, Answered, Client, pool_and_client
 
-from proxy import srp, totp
-from proxy.cognito.requests import secret_hash
 from proxy.demo.accounts import User
 from proxy.demo.faults import Fault, Faults
+from proxy.identity.cognito import srp, totp
+from proxy.identity.cognito.payloads import secret_hash
 
 NEW_PASSWORD = "Another-Horse-7"
 LOST = ("NotAuthorizedException", "Invalid session for the user.")

@@ -11,12 +11,13 @@ import pytest
 from support.stack import SIGNER
 from support.wire_client import EMAIL, PASSWORD, START, USERNAME, Client, pool_and_client
 
-from proxy import claims, srp
 from proxy.demo.accounts import User
 from proxy.demo.cognito import JWKS, EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.demo.signer import Signer, TokenExpired, TokenRefused
-from proxy.model import Pool
+from proxy.identity import claims
+from proxy.identity.cognito import srp
+from proxy.identity.profile import Pool
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from support.served import PATIENCE, Served, isolated_settings, serving, this_lo
 from support.stack import direct_options
 
 from proxy.app import App
-from proxy.downstream import server
+from proxy.http.server import server
 
 CONNECTIONS, EACH = 50, 20
 GET = b"GET /cdn/flights/%d/%d HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -14,11 +14,11 @@ from support.people import Person
 from support.servers import ForeignCognito
 from support.stack import closing, options_for, running_proxy, talk
 
-from proxy import totp
 from proxy.clock import SystemClock
-from proxy.cognito import Cognito
 from proxy.errors import RefreshRejected
-from proxy.model import AuthFlow, Pool, Profile
+from proxy.identity.cognito import totp
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.profile import AuthFlow, Pool, Profile
 
 
 @pytest.fixture

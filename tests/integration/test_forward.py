@@ -16,8 +16,9 @@ from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.downstream.connection import Connection
-from proxy.model import Auth, Route, Upstream
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream
+from proxy.http.server.connection import Connection
 
 loop_factories = EVERY_LOOP
 
@@ -437,7 +438,7 @@ async def test_an_unreachable_upstream_is_an_honest_502(
     path: str, graphql: bool, cognito_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody listening upstream: 502 with Proxy-Status and a problem document, or a GraphQL error."""
-    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.1)
+    monkeypatch.setattr("proxy.http.client.connect.TRYING", 0.1)
     async with running_proxy(options_for(cognito_url, "http://127.0.0.1:9")) as app:
         answer = await talk(app.urls[0], closing("POST", path, body=b"{}"))
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -19,9 +19,11 @@ from support.mutations import pieces
 from support.rig import Rig, disagreements, running_rig
 
 from proxy.errors import BadRequest, CallerError, NoRoute
-from proxy.guard import check_host
-from proxy.model import Auth, Policy, Route, Upstream
-from proxy.routing import RouteTable, parse_target
+from proxy.forward.guard import check_host
+from proxy.forward.policy import Policy
+from proxy.forward.route import Auth, Route
+from proxy.forward.routes import RouteTable, parse_target
+from proxy.http.address import Upstream
 
 loop_factories = EVERY_LOOP
 

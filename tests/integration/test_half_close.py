@@ -14,8 +14,8 @@ from support.stack import direct_options, running_proxy
 from support.wire import PATIENCE, Peer, answer, request, upstream
 
 from proxy.app import App
-from proxy.downstream.caller import Caller
-from proxy.model import Bind
+from proxy.http.address import Bind
+from proxy.http.server.request import Caller
 
 loop_factories = EVERY_LOOP
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the two apart over TCP")

@@ -13,10 +13,10 @@ from support.stack import PASSWORD, SIGNER, closing, new_cognito, options_for, p
 from support.wire import PATIENCE
 
 from proxy.app import App
-from proxy.cognito.endpoints import Endpoint, user_pool
-from proxy.cognito.sdk import _session
 from proxy.demo.signer import Signer
-from proxy.model import AuthFlow
+from proxy.identity.cognito.endpoints import Endpoint, user_pool
+from proxy.identity.cognito.sdk import _session
+from proxy.identity.profile import AuthFlow
 
 
 async def first_answer(app: App, clock: FakeClock) -> bytes:

@@ -8,9 +8,10 @@ from pydantic import SecretStr
 from support.account import Account, account
 from support.people import Person
 
-from proxy.cognito.failures import Refused
 from proxy.errors import CredentialError, LoginRequired, SignInFailed
-from proxy.model import AuthFlow, Device
+from proxy.identity.cognito.failures import Refused
+from proxy.identity.issued import Device
+from proxy.identity.profile import AuthFlow
 
 SESSION = "s" * 24
 DEVICE = Device("ap-southeast-2_0", "-group", SecretStr("its own"))

@@ -22,7 +22,9 @@ from support.stack import direct_options, running_proxy
 
 from proxy.app import App
 from proxy.errors import SettingsError
-from proxy.model import Bind, CertificateFiles, ServeOptions
+from proxy.http.address import Bind
+from proxy.http.options import CertificateFiles
+from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
 WEB_SOCKET = b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -21,11 +21,13 @@ from support.wire import PATIENCE, Peer, answer, caller, request
 import proxy.app
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.inspector import Inspector
-from proxy.inspector.feed import Watcher
-from proxy.inspector.recorder import Recorder
-from proxy.journal import Journal
-from proxy.model import Auth, Bind, Route, ServeOptions, Upstream
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Bind, Upstream
+from proxy.observe.inspector import Inspector
+from proxy.observe.inspector.feed import Watcher
+from proxy.observe.inspector.recorder import Recorder
+from proxy.observe.request_log import Journal
+from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
 
@@ -335,7 +337,10 @@ async def test_aws_credentials(cognito: EmbeddedCognito, cognito_url: str, origi
 @pytest.mark.one_loop
 def test_start(guarded_env: Callable[..., dict[str, str]]) -> None:
     """Whoever never looks does not wait for what a look takes."""
-    script = "import sys, proxy.cli.serve; sys.exit(any(name.startswith('proxy.inspector.') for name in sys.modules))"
+    script = (
+        "import sys, proxy.cli.serve;"
+        " sys.exit(any(name.startswith('proxy.observe.inspector.desk') for name in sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", script], env=guarded_env(), check=False, timeout=60)
     assert done.returncode == 0
 

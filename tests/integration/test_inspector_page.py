@@ -17,7 +17,7 @@ from support.stack import closing, direct_options, options_for, talk, timeouts
 from support.wire import answer
 
 from proxy.app import App
-from proxy.model import Bind
+from proxy.http.address import Bind
 
 ROWS = "[...document.querySelectorAll('tbody tr:not(.under)')].filter(row => !row.hidden)"
 """Those of requests that have ended."""

@@ -28,9 +28,9 @@ from support.served import isolated_settings, serving, url_of
 from support.stack import PASSWORD, USERNAME, closing, direct_options, new_cognito, options_for, running_proxy, talk
 
 from proxy.app import App
+from proxy.cli.signals import LEFT
 from proxy.demo.api import API_KEY, FLIGHTS_CDN, LIBRARY_CDN, EmbeddedApi
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.signals import LEFT
 
 BOTH = [signal.SIGTERM, signal.SIGINT]
 NOBODY = "http://127.0.0.1:9"
@@ -167,7 +167,7 @@ def test_handlers_come_first() -> None:
     # Without what the tests' own environment loads into every Python.
     done = subprocess.run([sys.executable, "-S", "-c", code], env={}, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert {name for name in loaded if name.startswith("proxy")} == {"proxy", "proxy.__main__", "proxy.signals"}
+    assert {name for name in loaded if name.startswith("proxy")} == {"proxy", "proxy.__main__", "proxy.cli.signals"}
     assert loaded.isdisjoint({"argparse", "asyncio", "dataclasses", "logging", "re", "threading", "typing"})
 
 
@@ -193,7 +193,7 @@ sys.exit(main())
         ("serve", "proxy.app"),
         ("demo", "proxy.demo.cognito"),
         ("token", "proxy.cli"),
-        ("token", "proxy.cognito"),
+        ("token", "proxy.identity.cognito"),
     ],
 )
 async def test_while_loading(command: str, module: str, number: signal.Signals, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_while_loading(command: str, module: str, number: signal.Signals, 
 
 async def test_before_the_handlers(tmp_path: Path) -> None:
     """Ctrl-C before signals are caught shows no traceback, and is no success."""
-    code = SIGNALLED.format(module="proxy.signals", number=signal.SIGINT)
+    code = SIGNALLED.format(module="proxy.cli.signals", number=signal.SIGINT)
     env = isolated_settings(tmp_path, NOBODY)
     async with started((sys.executable, "-c", code, "token"), env, tmp_path) as process:
         assert await end_of(process) == Outcome(1, "", "\nul-proxy: interrupted.\n")

@@ -20,7 +20,7 @@ from support.interruptions import BACKGROUND
 from support.screen import CTRL_C, CTRL_D, OURS, PATIENCE, Screen, terminal
 from support.stack import PASSWORD
 
-from proxy import totp
+from proxy.identity.cognito import totp
 
 NEW_PASSWORD = "Another-Horse-7"
 NOTHING_KEPT = "nobody is signed in, and nothing was kept."

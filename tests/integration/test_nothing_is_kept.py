@@ -16,14 +16,14 @@ from support.stack import direct_options, running_proxy, timeouts
 from support.wire import PATIENCE, Peer, answer, caller, request, upstream
 
 from proxy.app import App
-from proxy.downstream.caller import Caller
-from proxy.downstream.connection import Connection
-from proxy.downstream.incoming import Incoming
 from proxy.errors import ProxyError
-from proxy.replay import HeldBody
-from proxy.upstream.connection import Connection as UpstreamConnection
-from proxy.upstream.exchange import Exchange
-from proxy.upstream.tls import TlsTransport
+from proxy.forward.replay import HeldBody
+from proxy.http.client.connection import Connection as UpstreamConnection
+from proxy.http.client.exchange import Exchange
+from proxy.http.client.tls import TlsTransport
+from proxy.http.server.body import Incoming
+from proxy.http.server.connection import Connection
+from proxy.http.server.request import Caller
 
 loop_factories = EVERY_LOOP
 
@@ -192,8 +192,8 @@ async def test_what_broke_off(
 @pytest.mark.usefixtures("no_collector")
 async def test_what_could_not_be_connected(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the request is kept by anything, nor the error."""
-    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.1)
-    monkeypatch.setattr("proxy.upstream.names._FRESH", -1.0)
+    monkeypatch.setattr("proxy.http.client.connect.TRYING", 0.1)
+    monkeypatch.setattr("proxy.http.client.dns._FRESH", -1.0)
     asked = 0
 
     def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
@@ -205,7 +205,7 @@ async def test_what_could_not_be_connected(why: str, monkeypatch: pytest.MonkeyP
             raise socket.gaierror(socket.EAI_NONAME if why == "no such name" else socket.EAI_AGAIN, why)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
 
-    monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("proxy.http.client.dns.getaddrinfo", getaddrinfo)
     kinds = (*KINDS, OSError, ProxyError, asyncio.Task, asyncio.Future)
     limits = timeouts(connect=0.2 if why == "too slow" else 60.0)
     async with running_proxy(direct_options("http://api.example", timeouts=limits)) as app:

@@ -15,11 +15,13 @@ from support.rig import converse
 from support.stack import closing, direct_options, options_for, talk
 
 from proxy.app import App
-from proxy.logs import AccessLog
-from proxy.model import DEFAULT_PROFILE, RenewalPolicy, ServeOptions
+from proxy.identity.profile import DEFAULT_PROFILE
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.observe.logs import AccessLog
+from proxy.settings.options import ServeOptions
 
 if TYPE_CHECKING:
-    from proxy.access import AccessEntry
+    from proxy.model import AccessEntry
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -372,7 +374,7 @@ async def test_a_request_is_told_of_while_the_next_is_under_way(
     origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time that an upstream takes is when the journal is read, of a caller who is alone."""
-    monkeypatch.setattr("proxy.journal.BATCH_SECONDS", 3600.0)
+    monkeypatch.setattr("proxy.observe.request_log.BATCH_SECONDS", 3600.0)
     told: list[str] = []
     app = App(direct_options(origin.url), access=lambda entries, _: told.extend(entry.path for entry in entries))
     async with app:

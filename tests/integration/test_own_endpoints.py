@@ -30,7 +30,8 @@ from proxy.app import App
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.model import Bind, ServeOptions
+from proxy.http.address import Bind
+from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
 

@@ -59,7 +59,7 @@ def test_name(wheel: Path) -> None:
     assert wheel.name == f"unleash_live_proxy-{__version__}-py3-none-any.whl"
 
 
-PAGE = [f"proxy/inspector/page.{ending}" for ending in ("html", "css", "js")]
+PAGE = [f"proxy/observe/inspector/page.{ending}" for ending in ("html", "css", "js")]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_settings_load_from_the_wheel(installed: Path, outside: dict[str, str], 
 
 def test_page_loads_from_the_wheel(outside: dict[str, str], tmp_path: Path) -> None:
     """The installed package has the inspector's page whole."""
-    code = "from proxy.inspector.page import PAGE; print(b'</html>' in PAGE.body, PAGE.status)"
+    code = "from proxy.observe.inspector.page import PAGE; print(b'</html>' in PAGE.body, PAGE.status)"
     assert run([sys.executable, "-c", code], outside, tmp_path).stdout.split() == ["True", "200"]
 
 

@@ -11,9 +11,9 @@ from support.stack import direct_options, running_proxy, timeouts
 from support.wire import PATIENCE, Peer, answer, caller, request, upstream
 
 from proxy.app import App
-from proxy.downstream import connection
-from proxy.downstream.server import Server
-from proxy.downstream.turns import Turns
+from proxy.http.server import connection
+from proxy.http.server.server import Server
+from proxy.http.server.turns import Turns
 
 loop_factories = EVERY_LOOP
 

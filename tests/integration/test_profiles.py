@@ -18,7 +18,10 @@ from proxy.app import App
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.model import Auth, AuthFlow, Profile, Route, ServeOptions, Upstream
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream
+from proxy.identity.profile import AuthFlow, Profile
+from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
 

@@ -11,8 +11,8 @@ from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy
 from support.wire import Peer, answer, caller, request, upstream
 
-from proxy.downstream.connection import Connection
-from proxy.downstream.server import Server
+from proxy.http.server.connection import Connection
+from proxy.http.server.server import Server
 
 loop_factories = EVERY_LOOP
 

@@ -205,7 +205,7 @@ async def test_passed_sockets(
 async def test_nobody_inherits_passed_sockets(settings: dict[str, str], tcp: socket.socket) -> None:
     """What the proxy might start some day gets neither the sockets nor the variables."""
     code = (
-        "import os; from proxy.systemd import passed_sockets; "
+        "import os; from proxy.cli.systemd import passed_sockets; "
         "passed = passed_sockets(os.environ, os.getpid()); "
         "print([os.get_inheritable(one.sock.fileno()) for one in passed], [one.name for one in passed], "
         "[name for name in os.environ if name.startswith('LISTEN_')])"

@@ -28,9 +28,12 @@ from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.faults import Fault
 from proxy.demo.protocol import PoolConfig
-from proxy.model import AuthFlow, Profile, RenewalPolicy, ServeOptions, Session
-from proxy.store import FileStore
-from proxy.store.records import decode
+from proxy.identity.issued import Session
+from proxy.identity.profile import AuthFlow, Profile
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.stores.file import FileStore
+from proxy.identity.stores.records import decode
+from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
 

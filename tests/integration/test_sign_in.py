@@ -15,13 +15,14 @@ from support.clock import FakeClock, settle
 from support.origin import Origin
 from support.stack import PASSWORD, USERNAME, closing, new_cognito, options_for, pool_of, running_proxy, talk
 
-from proxy import srp
 from proxy.app import App
 from proxy.clock import SystemClock
-from proxy.cognito.sdk import _session
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.model import AuthFlow, Instant
+from proxy.identity.cognito import srp
+from proxy.identity.cognito.sdk import _session
+from proxy.identity.profile import AuthFlow
+from proxy.model import Instant
 
 
 class ShiftedClock(SystemClock):

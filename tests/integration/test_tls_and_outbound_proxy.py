@@ -16,9 +16,11 @@ from support.stack import direct_options, new_cognito, options_for, running_prox
 from support.wire import Message, Peer, Script, answer, answering, caller, request, upstream
 
 from proxy.errors import SettingsError
-from proxy.model import OutboundProxies, ServeOptions, Upstream
-from proxy.outbound import parse_proxy
-from proxy.upstream import Connector
+from proxy.http.address import Upstream
+from proxy.http.client.connect import Connector
+from proxy.http.client.outbound import parse_proxy
+from proxy.http.options import OutboundProxies
+from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
 
@@ -28,7 +30,7 @@ OK = answer()
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is not there will not come."""
-    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.1)
+    monkeypatch.setattr("proxy.http.client.connect.TRYING", 0.1)
 
 
 @pytest.fixture(scope="session")
@@ -280,7 +282,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> Non
                 found.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)))
         return found
 
-    monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("proxy.http.client.dns.getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize("dead_first", [True, False])
@@ -327,7 +329,7 @@ async def test_a_name_that_cannot_be_resolved(host: str, monkeypatch: pytest.Mon
             def getaddrinfo(*args: Any, **options: Any) -> list[Any]:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-            monkeypatch.setattr("proxy.upstream.names.getaddrinfo", getaddrinfo)
+            monkeypatch.setattr("proxy.http.client.dns.getaddrinfo", getaddrinfo)
         message = await ask(app.urls[0], request())
     assert (message.status, problem(message)["code"]) == (502, "upstream_unreachable")
     assert b"dns_error" in message.values(b"proxy-status")[0]

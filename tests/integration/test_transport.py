@@ -335,7 +335,7 @@ def shut(peer: Peer) -> None:
 
 async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that nobody has used for a while is closed."""
-    monkeypatch.setattr("proxy.upstream.pool.MAX_IDLE", 0.1)
+    monkeypatch.setattr("proxy.http.client.pool.MAX_IDLE", 0.1)
     closed = asyncio.Event()
 
     async def script(peer: Peer) -> None:

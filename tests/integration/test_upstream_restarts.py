@@ -16,9 +16,10 @@ from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy
 from support.wire import PATIENCE, Message, Peer, answer, answering, caller, request, upstream
 
-from proxy.model import OutboundProxies, Upstream
-from proxy.outbound import parse_proxy
-from proxy.upstream import Connector
+from proxy.http.address import Upstream
+from proxy.http.client.connect import Connector
+from proxy.http.client.outbound import parse_proxy
+from proxy.http.options import OutboundProxies
 
 loop_factories = EVERY_LOOP
 
@@ -191,7 +192,7 @@ class Names:
         """Ports of 127.0.0.1, in turn, the last one for good."""
         self.means = list(means)
         self.asked = 0
-        monkeypatch.setattr("proxy.upstream.names.getaddrinfo", self)
+        monkeypatch.setattr("proxy.http.client.dns.getaddrinfo", self)
 
     def __call__(self, *args: Any, **options: Any) -> list[Any]:
         self.asked += 1
@@ -217,7 +218,7 @@ async def test_a_name_that_leads_elsewhere_by_now(method: str, monkeypatch: pyte
 
 async def test_an_upstream_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried several times, and given up in good time."""
-    monkeypatch.setattr("proxy.upstream.connect.TRYING", 0.4)
+    monkeypatch.setattr("proxy.http.client.connect.TRYING", 0.4)
     async with running_proxy(direct_options("http://api.example")) as app:
         names = Names(monkeypatch, NOBODY)
         began = time.monotonic()
@@ -230,7 +231,7 @@ async def test_an_upstream_that_is_not_there(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_caller_who_leaves_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody goes on trying for them."""
-    monkeypatch.setattr("proxy.upstream.connect.TRYING", PATIENCE)
+    monkeypatch.setattr("proxy.http.client.connect.TRYING", PATIENCE)
     async with running_proxy(direct_options("http://api.example")) as app:
         names = Names(monkeypatch, NOBODY)
         async with caller(app.urls[0]) as peer:
@@ -246,7 +247,7 @@ async def test_a_caller_who_leaves_meanwhile(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_names_that_cannot_be_looked_up_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were known are served, however often they have to be connected to."""
-    monkeypatch.setattr("proxy.upstream.names._FRESH", -1.0)
+    monkeypatch.setattr("proxy.http.client.dns._FRESH", -1.0)
 
     async def once(peer: Peer) -> None:
         await peer.message()

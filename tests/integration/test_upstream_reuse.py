@@ -65,7 +65,7 @@ async def test_a_content_that_nobody_asked_for(method: str, head: bytes, late: f
 @pytest.mark.parametrize("name", ["HEAD", "204", "304"])
 async def test_a_connection_that_has_rested(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a head without content it is used again, though not at once."""
-    monkeypatch.setattr("proxy.upstream.pool.REST", 0.1)
+    monkeypatch.setattr("proxy.http.client.pool.REST", 0.1)
     method, head = BODILESS[name]
     async with upstream(answering(head, OK)) as origin, running_proxy(direct_options(origin.url)) as app:
         await ask(app.urls[0], request(method), bodiless=True)
@@ -82,7 +82,7 @@ async def test_a_connection_that_has_rested(name: str, monkeypatch: pytest.Monke
 
 async def test_an_upstream_that_knows_no_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once content came where there is none, its connections are closed at once behind such answers."""
-    monkeypatch.setattr("proxy.upstream.pool.REST", 0.02)
+    monkeypatch.setattr("proxy.http.client.pool.REST", 0.02)
     closed = asyncio.Event()
     _, head = BODILESS["HEAD"]
 
@@ -99,7 +99,7 @@ async def test_an_upstream_that_knows_no_better(monkeypatch: pytest.MonkeyPatch)
     async with upstream(script) as origin, running_proxy(direct_options(origin.url)) as app:
         await ask(app.urls[0], request("HEAD"), bodiless=True)
         await asyncio.sleep(0.2)
-        monkeypatch.setattr("proxy.upstream.pool.REST", PATIENCE)
+        monkeypatch.setattr("proxy.http.client.pool.REST", PATIENCE)
         await ask(app.urls[0], request("HEAD"), bodiless=True)
         await asyncio.wait_for(closed.wait(), PATIENCE / 2)
 
@@ -118,7 +118,7 @@ async def test_a_machine_that_slept() -> None:
 
 async def test_the_greatest_age_of_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is old enough makes way for another."""
-    monkeypatch.setattr("proxy.upstream.pool.MAX_AGE", 0.2)
+    monkeypatch.setattr("proxy.http.client.pool.MAX_AGE", 0.2)
     async with upstream(answering(OK)) as origin, running_proxy(direct_options(origin.url)) as app:
         for _ in range(2):
             await ask(app.urls[0], request())

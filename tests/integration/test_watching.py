@@ -16,7 +16,7 @@ from support.stack import PASSWORD
 from proxy.app import App
 from proxy.cli.watch import Watch
 from proxy.demo.accounts import User
-from proxy.model import RenewalPolicy
+from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.settings import load
 
 

@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from proxy.cognito import Cognito
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.model import Clock, OutboundProxies, Pool, Profile, RenewalPolicy
+from proxy.http.options import OutboundProxies
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.profile import Pool, Profile
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.model import Clock
 from support.clock import FakeClock
 from support.people import shown
 from support.stack import PASSWORD, SIGNER, pool_of

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from proxy.access import AccessEntry
+from proxy.model import AccessEntry
 
 PATIENCE = 20.0
 

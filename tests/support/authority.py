@@ -8,11 +8,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from proxy import lifetime
 from proxy.errors import RefreshRejected
-from proxy.model import Device, Profile, RenewalPolicy, Session, Token
-from proxy.store import MemoryStore
-from proxy.tokens import SessionStore, TokenKeeper
+from proxy.identity.issued import Device, Session, Token
+from proxy.identity.profile import Profile
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.stores.memory import MemoryStore
+from proxy.identity.tokens import lifetime
+from proxy.identity.tokens.interfaces import SessionStore
+from proxy.identity.tokens.manager import TokenKeeper
 from support.clock import FakeClock
 from support.sessions import PROFILE
 

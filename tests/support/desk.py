@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from proxy import totp
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
+from proxy.identity.cognito import totp
 from support.account import ALIAS, REAL_NAME
 from support.commands import Outcome, kept_in, settings_for, ul_proxy
 from support.screen import Screen, terminal

@@ -16,16 +16,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import proxy.cognito.sdk
-import proxy.store
-import proxy.tokens
+import proxy.identity.cognito.sdk
+import proxy.identity.stores
+import proxy.identity.tokens
 from proxy.clock import SystemClock
-from proxy.cognito import Cognito
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import ProxyError
-from proxy.model import OutboundProxies, Pool, Profile, RenewalPolicy
-from proxy.store import FileStore
-from proxy.tokens import TokenKeeper
+from proxy.http.options import OutboundProxies
+from proxy.identity.cognito.flows import Cognito
+from proxy.identity.profile import Pool, Profile
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.stores.file import FileStore
+from proxy.identity.tokens.manager import TokenKeeper
 
 _PACKAGE = Path(proxy.__file__).parent
 _TRACED = tuple(str(_PACKAGE / part) for part in ("store", "tokens", "cognito/flows.py"))

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from proxy import totp
-from proxy.cognito import CodeRequest
 from proxy.demo.cognito import EmbeddedCognito
+from proxy.identity.cognito import totp
+from proxy.identity.cognito.asking import CodeRequest
 
 Reply: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """What a person says: a text, or whatever comes of looking it up."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from proxy.app import App
-from proxy.logs import AccessLog
+from proxy.observe.logs import AccessLog
 from support.oracle import ANSWERED, Read, StrictOrigin, ambiguity, head_fault, readings
 from support.stack import direct_options, timeouts
 from support.wire import PATIENCE

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from proxy.model import Device, Pool, Profile, Session
+from proxy.identity.issued import Device, Session
+from proxy.identity.profile import Pool, Profile
 
 POOL = Pool("eu-west-1", "eu-west-1_abc", "client")
 PROFILE = Profile("default", POOL, "me", SecretStr("secret"))

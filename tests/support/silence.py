@@ -16,11 +16,14 @@ from typing import Any
 
 import uvloop
 
-from proxy.buffers import Buffers
 from proxy.clock import SystemClock
 from proxy.errors import UpstreamBroken
-from proxy.model import OutboundProxies, Timeouts, Upstream
-from proxy.upstream import Connector, PooledTransport, UpstreamAnswer, UpstreamRequest, names
+from proxy.http.address import Upstream
+from proxy.http.buffers import Buffers
+from proxy.http.client import dns
+from proxy.http.client.connect import Connector
+from proxy.http.client.transport import PooledTransport, UpstreamAnswer, UpstreamRequest
+from proxy.http.options import OutboundProxies, Timeouts
 from support.wire import Peer, Scripted, upstream
 
 BEFORE, AFTER = "127.0.0.2", "127.0.0.3"
@@ -116,7 +119,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=20.0, help="of the proxy, in seconds")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="uvloop")
     arguments = parser.parse_args()
-    names._FRESH = 0.0
+    dns._FRESH = 0.0
     work = fall_silent(arguments.connections, arguments.patience)
     told = uvloop.run(work) if arguments.loop == "uvloop" else asyncio.run(work)
     print(json.dumps(told))

@@ -13,7 +13,13 @@ from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.demo.signer import Signer
-from proxy.model import Auth, Bind, Clock, Policy, Pool, Profile, Route, ServeOptions, Timeouts, Upstream
+from proxy.forward.policy import Policy
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Bind, Upstream
+from proxy.http.options import Timeouts
+from proxy.identity.profile import Pool, Profile
+from proxy.model import Clock
+from proxy.settings.options import ServeOptions
 
 USERNAME = "pilot@example.com"
 PASSWORD = "correct horse battery staple"

@@ -1,4 +1,4 @@
-"""A Cognito client made of aiohttp and `proxy.srp` alone, to say to a pool whatever a test likes."""
+"""A Cognito client made of aiohttp and `proxy.identity.cognito.srp` alone, to say to a pool whatever a test likes."""
 
 import base64
 import json
@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-from proxy import srp
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
+from proxy.identity.cognito import srp
 from support.stack import SIGNER
 
 PASSWORD = "Correct horse ß 1!"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.access import OWN, AccessEntry
+from proxy.model import OWN, AccessEntry
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from proxy import __version__
-from proxy.admin import Admin
-from proxy.defects import Defects, Where
 from proxy.errors import (
     BadRequest,
     ClientTokenRequired,
@@ -23,12 +21,20 @@ from proxy.errors import (
     SignInFailed,
     UnknownProfile,
 )
-from proxy.model import Auth, AwsCredentials, Header, Headers, Instant, Pool, Profile, Route, Token, Upstream
-from proxy.problem import Answer
-from proxy.tokens import Snapshot, TokenKeeper
+from proxy.errors.defects import Defects, Where
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream
+from proxy.http.grammar.fields import Header, Headers
+from proxy.http.response import Answer
+from proxy.identity.issued import AwsCredentials, Token
+from proxy.identity.profile import Pool, Profile
+from proxy.identity.tokens.state import Snapshot
+from proxy.model import Instant
+from proxy.observe.endpoints import Admin
 
 if TYPE_CHECKING:
-    from proxy.aws import AwsCredentialsKeeper
+    from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper
+    from proxy.identity.tokens.manager import TokenKeeper
 
 CANARY = "c4n4ry"
 ENDS = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)

@@ -9,17 +9,11 @@ import pytest
 from pydantic import SecretStr
 from support.clock import FakeClock, settle
 
-from proxy.aws import AwsCredentialsKeeper, container_document, process_document
-from proxy.defects import Defects, Where
-from proxy.errors import (
-    CredentialMissing,
-    IncompatibleLibrary,
-    LoginRequired,
-    ProxyError,
-    SignInFailed,
-    SignInTimeout,
-)
-from proxy.model import AwsCredentials, RenewalPolicy
+from proxy.errors import CredentialMissing, IncompatibleLibrary, LoginRequired, ProxyError, SignInFailed, SignInTimeout
+from proxy.errors.defects import Defects, Where
+from proxy.identity.issued import AwsCredentials
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper, container_document, process_document
 
 HOUR = 3600.0
 MARGIN = 1200.0

@@ -10,10 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from proxy import __version__
-from proxy.banner import banner, curl, page_url, start_warnings, whom
-from proxy.model import Auth, Policy, Pool, Profile, Route, Upstream
+from proxy.cli.banner import banner, start_warnings, whom
+from proxy.forward.policy import Policy
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream
+from proxy.identity.profile import Pool, Profile
+from proxy.observe.addresses import curl, page_url
 from proxy.settings import load
-from proxy.settings.options import built_in_routes
+from proxy.settings.assemble import built_in_routes
 
 CANARY = "c4n4ry"
 POOL = Pool("ap-southeast-2", "ap-southeast-2_Test", "client")

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.signing import Signer, b64, sign_hs256, unsigned
 
-from proxy import claims
-from proxy.claims import ClaimsError, UnknownKey
-from proxy.model import Pool
+from proxy.identity import claims
+from proxy.identity.claims import ClaimsError, UnknownKey
+from proxy.identity.profile import Pool
 
 POOL = Pool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "7jhe1lfkb5pvhbkicc3d14m0ej")
 EMULATED = Pool(POOL.region, POOL.user_pool_id, POOL.client_id, endpoint_url="http://127.0.0.1:4566/")

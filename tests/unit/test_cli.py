@@ -13,13 +13,13 @@ import pytest
 from support.environment import guarded_environment, is_ambient
 
 from proxy import __version__, cli
-from proxy.cli import main
 from proxy.cli.arguments import parse
+from proxy.cli.command import main
 from proxy.cli.demo import commands, sandboxed_options
 from proxy.cli.manual import COMMANDS
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import SettingsError, StartError
-from proxy.model import OutboundProxies, OutboundProxy
+from proxy.http.options import OutboundProxies, OutboundProxy
 from proxy.settings import Leaf, leaves, load, serve_options
 
 CANARY = "c4n4ry"

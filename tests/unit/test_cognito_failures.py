@@ -5,10 +5,10 @@ import ssl
 
 import pytest
 
-from proxy.cognito import failures
-from proxy.cognito.asking import Retry
-from proxy.cognito.failures import Refused
 from proxy.errors import CredentialError, CredentialMissing, LoginRequired, RefreshRejected, SignInFailed
+from proxy.identity.cognito import failures
+from proxy.identity.cognito.asking import Retry
+from proxy.identity.cognito.failures import Refused
 
 NOT_AUTHORIZED = "NotAuthorizedException"
 SIGN_IN, RENEWAL = "InitiateAuth", "GetTokensFromRefreshToken"

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from proxy.cognito import answers, requests
-from proxy.cognito.answers import Challenge
-from proxy.cognito.endpoints import Endpoint, identity_pool, user_pool
 from proxy.errors import SignInFailed
-from proxy.model import Device, Pool, Session
+from proxy.identity.cognito import payloads, results
+from proxy.identity.cognito.endpoints import Endpoint, identity_pool, user_pool
+from proxy.identity.cognito.results import Challenge
+from proxy.identity.issued import Device, Session
+from proxy.identity.profile import Pool
 
 SECRET = SecretStr("1a2b3c4d5e6f7g8h9i0jklmnopqrstuv")
 PLAIN = Pool("eu-west-1", "eu-west-1_abc", "client")
@@ -35,10 +36,10 @@ TOKEN = SecretStr("refresh")
 )
 def test_secret_hash(username: str, client: str, secret: str, expected: str) -> None:
     """The hash is what pycognito 2024.5 makes of the same name, client and secret."""
-    assert requests.secret_hash(SecretStr(secret), username, client) == expected
+    assert payloads.secret_hash(SecretStr(secret), username, client) == expected
 
 
-ADA = requests.secret_hash(SECRET, "ada", "client")
+ADA = payloads.secret_hash(SECRET, "ada", "client")
 
 
 @pytest.mark.parametrize(
@@ -53,50 +54,50 @@ ADA = requests.secret_hash(SECRET, "ada", "client")
 )
 def test_sign_in(pool: Pool, device: Device | None, more: dict[str, str]) -> None:
     """The beginning and every answer name the device and prove the secret, where there are such."""
-    begun = requests.initiate_auth(pool, "USER_PASSWORD_AUTH", {"USERNAME": "ada", "PASSWORD": "p"}, "ada", device)
+    begun = payloads.initiate_auth(pool, "USER_PASSWORD_AUTH", {"USERNAME": "ada", "PASSWORD": "p"}, "ada", device)
     assert begun["AuthParameters"] == {"USERNAME": "ada", "PASSWORD": "p", **more}
-    answer = requests.respond(pool, "SMS_MFA", {"SMS_MFA_CODE": "1"}, username="ada", session="s", device=device)
+    answer = payloads.respond(pool, "SMS_MFA", {"SMS_MFA_CODE": "1"}, username="ada", session="s", device=device)
     assert answer == {
         "ClientId": "client",
         "ChallengeName": "SMS_MFA",
         "ChallengeResponses": {"USERNAME": "ada", "SMS_MFA_CODE": "1", **more},
         "Session": "s",
     }
-    assert "Session" not in requests.respond(pool, "X", {}, username="ada", session=None, device=None)
+    assert "Session" not in payloads.respond(pool, "X", {}, username="ada", session=None, device=None)
 
 
 def test_renewals() -> None:
     """The newer renewal carries the secret, the older one its hash; both the device's key."""
     session = Session(TOKEN, "ada", DEVICE)
-    assert requests.tokens_from_refresh_token(PLAIN, Session(TOKEN), TOKEN) == {
+    assert payloads.tokens_from_refresh_token(PLAIN, Session(TOKEN), TOKEN) == {
         "ClientId": "client",
         "RefreshToken": "refresh",
     }
-    assert requests.tokens_from_refresh_token(SECRETIVE, session, TOKEN) == {
+    assert payloads.tokens_from_refresh_token(SECRETIVE, session, TOKEN) == {
         "ClientId": "client",
         "RefreshToken": "refresh",
         "DeviceKey": "eu-west-1_0",
         "ClientSecret": SECRET.get_secret_value(),
     }
-    assert requests.refresh_token_auth(SECRETIVE, session, TOKEN)["AuthParameters"] == {
+    assert payloads.refresh_token_auth(SECRETIVE, session, TOKEN)["AuthParameters"] == {
         "REFRESH_TOKEN": "refresh",
         "SECRET_HASH": ADA,
         "DEVICE_KEY": "eu-west-1_0",
     }
-    assert requests.refresh_token_auth(PLAIN, Session(TOKEN), TOKEN)["AuthParameters"] == {"REFRESH_TOKEN": "refresh"}
+    assert payloads.refresh_token_auth(PLAIN, Session(TOKEN), TOKEN)["AuthParameters"] == {"REFRESH_TOKEN": "refresh"}
 
 
 def test_others() -> None:
     """RevokeToken carries the secret, operations on an account its hash, ConfirmDevice nothing of the password."""
-    assert requests.revoke_token(PLAIN, TOKEN) == {"ClientId": "client", "Token": "refresh"}
-    assert requests.revoke_token(SECRETIVE, TOKEN)["ClientSecret"] == SECRET.get_secret_value()
-    account = requests.for_account(SECRETIVE, "ada", {"ConfirmationCode": "1"})
+    assert payloads.revoke_token(PLAIN, TOKEN) == {"ClientId": "client", "Token": "refresh"}
+    assert payloads.revoke_token(SECRETIVE, TOKEN)["ClientSecret"] == SECRET.get_secret_value()
+    account = payloads.for_account(SECRETIVE, "ada", {"ConfirmationCode": "1"})
     assert account == {"ClientId": "client", "Username": "ada", "ConfirmationCode": "1", "SecretHash": ADA}
-    confirm = requests.confirm_device(SecretStr("access"), DEVICE, bytes(range(16)))
+    confirm = payloads.confirm_device(SecretStr("access"), DEVICE, bytes(range(16)))
     assert (confirm["AccessToken"], confirm["DeviceKey"]) == ("access", "eu-west-1_0")
     assert base64.b64decode(confirm["DeviceSecretVerifierConfig"]["Salt"]) == bytes(range(1, 16))
     assert "its own" not in str(confirm)
-    assert requests.remember_device(SecretStr("access"), DEVICE) == {
+    assert payloads.remember_device(SecretStr("access"), DEVICE) == {
         "AccessToken": "access",
         "DeviceKey": "eu-west-1_0",
         "DeviceRememberedStatus": "remembered",
@@ -165,14 +166,14 @@ def test_lists_in_text(text: Any, names: tuple[str, ...]) -> None:
 def test_credentials_that_are_none(answer: dict[str, Any]) -> None:
     """Credentials that lack something are no credentials."""
     with pytest.raises(SignInFailed):
-        answers.credentials(answer)
+        results.credentials(answer)
 
 
 def test_credentials_end_in_utc() -> None:
     """Whatever zone the SDK gives a time in, it is kept in UTC."""
     given = {"AccessKeyId": "a", "SecretKey": "b", "SessionToken": "c"}
     ends = datetime(2027, 1, 1, 10, tzinfo=timezone(timedelta(hours=10)))
-    assert answers.credentials({"Credentials": {**given, "Expiration": ends}}).expiration == datetime(
+    assert results.credentials({"Credentials": {**given, "Expiration": ends}}).expiration == datetime(
         2027, 1, 1, tzinfo=UTC
     )
 
@@ -188,4 +189,4 @@ def test_credentials_end_in_utc() -> None:
 )
 def test_delivery(answer: dict[str, Any], medium: str, destination: str | None) -> None:
     """A pool need not tell where it sent a code."""
-    assert answers.delivery(answer) == (medium, destination)
+    assert results.delivery(answer) == (medium, destination)

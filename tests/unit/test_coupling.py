@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from proxy import coupling
-from proxy.coupling import COUPLINGS, PYTHON, PYTHONS, Coupling, Part, check, incompatible, missing
-from proxy.errors import IncompatibleLibrary
+from proxy.errors import IncompatibleLibrary, coupling
+from proxy.errors.coupling import COUPLINGS, PYTHON, PYTHONS, Coupling, Part, check, incompatible, missing
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "coupling.md"
@@ -107,7 +106,7 @@ def test_private_names_are_declared() -> None:
     """Whatever begins with an underscore and is another's is in the list."""
     found = {module: set(filter(is_private, foreign_privates(tree))) - DOCUMENTED for module, tree in TREES.items()}
     undeclared = {f"{name} in {module}" for module, names in found.items() for name in names - NAMES}
-    assert not undeclared, "use public names, or declare these in proxy/coupling.py"
+    assert not undeclared, "use public names, or declare these in proxy/errors/coupling.py"
 
 
 def test_private_names_of_bases_are_declared() -> None:
@@ -119,7 +118,7 @@ def test_private_names_of_bases_are_declared() -> None:
         if base.__module__.partition(".")[0] not in ("proxy", "builtins")
         for name in (privates_of(node) & inner_names(base)) - declared_of(made)
     }
-    assert not undeclared, "use public names, or declare these in proxy/coupling.py"
+    assert not undeclared, "use public names, or declare these in proxy/errors/coupling.py"
 
 
 def test_the_search_finds_what_it_looks_for() -> None:
@@ -141,7 +140,7 @@ def test_declarations_are_of_use() -> None:
     used = {
         getattr(node, field, None)
         for module, tree in TREES.items()
-        if module != "proxy.coupling"
+        if module != "proxy.errors.coupling"
         for node in ast.walk(tree)
         for field in ("attr", "id", "arg", "name", "value")
         if isinstance(getattr(node, field, None), str)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.defects import Defects, Where
+from proxy.errors.defects import Defects, Where
 
 D, W, OWN, RENEWAL, STRAY = "defect", "well", "own endpoint", "renewal", "event loop"
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from proxy import srp
 from proxy.demo.srp_server import ServerExchange
-from proxy.srp import Exchange
+from proxy.identity.cognito import srp
+from proxy.identity.cognito.srp import Exchange
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "device.json").read_text("utf-8"))
 CASES: list[dict[str, str]] = VECTORS["cases"]

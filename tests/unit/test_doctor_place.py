@@ -10,7 +10,7 @@ import pytest
 from proxy.doctor.findings import Finding, State
 from proxy.doctor.place import look_at
 from proxy.errors import StartError
-from proxy.model import Bind
+from proxy.http.address import Bind
 
 
 async def look(bind: Bind, told: Mapping[str, Any] | None = None) -> Finding:

@@ -10,8 +10,9 @@ from support.stack import direct_options
 from proxy.clock import SystemClock
 from proxy.doctor.findings import State
 from proxy.doctor.probes import NetworkProbes, _issuer
-from proxy.model import OutboundProxies, Upstream
-from proxy.upstream import Connector
+from proxy.http.address import Upstream
+from proxy.http.client.connect import Connector
+from proxy.http.options import OutboundProxies
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import ssl
 
 import pytest
 
-from proxy.cognito import failures
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, State
 from proxy.doctor.place import of_ours
@@ -23,7 +22,10 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.model import Auth, OutboundProxy, Route, Upstream
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream
+from proxy.http.options import OutboundProxy
+from proxy.identity.cognito import failures
 
 CANARY = "c4n4ry"
 OK, WARN, FAIL = State.OK, State.WARN, State.FAIL

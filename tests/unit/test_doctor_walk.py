@@ -15,7 +15,11 @@ from proxy.doctor.findings import Finding, Kind, Result, State, Step, fail, not_
 from proxy.doctor.plan import Hop, Request, plan, requests_of
 from proxy.doctor.report import Report, document, duration, summary
 from proxy.doctor.walk import walk
-from proxy.model import Auth, Bind, OutboundProxies, OutboundProxy, Profile, Route, ServeOptions, Upstream
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Bind, Upstream
+from proxy.http.options import OutboundProxies, OutboundProxy
+from proxy.identity.profile import Profile
+from proxy.settings.options import ServeOptions
 
 COGNITO = Upstream.parse("https://cognito.example")
 OK = ok("fine")

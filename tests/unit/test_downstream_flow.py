@@ -11,9 +11,9 @@ import pytest
 from support.loops import EVERY_LOOP
 from support.wire import PATIENCE
 
-from proxy.buffers import SMALL, Buffers
-from proxy.downstream.flow import Flow, Hold
-from proxy.outbox import Outbox
+from proxy.http.batching import Outbox
+from proxy.http.buffers import SMALL, Buffers
+from proxy.http.server.flow import Flow, Hold
 
 loop_factories = EVERY_LOOP
 LIMIT = 64 << 20

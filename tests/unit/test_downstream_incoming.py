@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.wire import PATIENCE
 
-from proxy.buffers import LARGE, SMALL, Buffers
-from proxy.downstream.incoming import NOTHING, Incoming
 from proxy.errors import BadRequest
+from proxy.http.buffers import LARGE, SMALL, Buffers
+from proxy.http.server.body import NOTHING, Incoming
 
 
 class Gate:

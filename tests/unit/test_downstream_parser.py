@@ -9,12 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.pieces import byte_by_byte, cut_up, every_cut
 
-from proxy.buffers import LARGE, Buffers
-from proxy.downstream.incoming import NOTHING, Incoming
-from proxy.downstream.parser import Message, RequestParser
 from proxy.errors import BadRequest, HeadTooLarge, ProxyError, RequestError, UnsupportedCoding, UnsupportedVersion
-from proxy.framing import MAX_HEAD, RequestHead, chunk, last_chunk
-from proxy.model import Header
+from proxy.http.buffers import LARGE, Buffers
+from proxy.http.grammar import MAX_HEAD, RequestHead, chunk, last_chunk
+from proxy.http.grammar.fields import Header
+from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.server.parser import Message, RequestParser
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 SIZED = b"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from proxy.downstream.peers import held_ends, spelled, there
+from proxy.http.server.peers import held_ends, spelled, there
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or sys.byteorder != "little", reason="the lines are of Linux on a little-endian machine"

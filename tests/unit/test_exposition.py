@@ -12,12 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.environment import guarded_environment
 
 from proxy import __version__
-from proxy.access import AccessEntry
-from proxy.defects import Where
-from proxy.exposition import Exposition, Report
-from proxy.exposition.report import OTHERS, SHOWN, STATES
-from proxy.metrics import RequestMetrics
-from proxy.tokens import Snapshot
+from proxy.errors.defects import Where
+from proxy.identity.tokens.state import Snapshot
+from proxy.model import AccessEntry
+from proxy.observe.metrics import RequestMetrics
+from proxy.observe.prometheus import Exposition, Report
+from proxy.observe.prometheus.report import OTHERS, SHOWN, STATES
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.pieces import MALFORMED_SECTIONS, cut_up
 
-from proxy.framing import ChunkedDecoder, Content, Delimiter, FramingError, Head, content_of, kept_for, parse_head
+from proxy.http.grammar import ChunkedDecoder, Content, Delimiter, FramingError, Head, content_of, kept_for, parse_head
 
 CHUNKED = Delimiter.CHUNKED
 CLOSE = Delimiter.CLOSE

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pieces import MALFORMED_SECTIONS, byte_by_byte, cut_up, every_cut
 
-from proxy.framing import MANY_CHUNKS, MAX_HEAD, ChunkedDecoder, FramingError, chunk, chunked_content, last_chunk
+from proxy.http.grammar import MANY_CHUNKS, MAX_HEAD, ChunkedDecoder, FramingError, chunk, chunked_content, last_chunk
 
 MAX_CHUNK_LINE = 4096
 

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pieces import FIELD_LINES, MALFORMED_SECTIONS
 
-from proxy.framing import FramingError, field_lines, lines_of
-from proxy.framing.fields import checked_lines, notable_of, values_of
-from proxy.model import Header
+from proxy.http.grammar import FramingError, field_lines, lines_of
+from proxy.http.grammar.fields import Header, checked_lines, notable_of, values_of
 
 names = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=8).map(str.encode)
 values = st.binary(max_size=12).map(

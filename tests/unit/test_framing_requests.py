@@ -8,15 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.pieces import FIELD_LINES, MALFORMED_SECTIONS, cut_up
 
-from proxy.errors import (
-    BadRequest,
-    HeadTooLarge,
-    RequestError,
-    TargetTooLong,
-    UnsupportedCoding,
-    UnsupportedVersion,
-)
-from proxy.framing import (
+from proxy.errors import BadRequest, HeadTooLarge, RequestError, TargetTooLong, UnsupportedCoding, UnsupportedVersion
+from proxy.http.grammar import (
     MAX_HEAD,
     ChunkedDecoder,
     Fields,
@@ -26,8 +19,8 @@ from proxy.framing import (
     parse_request,
     request_head,
 )
-from proxy.framing.requests import MAX_LINE
-from proxy.model import Header
+from proxy.http.grammar.fields import Header
+from proxy.http.grammar.requests import MAX_LINE
 
 HOST = b"Host: h"
 

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ReadOnly
-from proxy.graphql import MAX_BATCH, MAX_DOCUMENT, MAX_TOKENS, judge
-from proxy.model import Header
+from proxy.forward.graphql import MAX_BATCH, MAX_DOCUMENT, MAX_TOKENS, judge
+from proxy.http.grammar.fields import Header
 
 LIMIT = 1 << 20
 JSON: Header = (b"Content-Type", b"application/json")

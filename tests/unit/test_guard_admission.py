@@ -3,16 +3,10 @@
 import pytest
 from pydantic import SecretStr
 
-from proxy.errors import (
-    BadRequest,
-    CallerError,
-    ClientTokenRequired,
-    HostNotAllowed,
-    NotPermitted,
-    OriginNotAllowed,
-)
-from proxy.guard import admit, refusal_fields
-from proxy.model import Header, Policy
+from proxy.errors import BadRequest, CallerError, ClientTokenRequired, HostNotAllowed, NotPermitted, OriginNotAllowed
+from proxy.forward.guard import admit, refusal_fields
+from proxy.forward.policy import Policy
+from proxy.http.grammar.fields import Header
 
 APP = b"https://app.example.com"
 TOKEN = "c4n4ry-c4n4ry-c4n4ry"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from proxy.errors import ClientTokenRequired
-from proxy.guard.clients import check_client_token, without_client_token
-from proxy.model import Header
+from proxy.forward.guard.clients import check_client_token, without_client_token
+from proxy.http.grammar.fields import Header
 
 TOKEN = "c4n4ry:c4n4ry~c4n4ry"
 SECRET = SecretStr(TOKEN)

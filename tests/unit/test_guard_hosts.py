@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import guard
 from proxy.errors import BadRequest, HostNotAllowed
-from proxy.model import Bind, Policy
+from proxy.forward import guard
+from proxy.forward.policy import Policy
+from proxy.http.address import Bind, is_loopback, stays_here
 
 ALLOWED = frozenset({"proxy.internal", "10.1.2.3", "fd00::1"})
 
@@ -210,7 +211,7 @@ def test_any_host(host: str) -> None:
 )
 def test_stays_here(bind: Bind, here: bool) -> None:
     """Loopback and Unix sockets are for this machine; a name that is none of loopback's may be for anybody."""
-    assert guard.stays_here(bind) is here
+    assert stays_here(bind) is here
 
 
 def test_verdicts_are_not_mixed_up() -> None:
@@ -251,7 +252,7 @@ def test_any_bytes_get_a_verdict(host: bytes) -> None:
         return
     name = guard.host_name(host.decode("latin-1"))
     assert name is not None
-    assert guard.is_loopback(name)
+    assert is_loopback(name)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, CallerError, HostNotAllowed, OriginNotAllowed
-from proxy.guard import check_origin, is_cors_field, parse_origin, preflight
-from proxy.guard.origins import answer_fields, confinement
-from proxy.model import Header, Policy
+from proxy.forward.guard import check_origin, is_cors_field, parse_origin, preflight
+from proxy.forward.guard.origins import answer_fields, confinement
+from proxy.forward.policy import Policy
+from proxy.http.grammar.fields import Header
 
 HOST = b"localhost:8080"
 APP = "https://app.example.com"

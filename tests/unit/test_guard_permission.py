@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import NotPermitted, ReadOnly
-from proxy.guard import Pattern, Permissions, check_read_only, readings
-from proxy.model import EVERYTHING
+from proxy.forward.guard import Pattern, Permissions, check_read_only, readings
+from proxy.forward.policy import EVERYTHING
 
 
 def permitted(method: str, path: str, *, allow: tuple[str, ...] = (EVERYTHING,), deny: tuple[str, ...] = ()) -> bool:

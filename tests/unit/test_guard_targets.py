@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, NoRoute, NotPermitted
-from proxy.guard import OWN_PREFIX, Permissions, check_method, check_route, readings
-from proxy.model import Auth, Route, Upstream
-from proxy.routing import RouteTable
+from proxy.forward.guard import OWN_PREFIX, Permissions, check_method, check_route, readings
+from proxy.forward.route import Auth, Route
+from proxy.forward.routes import RouteTable
+from proxy.http.address import Upstream
 
 REST = Upstream.parse("https://rest.test")
 TABLE = RouteTable(

@@ -7,10 +7,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy import headers
 from proxy.errors import CredentialMissing
-from proxy.framing import field_lines, lines_of, parse_head
-from proxy.model import Auth, Header, Pool, Profile, Route, Upstream
+from proxy.forward import headers
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream
+from proxy.http.grammar import field_lines, lines_of, parse_head
+from proxy.http.grammar.fields import Header
+from proxy.identity.profile import Pool, Profile
 
 REST = Upstream.parse("https://api.unleashlive.com")
 POOL = Pool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "client")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.inspector.contents import MOST, Content, as_written, is_plain, pretty, shown, size
-from proxy.inspector.masks import HIDDEN, Masks
+from proxy.observe.inspector.contents import MOST, Content, as_written, is_plain, pretty, shown, size
+from proxy.observe.inspector.masks import HIDDEN, Masks
 
 MASKS = Masks(["hunter2!"])
 JSON = "application/json"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.inspector.curl import Place, curl_line
-from proxy.inspector.masks import HIDDEN, Masks
-from proxy.inspector.wire import Request
-from proxy.model import Header
+from proxy.http.grammar.fields import Header
+from proxy.observe.inspector.curl import Place, curl_line
+from proxy.observe.inspector.masks import HIDDEN, Masks
+from proxy.observe.inspector.wire import Request
 
 ORIGIN = "http://localhost:8080"
 JSON = (b"Content-Type", b"application/json")

@@ -6,7 +6,7 @@ from typing import Any
 
 from support.wire import PATIENCE
 
-from proxy.inspector.feed import Watcher
+from proxy.observe.inspector.feed import Watcher
 
 
 async def event(watcher_events: Any) -> dict[str, Any]:

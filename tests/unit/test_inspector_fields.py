@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.inspector.fields import ADDED, PASSED, STAYED, Line, came, compared, value_of
-from proxy.inspector.masks import HIDDEN, Masks
-from proxy.model import Header
+from proxy.http.grammar.fields import Header
+from proxy.observe.inspector.fields import ADDED, PASSED, STAYED, Line, came, compared, value_of
+from proxy.observe.inspector.masks import HIDDEN, Masks
 
 MASKS = Masks()
 HERE, THERE = (b"Host", b"localhost:8080"), (b"Host", b"api.test")

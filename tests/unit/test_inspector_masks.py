@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from support.canaries import canary, secret_settings
 
-from proxy.inspector.masks import HIDDEN, Masks, secrets_in, tells_secret
+from proxy.observe.inspector.masks import HIDDEN, Masks, secrets_in, tells_secret
 from proxy.settings import load
 
 MASKS = Masks()

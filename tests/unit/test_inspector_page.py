@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import proxy.inspector
-from proxy.inspector.page import PAGE
+import proxy.observe.inspector
+from proxy.observe.inspector.page import PAGE
 
-FOLDER = Path(proxy.inspector.__file__).parent
+FOLDER = Path(proxy.observe.inspector.__file__).parent
 HEADERS = {name.decode(): value.decode() for name, value in PAGE.headers}
 TEXT = PAGE.body.decode()
 

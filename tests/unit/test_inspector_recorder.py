@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy.access import OWN, AccessEntry
-from proxy.framing import Fields, Head, RequestHead, parse_head
-from proxy.inspector.recorder import Recorder
-from proxy.inspector.wire import Wire
-from proxy.model import Upstream
-from proxy.upstream import UpstreamRequest
+from proxy.http.address import Upstream
+from proxy.http.client.transport import UpstreamRequest
+from proxy.http.grammar import Fields, Head, RequestHead, parse_head
+from proxy.model import OWN, AccessEntry
+from proxy.observe.inspector.recorder import Recorder
+from proxy.observe.inspector.wire import Wire
 
 if TYPE_CHECKING:
-    from proxy.downstream import Caller
-    from proxy.upstream import Transport
+    from proxy.http.client.transport import Transport
+    from proxy.http.server.request import Caller
 
 REFUSED, OK = (parse_head(b"HTTP/1.1 %b\r\nX-A: 1\r\n\r\n" % line)[0] for line in (b"401 No", b"200 OK"))
 HEAD = b"POST /base/v1/job?token=x HTTP/1.1\r\nHost: api.test\r\n\r\n"

@@ -3,13 +3,13 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.access import OWN, AccessEntry
-from proxy.inspector.masks import Masks
-from proxy.inspector.session import Session
-from proxy.journal import Journal, Recent
+from proxy.model import OWN, AccessEntry
+from proxy.observe.inspector.masks import Masks
+from proxy.observe.inspector.session import Session
+from proxy.observe.request_log import Journal, Recent
 
 if TYPE_CHECKING:
-    from proxy.forward import Tap
+    from proxy.forward.forwarder import Tap
 
 
 class Onlooker:

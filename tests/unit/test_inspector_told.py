@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from proxy.access import AccessEntry
-from proxy.framing import parse_head
-from proxy.inspector.curl import Place
-from proxy.inspector.masks import HIDDEN, Masks
-from proxy.inspector.told import details, id_of, line, unfinished
-from proxy.inspector.wire import Request, Wire
+from proxy.http.grammar import parse_head
+from proxy.model import AccessEntry
+from proxy.observe.inspector.curl import Place
+from proxy.observe.inspector.masks import HIDDEN, Masks
+from proxy.observe.inspector.told import details, id_of, line, unfinished
+from proxy.observe.inspector.wire import Request, Wire
 
 MASKS = Masks(["hunter2!"])
 HOST = (b"Host", b"localhost")

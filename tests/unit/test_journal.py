@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from support.wire import PATIENCE
 
-from proxy.access import AccessEntry
-from proxy.journal import BATCH, Journal, Recent
+from proxy.model import AccessEntry
+from proxy.observe.request_log import BATCH, Journal, Recent
 
 
 class Reader:

@@ -18,7 +18,6 @@ from support.clock import FakeClock, settle
 from support.sessions import refresh_token, session
 from support.wire import PATIENCE
 
-from proxy.defects import Defects, Where
 from proxy.errors import (
     CredentialMissing,
     LoginRequired,
@@ -29,9 +28,13 @@ from proxy.errors import (
     StoreFailed,
     TokensUnverified,
 )
-from proxy.model import Profile, Session
-from proxy.store import FileStore, MemoryStore, locks
-from proxy.tokens import TokenKeeper
+from proxy.errors.defects import Defects, Where
+from proxy.identity.issued import Session
+from proxy.identity.profile import Profile
+from proxy.identity.stores import locks
+from proxy.identity.stores.file import FileStore
+from proxy.identity.stores.memory import MemoryStore
+from proxy.identity.tokens.manager import TokenKeeper
 
 NO_PASSWORD = replace(PROFILE, password=None)
 
@@ -386,7 +389,7 @@ class TestKeeping:
         self, keeper: TokenKeeper, store: Shared, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A store that takes its time is given a moment."""
-        monkeypatch.setattr("proxy.tokens.keeper._LANDING", 0.05)
+        monkeypatch.setattr("proxy.identity.tokens.manager._LANDING", 0.05)
         store.broken = True
         await keeper.get("default")
         store.broken = False

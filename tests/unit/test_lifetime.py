@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy import lifetime
-from proxy.lifetime import State
-from proxy.model import Instant, RenewalPolicy, Token
+from proxy.identity.issued import Token
+from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens import lifetime
+from proxy.identity.tokens.lifetime import State
+from proxy.model import Instant, elapsed
 
 POLICY = RenewalPolicy()
 ARRIVED = Instant(1000.0, 1_700_000_000.0)
@@ -40,7 +42,7 @@ def token(seconds: float = HOUR, renew_after: float | None = None) -> Token:
 )
 def test_elapsed(monotonic: float, wall: float, seen: float) -> None:
     """An age is what the clock that saw more of it says."""
-    assert lifetime.elapsed(ARRIVED, after(monotonic, wall)) == seen
+    assert elapsed(ARRIVED, after(monotonic, wall)) == seen
 
 
 @pytest.mark.parametrize(

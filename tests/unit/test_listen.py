@@ -14,8 +14,8 @@ import pytest
 from support.wire import PATIENCE
 
 from proxy.errors import StartError
-from proxy.listen import PortFile, let_nobody_in, open_sockets, url_of, waiting_at
-from proxy.model import Bind
+from proxy.http.address import Bind
+from proxy.http.server.listen import PortFile, let_nobody_in, open_sockets, url_of, waiting_at
 
 
 @pytest.fixture

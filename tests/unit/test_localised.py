@@ -1,9 +1,15 @@
 """A Location on the upstream's origin, as the caller of the proxy must see it."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from proxy.model import Auth, Header, Route, Upstream
-from proxy.routing import RouteTable
+from proxy.forward.route import Auth, Route
+from proxy.forward.routes import RouteTable
+from proxy.http.address import Upstream
+
+if TYPE_CHECKING:
+    from proxy.http.grammar.fields import Header
 
 REST = Route("", Upstream.parse("https://api.example"), Auth.REST)
 GRAPHQL = Route("/graphql", Upstream.parse("https://drive.example/graphql"), Auth.GRAPHQL)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.access import OWN, AccessEntry
-from proxy.logs import AccessLog, JsonFormatter, TextFormatter, printable
+from proxy.model import OWN, AccessEntry
+from proxy.observe.logs import AccessLog, JsonFormatter, TextFormatter, printable
 
 # What ends a line somewhere, moves a terminal's cursor, hides text, or cannot be written as UTF-8.
 HOSTILE = {

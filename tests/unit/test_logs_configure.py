@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from support.wire import PATIENCE
 
-from proxy import logs
-from proxy.access import AccessEntry
+from proxy.model import AccessEntry
+from proxy.observe import logs
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.access import OWN, AccessEntry
-from proxy.metrics import OVERHEAD_BOUNDS, UPSTREAM_BOUNDS, Histogram, Labels, RequestMetrics, labels_of
+from proxy.model import OWN, AccessEntry
+from proxy.observe.metrics import OVERHEAD_BOUNDS, UPSTREAM_BOUNDS, Histogram, Labels, RequestMetrics, labels_of
 
 
 def entry(method: str = "GET", *, took: float = 0.0002, upstream: float = 0.0, **facts: Any) -> AccessEntry:

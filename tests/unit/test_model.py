@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy.model import AwsCredentials, Bind, Device, Instant, Pool, Profile, Session, Token, Upstream
+from proxy.http.address import Bind, Upstream
+from proxy.identity.issued import AwsCredentials, Device, Session, Token
+from proxy.identity.profile import Pool, Profile
+from proxy.model import Instant
 
 
 @pytest.mark.parametrize(

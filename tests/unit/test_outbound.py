@@ -2,8 +2,9 @@
 
 import pytest
 
-from proxy.model import OutboundProxies, OutboundProxy, Upstream
-from proxy.outbound import choose, parse_proxy
+from proxy.http.address import Upstream
+from proxy.http.client.outbound import choose, parse_proxy
+from proxy.http.options import OutboundProxies, OutboundProxy
 
 PLAIN = OutboundProxy("plain.example", 3128)
 SECURE = OutboundProxy("secure.example", 3129)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.buffers import Buffers
-from proxy.outbox import CROWD, SMALL, Outbox
-from proxy.upstream.connection import Connection
+from proxy.http.batching import CROWD, SMALL, Outbox
+from proxy.http.buffers import Buffers
+from proxy.http.client.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

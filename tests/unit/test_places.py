@@ -8,8 +8,9 @@ import pytest
 
 from proxy.cli.places import Place, find, parse_place
 from proxy.errors import NotRunning, SettingsError
-from proxy.model import Bind, ServeOptions
+from proxy.http.address import Bind
 from proxy.settings import load
+from proxy.settings.options import ServeOptions
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from proxy import errors
 from proxy.errors import ProxyError, Source
-from proxy.problem import Answer, error_answer, json_answer
+from proxy.forward.problems import error_answer
+from proxy.http.response import Answer, json_answer
 
 
 def leaves(base: type[ProxyError] = ProxyError) -> Iterator[type[ProxyError]]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, UnknownProfile
-from proxy.forward.profiles import Choice, chosen, named_in
+from proxy.forward.profile_choice import Choice, chosen, named_in
 
 
 @pytest.mark.parametrize(

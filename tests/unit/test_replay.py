@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from proxy.buffers import Buffers
-from proxy.replay import HeldBody
+from proxy.forward.replay import HeldBody
+from proxy.http.buffers import Buffers
 
 LIMIT = 10
 

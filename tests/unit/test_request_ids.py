@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from proxy.forward import request_ids
-from proxy.model import Header
+from proxy.http.grammar.fields import Header
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00-" + TRACE + b"-00f067aa0ba902b7-01"

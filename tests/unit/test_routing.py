@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, NoRoute
-from proxy.model import Auth, Route, Upstream
-from proxy.routing import RouteTable, parse_target
+from proxy.forward.route import Auth, Route
+from proxy.forward.routes import RouteTable, parse_target
+from proxy.http.address import Upstream
 
 REST = Upstream.parse("https://api.unleashlive.com")
 GRAPHQL = Upstream.parse("https://mediadrive-api.unleashlive.com/graphql")

@@ -13,9 +13,13 @@ import pytest
 from pydantic import SecretStr
 from support.environment import ROOT, is_ambient
 
-from proxy.cli import main
+from proxy.cli.command import main
 from proxy.errors import SettingsError
-from proxy.model import Auth, AuthFlow, Bind, CertificateFiles, Policy, Upstream
+from proxy.forward.policy import Policy
+from proxy.forward.route import Auth
+from proxy.http.address import Bind, Upstream
+from proxy.http.options import CertificateFiles
+from proxy.identity.profile import AuthFlow
 from proxy.settings import Leaf, Loaded, bears_colours, leaves, load, serve_options
 
 CANARY = "c4n4ry"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy import signals
+from proxy.cli import signals
 from proxy.cli.manual import COMMANDS
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from proxy.sockets import hold_little, keep_alive, unheard
+from proxy.http.sockets import hold_little, keep_alive, unheard
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other options")

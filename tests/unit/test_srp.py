@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy import srp
-from proxy.srp import Exchange, SrpError
+from proxy.identity.cognito import srp
+from proxy.identity.cognito.srp import Exchange, SrpError
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "srp.json").read_text("utf-8"))
 CASES: list[dict[str, Any]] = VECTORS["cases"] + VECTORS["disputed"]

@@ -14,7 +14,7 @@ from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import Place, parse_place, place_of
 from proxy.cli.status import duration, table
 from proxy.errors import SettingsError, StartError
-from proxy.model import Bind
+from proxy.http.address import Bind
 
 
 def answer(document: object, status: str = "200 OK") -> bytes:

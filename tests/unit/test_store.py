@@ -21,7 +21,12 @@ from support.wire import PATIENCE
 
 from proxy.clock import SystemClock
 from proxy.errors import SettingsError, StoreFailed
-from proxy.store import FileStore, KeyringStore, MemoryStore, ProfileStores, Store, locks, open_store
+from proxy.identity.stores import locks
+from proxy.identity.stores.base import Store
+from proxy.identity.stores.file import FileStore
+from proxy.identity.stores.keyring import KeyringStore
+from proxy.identity.stores.memory import MemoryStore
+from proxy.identity.stores.opening import ProfileStores, open_store
 
 OTHER = replace(PROFILE, name="other")
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.sessions import POOL, PROFILE, session
 
-from proxy.model import Profile
-from proxy.store.records import DamagedError, NewerVersionError, decode, encode, key_of, record_of
+from proxy.identity.profile import Profile
+from proxy.identity.stores.records import DamagedError, NewerVersionError, decode, encode, key_of, record_of
 
 NOBODY = replace(PROFILE, username=None, password=None)
 

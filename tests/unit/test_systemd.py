@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cli.systemd import Notifier, passed_sockets
 from proxy.errors import StartError
-from proxy.systemd import Notifier, passed_sockets
 
 PID = 4711
 
@@ -97,7 +97,7 @@ async def test_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 def first(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Two file descriptors in a row that tests may use as a service manager does, from the first on."""
     begin = 700
-    monkeypatch.setattr("proxy.systemd._FIRST", begin)
+    monkeypatch.setattr("proxy.cli.systemd._FIRST", begin)
     yield begin
     for descriptor in (begin, begin + 1):
         try:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from proxy.downstream.tasks import begin
+from proxy.http.server.tasks import begin
 
 
 async def test_asyncio_timeout_works_from_the_first_line() -> None:

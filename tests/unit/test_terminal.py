@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from proxy.cli.lines import InputEnded, Lines
 from proxy.cli.terminal import Terminal
 from proxy.cli.waiting import Waiting
-from proxy.cognito import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.errors import CredentialMissing
+from proxy.identity.cognito.asking import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 
 
 class Piped:

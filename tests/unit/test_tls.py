@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import serialization
 from support.certificates import Authority, authority
 
 from proxy.errors import SettingsError
-from proxy.model import CertificateFiles
-from proxy.tls import CallerTls
+from proxy.http.options import CertificateFiles
+from proxy.http.server.tls import CallerTls
 
 
 @pytest.fixture(scope="module")

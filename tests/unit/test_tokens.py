@@ -7,16 +7,9 @@ import pytest
 from support.authority import LIFE, POLICY, PROFILE, ScriptedAuthority, new_keeper
 from support.clock import FakeClock, settle
 
-from proxy.defects import Defects, Where
-from proxy.errors import (
-    LoginRequired,
-    ProxyError,
-    RefreshRejected,
-    SignInFailed,
-    SignInTimeout,
-    UnknownProfile,
-)
-from proxy.tokens import TokenKeeper
+from proxy.errors import LoginRequired, ProxyError, RefreshRejected, SignInFailed, SignInTimeout, UnknownProfile
+from proxy.errors.defects import Defects, Where
+from proxy.identity.tokens.manager import TokenKeeper
 
 
 @pytest.fixture

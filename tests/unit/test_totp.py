@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy import totp
-from proxy.totp import TotpError
+from proxy.identity.cognito import totp
+from proxy.identity.cognito.totp import TotpError
 
 RFC_KEY = b"12345678901234567890"
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from support.clock import FakeClock
 
-from proxy import totp
-from proxy.cognito.unattended import OneTimeCodes
+from proxy.identity.cognito import totp
+from proxy.identity.cognito.unattended import OneTimeCodes
 
 SECRET, OTHER = SecretStr("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), SecretStr("MFRGGZDFMZTWQ2LK")
 START = 1_800_000_000.0

@@ -8,12 +8,12 @@ import pytest
 from support.pieces import byte_by_byte, every_cut
 from support.wire import PATIENCE
 
-from proxy.buffers import LARGE, Buffers
 from proxy.errors import BadRequest, ProxyError, UpstreamBroken, UpstreamTimeout
-from proxy.framing import MANY_CHUNKS, MAX_HEAD, Head, chunk, last_chunk
-from proxy.model import Header
-from proxy.upstream.exchange import Exchange
-from proxy.upstream.link import Disconnected, Fate
+from proxy.http.buffers import LARGE, Buffers
+from proxy.http.client.exchange import Exchange
+from proxy.http.client.link import Disconnected, Fate
+from proxy.http.grammar import MANY_CHUNKS, MAX_HEAD, Head, chunk, last_chunk
+from proxy.http.grammar.fields import Header
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SIZED = OK + b"Content-Length: 5\r\n\r\nhello"

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from proxy.errors import UpstreamAway, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.upstream.faults import translated
+from proxy.http.client.faults import translated
 
 FAULTS: dict[str, tuple[OSError | UnicodeError, type[UpstreamError], str]] = {
     "refused": (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), UpstreamAway, "connection_refused"),

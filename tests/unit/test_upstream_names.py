@@ -12,8 +12,8 @@ import pytest
 from support.environment import guarded_environment
 from support.wire import PATIENCE
 
-from proxy.upstream import names as module
-from proxy.upstream.names import Names
+from proxy.http.client import dns as module
+from proxy.http.client.dns import Names
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from proxy.http.client.pool import MAX_AGE, MAX_IDLE, MOST_RESTING, REST, Pool
 from proxy.model import Instant
-from proxy.upstream.pool import MAX_AGE, MAX_IDLE, MOST_RESTING, REST, Pool
 
 if TYPE_CHECKING:
     import asyncio
 
-    from proxy.upstream.connection import Connection
+    from proxy.http.client.connection import Connection
 
 ORIGIN, OTHER = "https://a", "https://b"
 

@@ -11,7 +11,7 @@ from support.certificates import Authority, authority
 from support.loops import EVERY_LOOP
 from support.wire import PATIENCE
 
-from proxy.upstream.tls import TlsTransport
+from proxy.http.client.tls import TlsTransport
 
 loop_factories = EVERY_LOOP
 ROOM = 5000

@@ -11,8 +11,8 @@ import pytest
 
 from proxy.cli.watch import Watch, differences, marks
 from proxy.errors import SettingsError
-from proxy.model import ServeOptions
 from proxy.settings import Loaded, load
+from proxy.settings.options import ServeOptions
 
 NEVER = 1e9
 LOG = "proxy.cli.watch"

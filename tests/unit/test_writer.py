@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.logs import Writer
+from proxy.observe.logs import Writer
 
 PATIENCE = 30.0
 LINE = "x" * 99 + "\n"

@@ -1,0 +1,275 @@
+"""One HTTP/1.1 connection to an upstream: one exchange at a time."""
+
+import asyncio
+import errno
+import math
+import os
+import select
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol, cast
+
+from proxy.errors import UpstreamBroken
+from proxy.http.batching import Outbox
+from proxy.http.buffers import LARGE, SMALL, Buffers
+from proxy.http.client.exchange import Exchange
+from proxy.http.client.link import Disconnected, Fate
+from proxy.http.grammar import Head
+from proxy.http.sockets import unheard
+
+_KEPT, _RESTS, _ENDS = Fate.KEPT, Fate.RESTS, Fate.ENDS
+_SILENT = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN))
+"""How the kernel ends a connection whose other end is not heard of any more."""
+_SPACE = memoryview(bytearray(LARGE))
+"""Where all connections read to, one after the other: what has come is taken out before the next one reads."""
+_LITTLE_SPACE = _SPACE[:SMALL]
+
+
+class Owner(Protocol):
+    """Who keeps a connection between two requests."""
+
+    def put(self, connection: "Connection", *, rests: bool) -> None:
+        """It can carry another request; where it `rests`, only if nothing comes for a while."""
+
+    def spoke(self, connection: "Connection") -> None:
+        """It is broken off, for without having been asked it said something."""
+
+    def lost(self, connection: "Connection", *, silently: bool) -> None:
+        """It has ended, `silently` where the other end was not heard of any more."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A protocol that hands what it reads to its exchange. `deadline` is the loop's time at which that is given up."""
+
+    def __init__(
+        self,
+        origin: str,
+        *,
+        owner: Owner,
+        idle_timeout: float,
+        outbox: Outbox,
+        buffers: Buffers,
+    ) -> None:
+        self._outbox = outbox
+        self.buffers = buffers
+        self._held = b""
+        """What the outbox holds of this connection."""
+        self.origin = origin
+        self.loop = asyncio.get_running_loop()
+        self.idle_timeout = idle_timeout
+        self.deadline = math.inf
+        self._sent = 0.0
+        """The loop's time at which something was written last."""
+        self._written = 0
+        """How many bytes, all of which are in memory until the upstream has taken the last of them."""
+        self._silent = False
+        """It is given up, for nothing is heard of the other end."""
+        self.allowance = math.inf
+        """For how many seconds the upstream keeps it idle, as it says."""
+        self.made = self.loop.time()
+        self.idle_since = 0.0
+        self.idle_until = 0.0
+        self.rests = False
+        """Its last answer had no content, which may come all the same."""
+        self._owner = owner
+        self._transport: asyncio.Transport
+        self._exchange: Exchange | None = None
+        self._lost = False
+        self._ended_in_order = False
+        self._write_paused: asyncio.Future[None] | None = None
+        self._poll: select.poll | None = None
+
+    def begin(self, method: str, data: bytes, *, upgrade: bool, inform: Callable[[Head], None]) -> Exchange:
+        """Send the beginning of a request."""
+        exchange = self._exchange = Exchange(self, method, inform, upgrade=upgrade)
+        self._sent = self.loop.time()
+        self._written = len(data)
+        outbox = self._outbox
+        outbox.busy += 1
+        if not self.usable:
+            # It was lost, or said something, between the end of its handshake and now.
+            exchange.fail(Disconnected(answered=False))
+        elif outbox.takes(len(data)):
+            self._held = data
+            outbox.put(self._write_held)
+        else:
+            self._transport.write(data)
+        return exchange
+
+    @property
+    def congested(self) -> bool:
+        """The upstream has yet to take some of what was written."""
+        return self._write_paused is not None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can still be written to."""
+        return not self._lost and not self._transport.is_closing()
+
+    def has_input(self) -> bool:
+        """Whether an idle socket has something to read: its end, or what nobody asked for."""
+        if self._poll is None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is None or sock.fileno() < 0:
+                return True
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    def check(self, now: float, silence: float) -> None:
+        """Give up an exchange whose deadline has passed, or that has heard nothing for `silence` seconds."""
+        if self.deadline <= now:
+            self.expire()
+        elif self._exchange is not None and now - self._sent > silence and self._unheard() > silence:
+            self._silent = True
+            self.abort()
+
+    def _unheard(self) -> float:
+        sock = None if self._lost else self._transport.get_extra_info("socket")
+        return 0.0 if sock is None or sock.fileno() < 0 else unheard(sock)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self._exchange is not None:
+            self._exchange.expire()
+        self.abort()
+
+    def abort(self) -> None:
+        self.deadline = math.inf
+        if not self._lost:
+            self._transport.abort()
+
+    # What the exchange asks for.
+
+    def write(self, data: bytes) -> None:
+        if not self._lost:
+            self._write_held()
+            self._sent = self.loop.time()
+            self._written = len(data)
+            self._transport.write(data)
+
+    async def drain(self, *, tunnel_ended: bool) -> None:
+        """Wait until the upstream has taken what was written."""
+        if self._lost:
+            if tunnel_ended:
+                raise UpstreamBroken("the upstream broke off the tunnel")
+            return
+        if self._write_paused is None:
+            return
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.expect_head_by(self.loop.time() + self.idle_timeout)
+        waiting = self._written
+        self.buffers.waiting += waiting
+        try:
+            await self._write_paused
+        finally:
+            self.buffers.waiting -= waiting
+        if exchange is not None:
+            exchange.expect_head_by(math.inf)
+
+    def write_eof(self) -> None:
+        if self._lost:
+            return
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # reset a moment ago
+                self._transport.write_eof()
+        else:
+            # TLS knows no half-close here: an upstream that hears nothing must not keep the tunnel for ever.
+            self.deadline = self.loop.time() + self.idle_timeout
+
+    def pause_reading(self) -> None:
+        if not self._lost:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._lost:
+            self._transport.resume_reading()
+
+    def release(self, fate: Fate) -> None:
+        """The exchange is over."""
+        self._outbox.busy -= 1
+        self.deadline = math.inf
+        if (fate is _KEPT or fate is _RESTS) and self.usable:
+            self._exchange = None
+            self._owner.put(self, rests=fate is _RESTS)
+        elif fate is _ENDS and not self._lost:
+            self._transport.close()
+            self.deadline = self.loop.time() + self.idle_timeout
+        else:
+            self.abort()
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, b""
+        # An exchange that was given up in this turn has dropped the connection.
+        if held and self.usable:
+            self._transport.write(held)
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
+        self._transport.set_write_buffer_limits(high=1)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to: a little at a time where much waits for slow callers already."""
+        return _SPACE if self.buffers.portion == LARGE else _LITTLE_SPACE
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._exchange is not None:
+            self._exchange.receive(bytes(_SPACE[:nbytes]))
+        else:
+            # Nobody asked for this: it must not be taken for the answer to the next request.
+            self.abort()
+            self._owner.spoke(self)
+
+    def eof_received(self) -> bool:
+        # Without its own farewell, TLS cannot tell the end from a cut (RFC 9112 section 9.8).
+        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        self._ended_in_order = tls is None or _said_farewell(tls)
+        if self._exchange is not None and self._exchange.in_tunnel:
+            self._exchange.receive_end(in_order=True)
+            # The other direction of a tunnel stays open, but for TLS, which knows no half-close here.
+            return tls is None
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, ConnectionError):
+            self._read_what_is_left()
+        self._lost = True
+        self.resume_writing()
+        if self._exchange is not None:
+            self._exchange.receive_end(in_order=exc is None and self._ended_in_order)
+            # It refers to this connection: only the garbage collector would free such a circle.
+            self._exchange = None
+        self._owner.lost(self, silently=self._silent or (isinstance(exc, OSError) and exc.errno in _SILENT))
+
+    def _read_what_is_left(self) -> None:
+        """Take the answer of an upstream that did not wait for the whole request (RFC 9112 section 9.5).
+
+        A write that fails ends the transport, though the kernel may hold an answer that came before.
+        """
+        sock = self._transport.get_extra_info("socket")
+        if self._exchange is None or sock is None or self._transport.get_extra_info("sslcontext") is not None:
+            return
+        with suppress(OSError):  # nothing is left, or a reset has taken it
+            if sock.fileno() >= 0 and (data := os.read(sock.fileno(), LARGE)):
+                self._exchange.receive(data)
+
+    def pause_writing(self) -> None:
+        self._write_paused = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._write_paused is not None:
+            if not self._write_paused.done():
+                self._write_paused.set_result(None)
+            self._write_paused = None
+
+
+def _said_farewell(tls: ssl.SSLObject) -> bool:
+    """Whether the peer's `close_notify` has come."""
+    try:
+        return not tls.read(1)
+    except ssl.SSLError:
+        return False

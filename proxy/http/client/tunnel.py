@@ -1,0 +1,57 @@
+"""The way through an outbound proxy: CONNECT (RFC 9110 section 9.3.6), on a socket of its own."""
+
+import asyncio
+import base64
+import socket
+
+from proxy.errors import UpstreamAway, UpstreamUnreachable
+from proxy.http.address import Upstream
+from proxy.http.grammar import FramingError, parse_head
+from proxy.http.options import OutboundProxy
+
+_MAX_HEAD = 16 * 1024
+_END = b"\r\n\r\n"
+_BEGINNING = b"HTTP/1."
+_AWAY = (502, 503, 504)
+"""What an outbound proxy answers that does not get through to the upstream for now."""
+
+
+async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstream) -> None:
+    """Make a connection to `via` one to `upstream`; raises UpstreamUnreachable or OSError."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, _request(via, upstream))
+    head = b""
+    while _END not in head:
+        data = await loop.sock_recv(sock, 4096)
+        if not data:
+            raise failed(via, "broke off", away=True)
+        head += data
+        if len(head) > _MAX_HEAD or not head.startswith(_BEGINNING[: len(head)]):
+            raise failed(via, "answered CONNECT with nonsense")
+    end = head.index(_END) + len(_END)
+    try:
+        status = parse_head(head)[0].status
+    except FramingError:
+        raise failed(via, "answered CONNECT with nonsense") from None
+    if status // 100 != 2:  # noqa: PLR2004 - every 2xx opens a tunnel
+        raise failed(via, f"answered CONNECT with {status}", away=status in _AWAY)
+    if head[end:]:
+        raise failed(via, "sent what nobody asked for")
+
+
+def failed(via: OutboundProxy, what: str, *, away: bool = False) -> UpstreamUnreachable:
+    """The error that says what the outbound proxy did; `away`: in a moment it may do better."""
+    made = UpstreamAway if away else UpstreamUnreachable
+    return made(
+        f"the outbound proxy {via.host}:{via.port} {what}",
+        hint="Check HTTPS_PROXY and HTTP_PROXY, or list the upstream in NO_PROXY.",
+    )
+
+
+def _request(via: OutboundProxy, upstream: Upstream) -> bytes:
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    lines = [f"CONNECT {host}:{upstream.port} HTTP/1.1", f"Host: {host}:{upstream.port}"]
+    if via.credentials is not None:
+        encoded = base64.b64encode(via.credentials.get_secret_value().encode()).decode()
+        lines.append(f"Proxy-Authorization: Basic {encoded}")
+    return "\r\n".join([*lines, "", ""]).encode()

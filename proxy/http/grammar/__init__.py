@@ -1,0 +1,43 @@
+"""Message framing of HTTP/1.1 (RFC 9112) as pure functions: what is one head, where a content ends, how one is written.
+
+Strict on purpose, in both directions: whatever two parsers could read differently is an error, never a guess. Field
+sections stay the bytes that the sender wrote, and are taken apart only where somebody wants to know.
+"""
+
+from proxy.http.grammar.chunked import MANY_CHUNKS, ChunkedDecoder, chunk, chunked_content, last_chunk
+from proxy.http.grammar.fields import MAX_HEAD, FramingError, field_lines, lines_of
+from proxy.http.grammar.requests import (
+    END_OF_HEAD,
+    Fields,
+    RequestHead,
+    check_beginning,
+    parse_request,
+    request_head,
+    request_line,
+)
+from proxy.http.grammar.responses import Content, Delimiter, Head, content_of, kept_for, parse_head
+
+__all__ = [
+    "END_OF_HEAD",
+    "MANY_CHUNKS",
+    "MAX_HEAD",
+    "ChunkedDecoder",
+    "Content",
+    "Delimiter",
+    "Fields",
+    "FramingError",
+    "Head",
+    "RequestHead",
+    "check_beginning",
+    "chunk",
+    "chunked_content",
+    "content_of",
+    "field_lines",
+    "kept_for",
+    "last_chunk",
+    "lines_of",
+    "parse_head",
+    "parse_request",
+    "request_head",
+    "request_line",
+]

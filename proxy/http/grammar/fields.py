@@ -1,0 +1,54 @@
+"""Field sections (RFC 9110 section 5, RFC 9112 section 5): the grammar, and what concerns one connection only."""
+
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+Header: TypeAlias = tuple[bytes, bytes]
+"""One field line (RFC 9110 section 5), name and value exactly as on the wire."""
+Headers: TypeAlias = Sequence[Header]
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a head, and of a trailer section."""
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+SECTION = rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+"
+
+_SECTION = re.compile(SECTION)
+_LINE = re.compile(rb"([^:]++):[\t ]*+((?:[\t ]*+[^\t \r]++)*+)[\t ]*+\r\n")
+_NOTABLE = re.compile(
+    rb"\n(con(?:nection|tent-length)|host|keep-alive|t(?:e|ransfer-encoding)|upgrade|proxy-[^:]*|location"
+    rb"|access-control-[^:]*):[\t ]*([^\r]*)"
+)
+
+
+class FramingError(ValueError):
+    """What the peer sent is no message, or one that can be read in two ways."""
+
+
+def lines_of(section: bytes) -> list[Header]:
+    """The field lines of a section that has been found well-formed, without the white space around values."""
+    return _LINE.findall(section)
+
+
+def checked_lines(section: bytes) -> list[Header]:
+    """The field lines of a section; raises FramingError where it is none."""
+    if _SECTION.fullmatch(section) is None:
+        raise FramingError("a malformed field line")
+    return lines_of(section)
+
+
+def notable_of(section: bytes) -> list[Header]:
+    """Those lines of a section that frame a message, concern one connection only or are rewritten, in lower case."""
+    return _NOTABLE.findall((b"\n" + section).lower())
+
+
+def values_of(wanted: bytes, notable: Headers) -> list[bytes]:
+    """The values of one name among notable lines, without the white space behind them."""
+    return [value.rstrip(b" \t") for name, value in notable if name == wanted]
+
+
+def field_lines(headers: Headers) -> bytes:
+    """Field lines as they stand on the wire."""
+    return b"".join([b"%b: %b\r\n" % line for line in headers])

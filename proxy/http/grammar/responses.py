@@ -1,0 +1,116 @@
+"""Answers (RFC 9112 sections 4 and 6): heads, and how the end of a content is known."""
+
+import math
+import re
+from enum import Enum, auto
+from typing import NamedTuple
+
+from proxy.http.grammar.fields import SECTION, FramingError, Header, Headers, lines_of, notable_of
+
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
+_TIMEOUT = re.compile(rb"(?:^|[,;\t ])timeout[\t ]*=[\t ]*\"?([0-9]{1,9})")
+_DIGITS = 18
+"""Of the longest Content-Length."""
+
+
+class Head(NamedTuple):
+    """The head of an answer; `section` as it was written, `notable` what in it concerns a proxy.
+
+    That is fields by their name in lower case; the values of one that is repeated are a list (RFC 9110 section 5.3).
+    """
+
+    minor: int
+    """Of the version: 1 for HTTP/1.1, 0 for HTTP/1.0."""
+    status: int
+    reason: bytes
+    section: bytes
+    notable: dict[bytes, bytes]
+
+    def __repr__(self) -> str:
+        # A field may hold a secret, such as a cookie.
+        return f"Head({self.status})"
+
+    @property
+    def headers(self) -> list[Header]:
+        """The field lines, without the white space around values."""
+        return lines_of(self.section)
+
+
+class Delimiter(Enum):
+    """How the end of a content is known, where it is not by its length."""
+
+    CHUNKED = auto()
+    CLOSE = auto()
+
+
+class Content(NamedTuple):
+    """How an answer's content is delimited, and whether its connection can be used again afterwards."""
+
+    delimiter: int | Delimiter
+    """The length in bytes, or what ends the content."""
+    keeps_alive: bool
+    rests: bool = False
+    """Whether a content may follow all the same, of an upstream that knows no better."""
+
+
+def parse_head(data: bytes) -> tuple[Head, int]:
+    """The head that `data` begins with, empty line included, and where it ends; raises FramingError."""
+    match = _HEAD.match(data)
+    if match is None:
+        raise FramingError("not the head of an HTTP/1.1 answer")
+    minor, status, reason, section = match.groups(b"")
+    lines = notable_of(section)
+    notable = dict(lines)
+    if len(notable) < len(lines):
+        notable = _combined(lines)
+    return Head(int(minor), int(status), reason, section, notable), match.end()
+
+
+def _combined(lines: Headers) -> dict[bytes, bytes]:
+    fields: dict[bytes, bytes] = {}
+    for name, value in lines:
+        fields[name] = fields[name] + b"," + value if name in fields else value
+    return fields
+
+
+def content_of(method: str, head: Head) -> Content:
+    """How the content of the answer to a `method` request ends (RFC 9112 sections 6.3, 9.3); raises FramingError."""
+    minor, status, _, _, notable = head
+    length, coding = notable.get(b"content-length"), notable.get(b"transfer-encoding")
+    alive = _keeps_alive(minor, notable.get(b"connection"))
+    # Judged before HEAD, 204 and 304, which have no content but whose fields are passed on.
+    if coding is not None and (length is not None or not minor or coding.rstrip(b" \t") != b"chunked"):
+        raise FramingError("a Transfer-Encoding other than chunked, or a Content-Length beside it")
+    if length is not None:
+        length = length.rstrip(b" \t")
+        if len(length) > _DIGITS or not length.isdigit():
+            raise FramingError("not exactly one Content-Length, or one that is no number")
+    if method == "HEAD":
+        return Content(0, alive, rests=True)
+    if status in (204, 304):
+        # A 304 may have a Content-Length, few do, and nobody can tell whether the content comes as well.
+        announced = coding is not None or (length is not None and int(length) > 0)
+        return Content(0, alive and not announced, rests=True)
+    if coding is not None:
+        return Content(Delimiter.CHUNKED, alive)
+    if length is not None:
+        return Content(int(length), alive)
+    return Content(Delimiter.CLOSE, False)
+
+
+def kept_for(keep_alive: bytes) -> float:
+    """The seconds for which a `Keep-Alive` field, in lower case, promises that an idle connection stays open.
+
+    It stands in RFC 2068 section 19.7.1.1 alone, and is sent all the same.
+    """
+    match = _TIMEOUT.search(keep_alive)
+    return math.inf if match is None else float(match[1])
+
+
+def _keeps_alive(minor: int, connection: bytes | None) -> bool:
+    if connection is None:
+        return minor == 1
+    if connection == b"keep-alive":
+        return True
+    options = [option.strip(b" \t") for option in connection.split(b",")]
+    return b"close" not in options and (minor == 1 or b"keep-alive" in options)

@@ -1,0 +1,1 @@
+"""The caller's side of a request, on top of aiohttp's server; only this folder and `app.py` know that server."""

@@ -1,0 +1,206 @@
+"""The ways in: listening sockets, the servers behind them, and how all of them close again."""
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Protocol
+
+from proxy.errors import ProxyError
+from proxy.http.address import Bind, is_loopback, stays_here
+from proxy.http.buffers import Buffers
+from proxy.http.options import CertificateFiles, Timeouts
+from proxy.http.server.listen import BACKLOG, PortFile, let_nobody_in, open_sockets, url_of, waiting_at
+from proxy.http.server.request import Caller
+from proxy.http.server.server import GRACE, Limits, Server
+from proxy.http.server.tls import CallerTls
+from proxy.model import Clock
+
+_TLS_SHUTDOWN = 2.0
+"""Seconds for which a caller's own end of a TLS connection is waited for."""
+_NEXT_ROUND = 1e-6
+"""Seconds; anything but 0, for which asyncio sets no timer."""
+
+
+class ListenOptions(Protocol):
+    """What the settings say of it."""
+
+    @property
+    def listen(self) -> tuple[Bind, ...]: ...
+
+    @property
+    def admin_listen(self) -> tuple[Bind, ...]:
+        """Where the own endpoints are, and nothing else; where there is none, they are at `listen`."""
+
+    @property
+    def tls(self) -> CertificateFiles | None:
+        """For HTTPS on TCP; None for plain HTTP."""
+
+    @property
+    def timeouts(self) -> Timeouts: ...
+
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def port_file(self) -> Path | None:
+        """Where the port of the first TCP listener is written."""
+
+    @property
+    def drain_delay(self) -> float:
+        """Seconds for which callers are still let in once the proxy is told to end."""
+
+
+class Door(Enum):
+    """What is behind a listening socket."""
+
+    CALLERS = auto()
+    """What is forwarded, and the own endpoints where they have no place of their own."""
+    ADMIN = auto()
+    """The own endpoints alone."""
+    PUBLIC = auto()
+    """Those of them that anybody may have."""
+
+
+class Handler(Protocol):
+    """Who answers requests."""
+
+    async def handle(self, caller: Caller) -> None:
+        """Answer one."""
+
+    def refuse(self, caller: Caller, error: ProxyError) -> None:
+        """Answer what could not be read as one."""
+
+
+class Doors:
+    """Listens from the first moment, and lets callers in once it is told who answers them."""
+
+    def __init__(self, options: ListenOptions, buffers: Buffers, sockets: Sequence[socket.socket] = ()) -> None:
+        """`sockets` listen already, and take the place of `options.listen`. Raises StartError or SettingsError."""
+        self._options = options
+        self._buffers = buffers
+        self._passed = bool(sockets)
+        """Others have the callers' listeners as well, and may go on to listen."""
+        self._tls = CallerTls(options.tls) if options.tls is not None else None
+        self._sockets = [(Door.CALLERS, sock) for sock in sockets]
+        self._listeners: list[tuple[Door, asyncio.Server]] = []
+        self._servers: dict[Door, Server] = {}
+        self._port_file: PortFile | None = None
+        try:
+            for door, bind in _binds(options, passed=self._passed):
+                setting = "listen" if door is Door.CALLERS else "admin_listen"
+                self._sockets += [(door, sock) for sock in open_sockets(bind, setting)]
+        except BaseException:
+            self.close()
+            raise
+        tls = self._tls is not None
+        self.urls = [url_of(sock, tls=tls) for door, sock in self._sockets if door is Door.CALLERS]
+        self.exposed = any(door is Door.CALLERS and not _stays_here(sock) for door, sock in self._sockets)
+        """Callers may be on other machines."""
+        self.admin_urls = [url_of(sock, tls=tls) for door, sock in self._sockets if door is not Door.CALLERS]
+        """Where the own endpoints are, if not at `urls`."""
+
+    async def open(self, handlers: Mapping[Door, Handler]) -> None:
+        """Let callers in. Raises StartError where the port file cannot be written."""
+        options, loop = self._options, asyncio.get_running_loop()
+        limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
+        self._servers = {
+            door: Server(handlers[door].handle, handlers[door].refuse, limits, self._buffers)
+            for door in dict.fromkeys(door for door, _ in self._sockets)
+        }
+        for door, sock in self._sockets:
+            server, tls = self._servers[door], self._tls_of(sock)
+            self._listeners.append((door, await loop.create_server(server, sock=sock, backlog=BACKLOG, **tls)))
+        if options.port_file is not None:
+            self._port_file = PortFile(options.port_file, self._at(Door.CALLERS))
+
+    def hand_over(self, handlers: Mapping[Door, Handler]) -> None:
+        """Have others answer from now on."""
+        for door, server in self._servers.items():
+            server.answer, server.refuse = handlers[door].handle, handlers[door].refuse
+
+    def reload(self, options: ListenOptions) -> bool:
+        """Show the certificate of `options`; False where that takes a restart. Raises SettingsError."""
+        if self._tls is not None and options.tls is not None:
+            self._tls.load(options.tls)
+        return (self._tls is None) == (options.tls is None)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered, but for those about the proxy itself."""
+        return self._servers[Door.CALLERS].in_flight
+
+    @property
+    def connections(self) -> int:
+        """Callers' connections that are open."""
+        return sum(server.connection_count for server in self._servers.values())
+
+    def begin_draining(self) -> None:
+        """From now on tell callers with every answer to move on."""
+        for server in self._servers.values():
+            server.begin_draining()
+
+    async def drain(self, clock: Clock) -> None:
+        """Let nobody new in after `drain_delay`, and every request come to its end within `timeouts.drain`.
+
+        Until then, whoever asks at `admin_listen` is told that the proxy drains.
+        """
+        if self._options.drain_delay:
+            await clock.sleep(self._options.drain_delay)
+        if not self._passed:
+            for sock in self._at(Door.CALLERS):
+                let_nobody_in(sock)
+        # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
+        # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
+        await asyncio.sleep(_NEXT_ROUND)
+        server, loop = self._servers[Door.CALLERS], asyncio.get_running_loop()
+        # The system has let these in, and they may have sent a request: to close would reset them.
+        late = [(caller, self._tls_of(sock)) for sock in self._at(Door.CALLERS) for caller in waiting_at(sock)]
+        self._close(Door.CALLERS)
+        connected = (loop.connect_accepted_socket(server, caller, **tls) for caller, tls in late)
+        # A handshake that fails is over.
+        await asyncio.gather(*connected, return_exceptions=True)
+        await server.drain(self._options.timeouts.drain)
+        self.close()
+        await asyncio.gather(*(other.drain(GRACE) for other in self._servers.values()))
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._close(*Door)
+
+    async def cut_off(self) -> None:
+        """Break off the requests that are still being answered, and close every connection."""
+        for server in self._servers.values():
+            await server.cut_off()
+
+    def _at(self, door: Door) -> list[socket.socket]:
+        return [sock for at, sock in self._sockets if at is door]
+
+    def _tls_of(self, sock: socket.socket) -> dict[str, Any]:
+        """What the event loop is told of TLS for the connections of a listener."""
+        if self._tls is None or sock.family == socket.AF_UNIX:
+            return {}
+        timeout = self._options.timeouts.head
+        return {"ssl": self._tls.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": _TLS_SHUTDOWN}
+
+    def _close(self, *doors: Door) -> None:
+        for door, listener in self._listeners:
+            if door in doors:
+                listener.close()
+        if self._port_file is not None:
+            self._port_file.remove()
+        for door, sock in self._sockets:
+            if door in doors:
+                sock.close()
+        self._sockets = [(door, sock) for door, sock in self._sockets if door not in doors]
+
+
+def _stays_here(sock: socket.socket) -> bool:
+    return sock.family == socket.AF_UNIX or is_loopback(sock.getsockname()[0])
+
+
+def _binds(options: ListenOptions, *, passed: bool) -> list[tuple[Door, Bind]]:
+    """Where to listen, and what is to be there; `passed` where somebody else has opened what callers use."""
+    admin = [(Door.ADMIN if stays_here(bind) else Door.PUBLIC, bind) for bind in options.admin_listen]
+    return [*((Door.CALLERS, bind) for bind in (() if passed else options.listen)), *admin]

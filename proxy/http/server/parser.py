@@ -1,0 +1,175 @@
+"""Cutting what a caller sends into requests."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from proxy.errors import BadRequest, ProxyError, RequestError
+from proxy.http.grammar import (
+    END_OF_HEAD,
+    MANY_CHUNKS,
+    ChunkedDecoder,
+    FramingError,
+    RequestHead,
+    check_beginning,
+    parse_request,
+)
+from proxy.http.server.body import NOTHING, Incoming
+
+Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
+"""A request's head, or why what came is none, and its content."""
+
+_CR = 13
+_MAX_EMPTY_LINES = 32
+"""In bytes."""
+_SLICE = 16 << 10
+"""Bytes of small chunks that are read before others have their turn."""
+
+
+class RequestParser:
+    """Cuts bytes into requests and their contents.
+
+    One grammar judges what comes in and what goes out again, so that the two cannot differ.
+    """
+
+    def __init__(self, new_content: Callable[[], Incoming], *, queue_limit: int) -> None:
+        """`new_content` makes what takes the content of a request; `queue_limit` is how many requests may wait."""
+        self._new_content = new_content
+        self._queue_limit = queue_limit
+        self._queued = 0
+        self._buffer = b""
+        self.content: Incoming | None = None
+        """The content that is arriving."""
+        self._left = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._closed = False
+        self.laborious = False
+        """What came last took long to read. The rest is kept, if there is any: the next `feed_data` goes on with it."""
+
+    @property
+    def amid_head(self) -> bool:
+        """Some of a head has come, and its end has not."""
+        return bool(self._buffer) and self.content is None and self._queued < self._queue_limit
+
+    @property
+    def full(self) -> bool:
+        """As many requests wait as may."""
+        return self._queued >= self._queue_limit
+
+    @property
+    def blank(self) -> bool:
+        """Nothing but empty lines has come."""
+        return not self._buffer.strip()
+
+    def give_up(self, error: RequestError) -> Message:
+        """Read no more; what to tell the caller."""
+        self._closed = True
+        self._buffer = b""
+        return error, NOTHING
+
+    def fail_content(self, error: RequestError) -> None:
+        """Read no more of the content that is being read, nor anything behind it."""
+        content, self.content = self.content, None
+        self._closed = True
+        if content is not None:
+            content.fail(error)
+
+    def lose_content(self) -> None:
+        """The caller has gone, perhaps amid a content."""
+        if self.content is not None:
+            self.content.fail(ConnectionResetError("the caller has gone"))
+
+    def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
+        """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
+        messages: list[Message] = []
+        self.laborious = False
+        if self._closed:
+            return messages, False, b""
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        while data and not self._closed:
+            if self.content is not None and not self.laborious:
+                data = self._feed_content(data)
+            elif self.laborious or self._queued >= self._queue_limit:
+                self._buffer = data
+                break
+            else:
+                try:
+                    start = _first_line(data) if data[0] == _CR else 0
+                    end = data.find(END_OF_HEAD, start) + 4
+                    if end < 4:  # noqa: PLR2004 - not found
+                        if data[start:] != b"\r":  # which may be half an empty line
+                            check_beginning(data, start)
+                        self._buffer = data
+                        break
+                    head = parse_request(data, start, end)
+                except RequestError as error:
+                    self._closed = True
+                    messages.append((error, NOTHING))
+                    break
+                messages.append((head, self._begin_content(head)))
+                self._queued += 1
+                data = data[end:]
+                if head.fields.upgrade:
+                    self._closed = True
+                    return messages, True, data
+        return messages, False, b""
+
+    def message_consumed(self) -> None:
+        """One request less waits."""
+        self._queued -= 1
+
+    def _begin_content(self, head: RequestHead) -> Incoming:
+        fields = head.fields
+        if not fields.chunked and not fields.length:
+            return NOTHING
+        content = self.content = self._new_content()
+        if fields.chunked:
+            self._decoder = ChunkedDecoder()
+        else:
+            self._left = fields.length or 0
+        return content
+
+    def _feed_content(self, data: bytes) -> bytes:
+        """Hand on content; what comes behind it."""
+        content = self.content
+        assert content is not None  # noqa: S101 - see feed_data
+        if self._decoder is None:
+            left = self._left = self._left - len(data)
+            if left > 0:
+                content.feed(data)
+                return b""
+            content.feed(data[:left] if left else data)
+            rest = data[left:] if left else b""
+            content.end()
+        else:
+            behind = b""
+            if len(data) > _SLICE and data.count(b"\r\n") > MANY_CHUNKS:
+                data, behind = data[:_SLICE], data[_SLICE:]
+            try:
+                for piece in self._decoder.feed(data):
+                    content.feed(piece)
+            except FramingError as error:
+                self.fail_content(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
+                return b""
+            self.laborious = self._decoder.laborious
+            if not self._decoder.done:
+                return behind
+            rest = self._decoder.rest + behind
+            content.end(self._decoder.trailers)
+            self._decoder = None
+        self.content = None
+        return rest
+
+
+def _first_line(data: bytes) -> int:
+    """Where the first line that is not empty begins: some clients end a content with one (RFC 9112 section 2.2).
+
+    Raises BadRequest where there is no end of them.
+    """
+    start = 0
+    while data.startswith(b"\r\n", start):
+        start += 2
+        if start > _MAX_EMPTY_LINES:
+            raise BadRequest("empty lines without end", hint="Send a request.")
+    return start

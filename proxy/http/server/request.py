@@ -1,0 +1,261 @@
+"""One request and the way back. Answers are written byte for byte, with back-pressure and a way to break off."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from http import HTTPStatus
+from typing import Protocol
+
+from proxy.errors import RequestError
+from proxy.http.grammar import Fields, RequestHead, field_lines, last_chunk
+from proxy.http.grammar.fields import Headers
+from proxy.http.response import Answer
+from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.server.flow import Flow
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_SWITCHING_PROTOCOLS = 101
+_BODILESS = (_SWITCHING_PROTOCOLS, 204, 304)
+_JOINED = 64 * 1024
+"""Bytes up to which copying content behind its head is cheaper than a write of its own."""
+
+
+class Line(Protocol):
+    """The connection that a request came on."""
+
+    flow: Flow
+    transport: asyncio.Transport | None
+    secure: bool
+    """It is encrypted."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether the answer to the current request is to be the last."""
+
+    def open_tunnel(self) -> Incoming:
+        """Leave HTTP; what the caller sends from now on."""
+
+
+class Caller:
+    """One request and the way back to whoever sent it."""
+
+    head = RequestHead("-", "-", 1, Fields(b""))
+    """Of the request; this one where none could be read."""
+    method = head.method
+    status: int = 0
+    """Of the answer; 0 before it began."""
+    surplus = False
+    """It came on a connection too many."""
+    own = False
+    """It is about the proxy itself."""
+    refused = False
+    """It was not let in."""
+    received = 0
+    sent = 0
+    """Bytes of content, in each direction."""
+    answer_head = b""
+    """As it goes out; empty before the answer began."""
+    own_content = b""
+    """Of an answer that this proxy made."""
+    _http11 = True
+    _chunked = False
+    _bodiless = False
+    _unsent: bytes | None = None
+    """The head of the answer, until it goes out."""
+    _tunnel: Incoming | None = None
+
+    def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
+        """`head` is None where none could be read; `closing`: the connection may carry no other request."""
+        self._connection = connection
+        self._flow = connection.flow
+        self._transport = connection.transport
+        self._content = content
+        self._keep_alive = False
+        if head is not None:
+            self.head = head
+            self.method = head.method
+            self._http11 = head.minor == 1
+            # Behind what might have become a tunnel, no more requests are read.
+            self._keep_alive = head.fields.persistent and not (closing or head.fields.upgrade)
+
+    # The request.
+
+    @property
+    def secure(self) -> bool:
+        """Whether it came by HTTPS."""
+        return self._connection.secure
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the request's framing announces content (RFC 9112 section 6)."""
+        return self._content is not NOTHING
+
+    def at_hand(self) -> bytes | None:
+        """The whole of the content if all of it has arrived, else None. To be asked before `read`."""
+        data = self._content.at_hand()
+        if data is not None:
+            self.received += len(data)
+        return data
+
+    async def read(self) -> bytes:
+        """The next piece of the request's content, empty at its end. May be cancelled and called again.
+
+        Raises RequestError where it is malformed or late, and ConnectionError where the caller has gone.
+        """
+        try:
+            data = await self._content.read()
+        except RequestError as error:
+            # Nobody knows where the next request would begin.
+            self._keep_alive = False
+            raise error.again() from None
+        self.received += len(data)
+        return data
+
+    def trailers(self) -> Headers:
+        """The trailer section of the request, once all of its content has been read."""
+        return self._content.trailers
+
+    # The answer.
+
+    def inform(self, status: int, reason: bytes, section: bytes) -> None:
+        """Send a 1xx answer (RFC 9110 section 15.2), which HTTP/1.0 does not know; `section` as for `begin`."""
+        if self._http11 and not self.status:
+            self._send(_head(status, reason, section))
+
+    def begin(self, status: int, reason: bytes, section: bytes, *, sized: bool) -> None:
+        """Make ready the head of the answer, which goes out with the first `write` or `finish`.
+
+        `section` are its field lines on the wire; `sized` where a Content-Length is among them. Else chunks, or the end
+        of the connection, show where the content ends.
+        """
+        self.status = status
+        if self._connection.ending:
+            self._keep_alive = False
+        self._bodiless = self.method == "HEAD" or status in _BODILESS
+        if not sized and not self._bodiless:
+            if self._http11:
+                self._chunked = True
+                section += b"Transfer-Encoding: chunked\r\n"
+            else:
+                self._keep_alive = False
+        if status == _SWITCHING_PROTOCOLS:
+            self._keep_alive = False
+        elif not self._keep_alive:
+            section += b"Connection: close\r\n"
+        elif not self._http11:
+            section += b"Connection: keep-alive\r\n"
+        self.answer_head = self._unsent = _head(status, reason, section)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of content, perhaps none; `drain` before the next."""
+        if self._bodiless or not data:
+            self._send(b"")
+            return
+        self.sent += len(data)
+        self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    async def drain(self) -> None:
+        """Wait where the caller reads slower than the upstream sends."""
+        if self._flow.stuck_since is not None:
+            await self._flow.drained()
+
+    def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
+        """Send the last of the content and the end of the answer."""
+        if self._bodiless:
+            data = b""
+        self.sent += len(data)
+        if self._chunked:
+            end = last_chunk(trailers)
+            data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
+        self._send(data, soon=self._keep_alive)
+
+    def close(self) -> None:
+        """Make this the last answer of its connection."""
+        self._keep_alive = False
+
+    def abort(self) -> None:
+        """Break the connection, so that a partial answer cannot pass for a whole one."""
+        self._keep_alive = False
+        self._unsent = None
+        transport = self._transport
+        if transport is None:
+            return
+        self._flow.flush()
+        sock = transport.get_extra_info("socket")
+        # The caller may have left in this very moment, and the socket with them.
+        if sock is not None and sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
+            # Without Content-Length or chunks an orderly end would look like the end of the content.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+    def answer(self, answer: Answer) -> None:
+        """Send a whole answer that this proxy made."""
+        self.own_content = answer.body
+        self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=True)
+        self.finish(answer.body)
+
+    async def stream(self, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
+        """Send an answer of this proxy's whose content comes in pieces, as fast as the caller takes them."""
+        async with aclosing(pieces):
+            self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=False)
+            if not self._bodiless:
+                async for piece in pieces:
+                    self.write(piece)
+                    await self.drain()
+            self.finish()
+
+    # A tunnel, after an answer of 101.
+
+    def open_tunnel(self) -> None:
+        """From here on `read_tunnel` has what the caller sends, as it is."""
+        self._bodiless = False  # the 101 has no content, the tunnel behind it has
+        self._tunnel = self._connection.open_tunnel()
+
+    async def read_tunnel(self) -> bytes:
+        """The next bytes, empty when the caller will send no more."""
+        if self._tunnel is None:
+            return b""
+        data = await self._tunnel.read()
+        self.received += len(data)
+        return data
+
+    def close_tunnel(self) -> None:
+        """The upstream will send no more."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if not transport.can_write_eof():
+            # With TLS an end is always that of both directions.
+            transport.close()
+            return
+        with suppress(OSError):  # reset a moment ago
+            transport.write_eof()
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may carry another request."""
+        return self._keep_alive
+
+    def _send(self, data: bytes, *, soon: bool = False) -> None:
+        transport = self._transport
+        head = self._unsent
+        if transport is None or transport.is_closing():
+            return
+        if head is not None:
+            self._unsent = None
+            if len(data) > _JOINED:
+                self._flow.send(head)
+            else:
+                data = head + data
+        if data:
+            self._flow.send(data, soon=soon)
+
+
+def _phrase(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
+
+
+def _head(status: int, reason: bytes, section: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, section)

@@ -1,0 +1,47 @@
+"""What `/-/metrics` answers. `report` is what is told, `families` tells it in Prometheus's words.
+
+`families` stands on prometheus-client, which nobody has to wait for who never asks for metrics.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from proxy.errors import coupling
+from proxy.http.grammar.fields import Headers
+from proxy.http.response import Answer
+from proxy.observe.prometheus.report import Report
+
+__all__ = ["Exposition", "Report"]
+
+OPEN_METRICS = b"application/openmetrics-text"
+
+
+class Exposition:
+    """Makes the answer. What takes long is done in a thread, so that requests need not wait for it."""
+
+    def __init__(self, report: Callable[[], Report]) -> None:
+        """`report` says how things stand now."""
+        self._report = report
+        self._families: Any = None
+
+    async def __call__(self, headers: Headers) -> Answer:
+        """The metrics in the form that `Accept` among `headers` asks for: text for Prometheus, or OpenMetrics."""
+        # The library would believe all else that a caller says of a form, repeat it, or trip over it.
+        accept = any(name.lower() == b"accept" and OPEN_METRICS in value.lower() for name, value in headers)
+        if self._families is None:
+            self._families = await asyncio.to_thread(_load)
+        told = self._families.families(self._report())
+        body, media_type = await asyncio.to_thread(self._families.encoded, told, open_metrics=accept)
+        lines = (
+            (b"Content-Type", media_type.encode()),
+            (b"Content-Length", str(len(body)).encode()),
+            (b"Cache-Control", b"no-store"),
+        )
+        return Answer(200, lines, body)
+
+
+def _load() -> Any:
+    coupling.check(coupling.Part.METRICS)
+    return importlib.import_module("proxy.observe.prometheus.families")

@@ -1,0 +1,135 @@
+"""The settings as the frozen values that the running proxy is built from."""
+
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from proxy.errors import SettingsError
+from proxy.forward.policy import Policy
+from proxy.forward.route import Auth, Route
+from proxy.http.address import Upstream, is_loopback, stays_here
+from proxy.http.options import CertificateFiles, OutboundProxies, Timeouts
+from proxy.identity.profile import DEFAULT_PROFILE, Pool, Profile
+from proxy.settings.forms import parse_bind
+from proxy.settings.options import ServeOptions
+from proxy.settings.schema import CognitoSettings, ProfileCognitoSettings, ProfileSettings, Settings, UpstreamSettings
+
+
+def serve_options(
+    settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
+) -> ServeOptions:
+    """The settings as the frozen values that the running proxy is built from; raises SettingsError."""
+    return ServeOptions(
+        listen=tuple(parse_bind(value) for value in settings.listen),
+        profiles={
+            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, Pool(**settings.cognito.model_dump())),
+            **{
+                name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
+                for name, given in settings.profiles.items()
+            },
+        },
+        own_routes=tuple(
+            Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
+            for route in settings.routes
+        ),
+        built_in_routes=built_in_routes(settings.upstreams),
+        timeouts=Timeouts(**settings.timeouts.model_dump()),
+        port_file=settings.port_file,
+        tls=_certificate_files(settings),
+        drain_delay=settings.drain_delay,
+        replay_limit=settings.replay_limit,
+        buffer_limit=settings.buffer_limit,
+        policy=Policy(
+            allowed_hosts=frozenset(settings.allowed_hosts),
+            allowed_origins=frozenset(settings.allowed_origins),
+            client_token=settings.client_token,
+            read_only=settings.read_only,
+            allow=tuple(settings.allow),
+            deny=tuple(settings.deny),
+        ),
+        max_connections=settings.max_connections,
+        ca_file=settings.upstreams.ca_file,
+        outbound=outbound or OutboundProxies(),
+        state_home=state_home,
+        token_store=settings.token_store,
+        aws_credentials_token=settings.aws_credentials_token,
+        admin_listen=tuple(parse_bind(value) for value in settings.admin_listen),
+        enable_stop=settings.enable_stop,
+        inspector=settings.inspector,
+    )
+
+
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert is not None:
+        return CertificateFiles(settings.tls_cert, settings.tls_key or settings.tls_cert)
+    if settings.tls_key is not None:
+        raise SettingsError("tls_key is set, and tls_cert is not", hint="Set both, or neither.")
+    return None
+
+
+def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:
+    return Profile(
+        name=name,
+        pool=pool,
+        username=given.username,
+        password=given.password,
+        api_key=given.api_key,
+        personal_access_token=given.personal_access_token,
+        totp_secret=given.totp_secret,
+        token_store=token_store,
+    )
+
+
+def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> Pool:
+    """The user pool of a profile: what it does not say of its own is as for everybody."""
+    given = own.model_dump(exclude_none=True)
+    # A client's secret is that client's alone.
+    without = {"client_secret"} if "client_id" in given else set()
+    return Pool(**common.model_dump(exclude=without) | given)
+
+
+def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
+    return (
+        Route("/graphql", Upstream.parse(upstreams.graphql), Auth.GRAPHQL),
+        Route("/v1/analytics", Upstream.parse(upstreams.rest.rstrip("/") + "/v1/analytics"), Auth.ANALYTICS),
+        Route("/cdn/flights", Upstream.parse(upstreams.flights_cdn), Auth.NONE),
+        Route("/cdn/library", Upstream.parse(upstreams.library_cdn), Auth.NONE),
+        Route("", Upstream.parse(upstreams.rest), Auth.REST),
+    )
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    pools = {f"profiles.{name}.": _pool(settings.cognito, own.cognito) for name, own in settings.profiles.items()}
+    for prefix, pool in ({"": Pool(**settings.cognito.model_dump())} | pools).items():
+        if not pool.user_pool_id.startswith(pool.region + "_"):
+            raise SettingsError(
+                f"{prefix}cognito.user_pool_id {pool.user_pool_id!r} is not in {prefix}cognito.region {pool.region!r}",
+                hint="Set both: a pool's id begins with its region.",
+            )
+    binds = {value: parse_bind(value) for value in settings.listen}
+    for value in settings.admin_listen:
+        if (bind := parse_bind(value)) in binds.values() and (bind.path is not None or bind.port):
+            raise SettingsError(
+                f"admin_listen: {value} is in listen, too", hint="Choose another port for admin_listen, or drop it."
+            )
+    if settings.client_token is not None or settings.allow_anonymous_clients:
+        return
+    for value, bind in binds.items():
+        if not stays_here(bind):
+            raise _exposed(f"listen: {value}")
+
+
+def refuse_exposed(settings: Settings, passed: Iterable[socket.socket]) -> None:
+    """Raises SettingsError where a socket that was passed to the proxy reaches further than the settings allow."""
+    if settings.client_token is not None or settings.allow_anonymous_clients:
+        return
+    for sock in passed:
+        if sock.family != socket.AF_UNIX and not is_loopback(host := sock.getsockname()[0]):
+            raise _exposed(f"the socket at {host} that was passed to the proxy")
+
+
+def _exposed(what: str) -> SettingsError:
+    return SettingsError(
+        f"{what} is not loopback, and whoever reaches it could use your login",
+        hint="Set client_token (UL_PROXY_CLIENT_TOKEN), listen on 127.0.0.1, or set allow_anonymous_clients = true.",
+    )

@@ -1,0 +1,197 @@
+"""The shape of the house: who may import whom, read off the source with `ast`, where no import can hide."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "proxy"
+
+VALUES = {"model", "errors"}
+MAY_IMPORT = {
+    "__main__": {"cli"},
+    "cli": {"app", "clock", "demo", "doctor", "observe", "forward", "identity", "http", "settings", *VALUES},
+    "app": {"clock", "observe", "forward", "identity", "http", "settings", *VALUES},
+    "demo": {"http", "identity", *VALUES},
+    "doctor": {"observe", "forward", "identity", "http", "settings", *VALUES},
+    "observe": {"forward", "identity", "http", *VALUES},
+    "forward": {"identity", "http", *VALUES},
+    "identity": {"http", *VALUES},
+    "http": VALUES,
+    "settings": {"forward", "identity", "http", *VALUES},  # of the first three what is pure alone
+    "clock": {"model"},
+    "model": set(),
+    "errors": set(),
+}
+"""By the first name of a module: which others it may import from, besides its own."""
+
+PURE = (
+    "proxy.errors",
+    "proxy.forward.graphql",
+    "proxy.forward.guard",
+    "proxy.forward.headers",
+    "proxy.forward.operation",
+    "proxy.forward.policy",
+    "proxy.forward.problems",
+    "proxy.forward.route",
+    "proxy.forward.routes",
+    "proxy.http.address",
+    "proxy.http.batching",
+    "proxy.http.buffers",
+    "proxy.http.client.outbound",
+    "proxy.http.grammar",
+    "proxy.http.options",
+    "proxy.http.response",
+    "proxy.http.sockets",
+    "proxy.identity.claims",
+    "proxy.identity.cognito.srp",
+    "proxy.identity.cognito.totp",
+    "proxy.identity.issued",
+    "proxy.identity.profile",
+    "proxy.identity.renewal_policy",
+    "proxy.identity.tokens.lifetime",
+    "proxy.model",
+    "proxy.observe.metrics",
+)
+"""Modules, and whole packages, that know no network, event loop, clock, environment or randomness."""
+IMPURE = {"asyncio", "aiohttp", "aiobotocore", "time", "os", "random", "secrets"}
+CLOCK_CALLS = {"now", "utcnow", "today"}
+
+SOLE_IMPORTERS = {
+    "aiobotocore": "proxy.identity.cognito",
+    "botocore": "proxy.identity.cognito",
+    "jose": "proxy.identity.claims",
+    "prometheus_client": "proxy.observe.prometheus",
+    "graphql": "proxy.forward.graphql",
+}
+"""Libraries that one module or package hides from the others. The sandbox is no part of this."""
+
+LIGHT = ("check", "config", "credentials", "login", "logout", "status", "token", "wait")
+"""Commands that serve nobody: each is a process of its own, and starts as soon as what it needs has been loaded."""
+SERVING = ("proxy.app", "proxy.http.server.listeners", "proxy.http.server.connection", "proxy.forward.forwarder")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_bytes()) for name, path in MODULES.items()}
+
+
+def room_of(module: str) -> str:
+    """`proxy.identity.claims` → `identity`; "" for the package itself."""
+    return f"{module}.".split(".")[1]
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """Every module that `module` imports, wherever in its text, also for type checking or by `import_module`."""
+    is_package = MODULES[module].name == "__init__.py"
+    for node in ast.walk(TREES[module]):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=origin, names=names, level=level):
+                package = module.split(".")[: None if is_package and level == 1 else -level or None]
+                base = ".".join(filter(None, [*(package if level else ()), origin]))
+                # `from proxy.identity import claims` imports a module, `from proxy import __version__` the package.
+                yield from (full if (full := f"{base}.{alias.name}") in MODULES else base for alias in names)
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
+                yield name
+
+
+OWN_IMPORTS = {
+    module: {name for name in imports_of(module) if name == "proxy" or name.startswith("proxy.")} for module in MODULES
+}
+
+
+def within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+PURE_MODULES = [module for module in MODULES if within(module, PURE)]
+
+
+def test_every_room_is_known() -> None:
+    """Whatever stands at the top of `proxy/` is there because somebody chose its place, and it is a dozen at most."""
+    rooms = {room_of(module) for module in MODULES} - {"", "__main__"}
+    assert rooms == MAY_IMPORT.keys() - {"__main__"}
+    assert len(rooms) <= 12
+
+
+def test_imports_go_downward() -> None:
+    """A package imports from those below it, and from nothing else."""
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in sorted(OWN_IMPORTS[module])
+        if room_of(name) not in {"", room_of(module), *MAY_IMPORT.get(room_of(module), ())}
+    ] == []
+
+
+def test_imports_have_no_circle() -> None:
+    """Inside a package, too, imports go one way only."""
+    graph = {module: names - {module, "proxy"} for module, names in OWN_IMPORTS.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import circle: {' → '.join(error.args[1])}", pytrace=False)
+
+
+def test_settings_import_values_alone() -> None:
+    """Of what is built from them, the settings know the values and the pure rules that they are judged by."""
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        if room_of(module) == "settings"
+        for name in sorted(OWN_IMPORTS[module])
+        if room_of(name) not in ("", "settings") and not within(name, PURE)
+    ] == []
+
+
+def test_pure_modules_are_pure() -> None:
+    """They import no effects, and `datetime` is there to write times with: the time itself is an argument."""
+    assert [
+        f"{module} imports {name}"
+        for module in PURE_MODULES
+        for name in imports_of(module)
+        if name.partition(".")[0] in IMPURE or (name.startswith("proxy.") and not within(name, PURE))
+    ] == []
+    assert [
+        f"{module} calls {node.func.attr}"
+        for module in PURE_MODULES
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCK_CALLS
+    ] == []
+
+
+def test_pure_modules_exist() -> None:
+    """The list of what is pure has no module that is gone."""
+    assert [name for name in PURE if name not in MODULES] == []
+
+
+def test_sole_importers() -> None:
+    """A library that one module hides from the others stays hidden."""
+    assert [
+        f"{module} imports {library}"
+        for library, importer in SOLE_IMPORTERS.items()
+        for module in MODULES
+        if not within(module, (importer, "proxy.demo"))
+        and library in {name.partition(".")[0] for name in imports_of(module)}
+    ] == []
+
+
+def test_commands_that_serve_nobody_load_no_server() -> None:
+    """What such a command imports, directly or not, has no server in it."""
+    for command in LIGHT:
+        needed: set[str] = set()
+        left = {f"proxy.cli.{command}"}
+        while left:
+            needed |= left
+            left = set(chain.from_iterable(OWN_IMPORTS[module] for module in left)) - needed
+        assert [name for name in SERVING if name in needed] == [], command
