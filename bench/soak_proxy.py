@@ -20,7 +20,7 @@ from proxy.demo.protocol import PoolConfig
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import Timeouts
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.settings.options import ServeOptions
 
 _TIMEOUTS = Timeouts(connect=2.0, headers=0.4, idle=0.8, auth=2.0, drain=5.0, head=0.5)
@@ -29,7 +29,7 @@ _TIMEOUTS = Timeouts(connect=2.0, headers=0.4, idle=0.8, auth=2.0, drain=5.0, he
 
 def options(configuration: dict[str, Any]) -> ServeOptions:
     config = PoolConfig()
-    pool = Pool(config.region, config.user_pool_id, config.client_id, endpoint_url=configuration["cognito"])
+    pool = CognitoPool(config.region, config.user_pool_id, config.client_id, endpoint_url=configuration["cognito"])
     upstream = Upstream.parse(configuration["upstream"])
     password = SecretStr(configuration["password"])
     return ServeOptions(
@@ -88,7 +88,7 @@ async def _answer(reader: asyncio.StreamReader, app: App, configuration: dict[st
         if word == "sample":
             say(count())
         elif word == "busy":
-            say({"busy": app.in_flight + app._doors.connections + len(app.keeper._flights)})
+            say({"busy": app.in_flight + app._listeners.connections + len(app.keeper._flights)})
         elif word == "reload":
             # Everything is made anew, as when a file has changed.
             app.reload(options(configuration))

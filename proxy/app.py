@@ -14,28 +14,28 @@ from proxy.clock import SystemClock
 from proxy.errors import NoRoute, SettingsError
 from proxy.errors.defects import Defects
 from proxy.forward import request_ids
-from proxy.forward.forwarder import Forwarder, Tap
+from proxy.forward.forwarder import Forwarder, Interceptor
 from proxy.forward.policy import Policy
 from proxy.forward.routes import RouteTable
 from proxy.http.buffers import Buffers
 from proxy.http.client.connect import Connector
 from proxy.http.client.transport import PooledTransport
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer
-from proxy.http.server.listeners import Door, Doors
+from proxy.http.response import Response
+from proxy.http.server.listeners import ListenerRole, Listeners
 from proxy.identity.cognito.flows import Cognito
 from proxy.identity.issued import AwsCredentials
 from proxy.identity.profile import DEFAULT_PROFILE
 from proxy.identity.stores.opening import ProfileStores
-from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.aws_keys import AwsKeys
+from proxy.identity.tokens.manager import TokenManager
 from proxy.model import Clock
 from proxy.observe.addresses import page_url
-from proxy.observe.endpoints import Admin
+from proxy.observe.endpoints import OwnEndpoints
 from proxy.observe.inspector import Inspector, InspectorOptions
 from proxy.observe.metrics import RequestMetrics
-from proxy.observe.prometheus import Exposition, Report
-from proxy.observe.request_log import Journal, Reader
+from proxy.observe.prometheus import Exposition, ProcessReport
+from proxy.observe.request_log import Reader, RequestLog
 from proxy.settings.options import ServeOptions
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class App:
         """
         self._requests = RequestMetrics()
         readers: list[Reader] = [self._requests, *([access] if access is not None else [])]
-        self.journal = Journal(*readers)
+        self.request_log = RequestLog(*readers)
         self._ids = request_ids.made(random_bytes(6).hex())
         self.defects = Defects()
         self._lines_dropped = lines_dropped
@@ -100,20 +100,20 @@ class App:
         self._passed = sockets
         self._started = self._clock.now()
         self._draining = False
-        self._inspector = Inspector(self.journal, self._look_on) if options.inspector else None
-        self._tap: Tap | None = None
+        self._inspector = Inspector(self.request_log, self._look_on) if options.inspector else None
+        self._interceptor: Interceptor | None = None
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
         self._buffers = Buffers(self._options.buffer_limit)
-        doors = self._doors = Doors(self._options, self._buffers, self._passed)
-        self.urls, self.admin_urls = doors.urls, doors.admin_urls
+        listeners = self._listeners = Listeners(self._options, self._buffers, self._passed)
+        self.urls, self.admin_urls = listeners.urls, listeners.admin_urls
         try:
             self._build()
-            await doors.open(self._forwarders)
+            await listeners.open(self._forwarders)
         except BaseException:
-            doors.close()
+            listeners.close()
             raise
         self._listen_for_defects()
         self.keeper.start([DEFAULT_PROFILE])
@@ -124,10 +124,10 @@ class App:
     ) -> None:
         """Stop listening after `drain_delay`, let requests finish within `timeouts.drain`, and close everything."""
         self._draining = True
-        self._doors.begin_draining()
+        self._listeners.begin_draining()
         if self._inspector is not None:
             self._inspector.close()
-        drained = asyncio.create_task(self._doors.drain(self._clock))
+        drained = asyncio.create_task(self._listeners.drain(self._clock))
         hurried = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
@@ -135,19 +135,19 @@ class App:
             log.warning("requests cut off: %d", self.in_flight)
         drained.cancel()
         await asyncio.gather(drained, hurried, return_exceptions=True)
-        self._doors.close()
-        await self._doors.cut_off()
+        self._listeners.close()
+        await self._listeners.cut_off()
         await self._aws.close()
         await self.keeper.close()
         await self._transport.close()
         await self._cognito.close()
-        self.journal.flush()
+        self.request_log.flush()
         asyncio.get_running_loop().set_exception_handler(self._handler_before)
 
     @property
     def in_flight(self) -> int:
         """Requests that are being answered, but for those about the proxy itself."""
-        return self._doors.in_flight
+        return self._listeners.in_flight
 
     def stop(self) -> None:
         """Ask whoever runs the proxy to let it end."""
@@ -175,7 +175,7 @@ class App:
         Raises SettingsError, and goes on as before.
         """
         self._check_stores(options)
-        at_once = self._doors.reload(options)
+        at_once = self._listeners.reload(options)
         fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
         if not at_once:
             fixed.append("tls_cert")
@@ -185,7 +185,7 @@ class App:
         self.keeper.replace(options.profiles)
         self._aws.forget()
         self._compose()
-        self._doors.hand_over(self._forwarders)
+        self._listeners.hand_over(self._forwarders)
 
     def _build(self) -> None:
         options = self._options
@@ -199,7 +199,7 @@ class App:
             self._connector,
             buffers=self._buffers,
             now=self._clock.now,
-            meanwhile=self.journal.flush,
+            meanwhile=self.request_log.flush,
         )
         self._cognito = Cognito(
             clock=self._clock,
@@ -210,7 +210,7 @@ class App:
             outbound=options.outbound,
             ca_file=options.ca_file,
         )
-        self.keeper = TokenKeeper(
+        self.keeper = TokenManager(
             self._cognito,
             options.profiles,
             self._stores,
@@ -221,7 +221,7 @@ class App:
             on_login_required=self._on_login_required,
             defects=self.defects,
         )
-        self._aws = AwsCredentialsKeeper(
+        self._aws = AwsKeys(
             self._aws_credentials,
             clock=self._clock,
             draw=self._draw,
@@ -261,7 +261,7 @@ class App:
             )
         inspector = self._inspector if self._may_inspect(options) else None
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
-        admin = Admin(
+        admin = OwnEndpoints(
             keeper=self.keeper,
             profiles=options.profiles,
             aws=self._aws,
@@ -277,7 +277,7 @@ class App:
             started=self._started,
         )
 
-        def forwarder(own: Callable[..., Awaitable[Answer]], policy: Policy, *, own_alone: bool) -> Forwarder:
+        def forwarder(own: Callable[..., Awaitable[Response]], policy: Policy, *, own_alone: bool) -> Forwarder:
             return Forwarder(
                 routes=self.routes,
                 profiles=options.profiles,
@@ -288,36 +288,38 @@ class App:
                 policy=policy,
                 replay_limit=options.replay_limit,
                 buffers=self._buffers,
-                note=self.journal,
+                note=self.request_log,
                 ids=self._ids,
                 defects=self.defects,
             )
 
         anybody = replace(options.policy, any_host=True, client_token=None)
         self._forwarders = {
-            Door.CALLERS: forwarder(_elsewhere if options.admin_listen else admin, options.policy, own_alone=False),
-            Door.ADMIN: forwarder(admin, options.policy, own_alone=True),
-            Door.PUBLIC: forwarder(admin.public, anybody, own_alone=True),
+            ListenerRole.CALLERS: forwarder(
+                _elsewhere if options.admin_listen else admin, options.policy, own_alone=False
+            ),
+            ListenerRole.ADMIN: forwarder(admin, options.policy, own_alone=True),
+            ListenerRole.PUBLIC: forwarder(admin.public, anybody, own_alone=True),
         }
 
-        self._look_on(self._tap)
+        self._look_on(self._interceptor)
 
     def _may_inspect(self, options: ServeOptions) -> bool:
         """Whether nobody gets to the inspector who is a stranger: what callers send is for others not to see."""
-        return bool(options.policy.client_token or options.admin_listen) or not self._doors.exposed
+        return bool(options.policy.client_token or options.admin_listen) or not self._listeners.exposed
 
-    def _look_on(self, tap: Tap | None) -> None:
+    def _look_on(self, interceptor: Interceptor | None) -> None:
         """Have the requests of callers tapped, or not any more."""
-        self._tap = self._forwarders[Door.CALLERS].tap = tap
+        self._interceptor = self._forwarders[ListenerRole.CALLERS].interceptor = interceptor
 
-    def _report(self) -> Report:
+    def _report(self) -> ProcessReport:
         """How things stand, for the metrics."""
-        self.journal.flush()
-        return Report(
+        self.request_log.flush()
+        return ProcessReport(
             requests=self._requests,
             snapshots=tuple(map(self.keeper.snapshot, self._options.profiles)),
             outcomes=self.keeper.outcomes,
-            connections=self._doors.connections,
+            connections=self._listeners.connections,
             in_flight=self.in_flight,
             draining=self._draining,
             lines_dropped=self._lines_dropped(),
@@ -333,7 +335,7 @@ class App:
             self._stores.of(profile)
 
 
-async def _elsewhere(_method: str, _path: str, _profile: str, _headers: Headers) -> Answer:
+async def _elsewhere(_method: str, _path: str, _profile: str, _headers: Headers) -> Response:
     raise NoRoute(
         "the proxy's own endpoints are not here",
         hint="They are where admin_listen says; commands find them by it, or by --url.",

@@ -38,7 +38,7 @@ def elapsed(since: Instant, now: Instant) -> float:
     return max(now.monotonic - since.monotonic, now.wall - since.wall)
 
 
-class AccessEntry:
+class RequestRecord:
     """The facts of one request, as far as they have been learned.
 
     One is made for every request, and most facts keep their defaults: what is on the class costs nothing to make.
@@ -80,7 +80,7 @@ class AccessEntry:
         self.began = began
 
     def __repr__(self) -> str:
-        return f"AccessEntry({self.method!r}, status={self.status})"
+        return f"RequestRecord({self.method!r}, status={self.status})"
 
     @property
     def overhead(self) -> float:

@@ -17,7 +17,7 @@ from proxy.identity.cognito.flows import Cognito
 from proxy.identity.issued import Token
 from proxy.identity.profile import Profile
 from proxy.identity.stores.opening import ProfileStores
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.manager import TokenManager
 from proxy.observe.logs import TextFormatter
 from proxy.settings import Loaded, load
 from proxy.settings.options import ServeOptions
@@ -85,12 +85,12 @@ async def open_cognito(options: ServeOptions) -> AsyncIterator[Cognito]:
 
 
 @asynccontextmanager
-async def open_keeper(options: ServeOptions, profile: Profile, cognito: Cognito) -> AsyncIterator[TokenKeeper]:
+async def open_keeper(options: ServeOptions, profile: Profile, cognito: Cognito) -> AsyncIterator[TokenManager]:
     """A keeper of the profile's token, on the session that is kept."""
     clock = SystemClock()
     # Where another process has just used a one-time code, the next one has to be waited for.
     patience = options.timeouts.auth + (0.0 if profile.totp_secret is None else totp.PERIOD)
-    keeper = TokenKeeper(
+    keeper = TokenManager(
         cognito,
         {profile.name: profile},
         ProfileStores(options.token_store, state_home=options.state_home, clock=clock),

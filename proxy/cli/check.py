@@ -15,7 +15,7 @@ from proxy.cli.places import place_of
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
 from proxy.clock import SystemClock
-from proxy.doctor import Finding, Kind, NetworkProbes, Report, Result, State, Step, plan, walk
+from proxy.doctor import CheckReport, Finding, HopState, Kind, NetworkProbes, Result, Step, plan, walk
 from proxy.doctor.faults import of_sign_in
 from proxy.doctor.findings import not_tried, ok
 from proxy.doctor.probes import SignedIn
@@ -47,7 +47,7 @@ class _Course:
     def __post_init__(self) -> None:
         on_terminal = sys.stdout.isatty()
         columns = shutil.get_terminal_size().columns if on_terminal else None
-        self.report = Report([_SETTINGS.title], colours=on_terminal and bears_colours(), columns=columns)
+        self.report = CheckReport([_SETTINGS.title], colours=on_terminal and bears_colours(), columns=columns)
         self._began = self.now()
 
     def now(self) -> float:
@@ -60,7 +60,7 @@ class _Course:
 
     def end(self, *, unusable: bool = False) -> int:
         """Say the last word; the exit status."""
-        failed = any(result.finding.state is State.FAIL for result in self.results)
+        failed = any(result.finding.state is HopState.FAIL for result in self.results)
         status = 2 if unusable else int(failed)
         seconds = self.now() - self._began
         if self.json:
@@ -93,7 +93,7 @@ async def check(flags: Mapping[str, Any], config: str | None, *, profile: str, j
         open_store(store, state_home=options.state_home, clock=course.clock)
     except SettingsError as error:
         note = "nothing else was tried: all of it depends on the settings"
-        course.add(Result(_SETTINGS, Finding(State.FAIL, error.detail, error.hint, (note,)), course.now() - began))
+        course.add(Result(_SETTINGS, Finding(HopState.FAIL, error.detail, error.hint, (note,)), course.now() - began))
         return course.end(unusable=True)
     settings = Result(_SETTINGS, _of_settings(loaded, chosen), course.now() - began)
     await _walk(options, chosen, connector, course, settings)
@@ -156,5 +156,5 @@ def _of_settings(loaded: Loaded, profile: Profile) -> Finding:
     """Usable settings: where they are from, what there is to sign in with, and what else a person should know."""
     place = f"config file {loaded.config}" if loaded.config is not None else "no config file"
     credentials = ", ".join(name.replace("_", " ") for name in profile.credentials) or "no login in the settings"
-    state = State.WARN if loaded.warnings else State.OK
+    state = HopState.WARN if loaded.warnings else HopState.OK
     return Finding(state, f"{place}; profile {profile.name}: {credentials}", notes=loaded.warnings)

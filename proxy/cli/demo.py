@@ -19,7 +19,7 @@ from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.http.address import is_loopback
 from proxy.http.options import OutboundProxies
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.observe.addresses import curl, trust
 from proxy.observe.logs import Logs
 from proxy.settings import load
@@ -90,7 +90,7 @@ def sandboxed_options(
     )
     profile = Profile(
         name=options.profile.name,
-        pool=Pool(pool.region, pool.user_pool_id, pool.client_id, endpoint_url=cognito_url),
+        pool=CognitoPool(pool.region, pool.user_pool_id, pool.client_id, endpoint_url=cognito_url),
         username=data.USERNAME,
         password=SecretStr(password),
         api_key=SecretStr(api.API_KEY),

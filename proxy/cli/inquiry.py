@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from proxy.cli.places import Place
+from proxy.cli.places import ProxyAddress
 from proxy.errors import ClientTokenRequired, NotRunning, SettingsError, StartError
 from proxy.observe.logs import printable
 
@@ -44,14 +44,14 @@ class Told(NamedTuple):
 class Inquiry:
     """Where to ask, and what to present there."""
 
-    place: Place
+    place: ProxyAddress
     token: SecretStr | None = None
     profile: str | None = None
     """The one that is asked about, if not the one of requests that name none."""
 
     def ask(self, path: str, *, patience: float = PATIENCE) -> Told:
         """What a GET of `path` brings; raises NotRunning, one sentence on why it brings nothing."""
-        with Conversation(self, patience) as conversation:
+        with InquiryConnection(self, patience) as conversation:
             return conversation.say("GET", path)
 
     def status(self) -> Mapping[str, Any]:
@@ -70,7 +70,7 @@ class Inquiry:
         return StartError(f"the proxy at {self.place} refuses: {printable(str(document.get('detail')))}", hint=hint)
 
 
-class Conversation:
+class InquiryConnection:
     """One connection to a proxy, as a context."""
 
     def __init__(self, inquiry: Inquiry, patience: float = PATIENCE) -> None:
@@ -80,7 +80,7 @@ class Conversation:
         self._late = False
         self._connection = _connection(inquiry.place, patience)
 
-    def __enter__(self) -> "Conversation":
+    def __enter__(self) -> "InquiryConnection":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -151,7 +151,7 @@ class Conversation:
             return True
 
 
-def _deserted(place: Place, patience: float) -> bool:
+def _deserted(place: ProxyAddress, patience: float) -> bool:
     """Whether nobody listens any more within `patience` seconds."""
     end = time.monotonic() + patience
     while (left := end - time.monotonic()) > 0:
@@ -167,7 +167,7 @@ def _deserted(place: Place, patience: float) -> bool:
     return False
 
 
-def _unanswered(place: Place, error: Exception) -> NotRunning:
+def _unanswered(place: ProxyAddress, error: Exception) -> NotRunning:
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return NotRunning(f"no proxy runs at {place}")
     hint = "Check listen, or tell --url."
@@ -184,7 +184,7 @@ def _unanswered(place: Place, error: Exception) -> NotRunning:
     return NotRunning(f"the proxy at {place} cannot be asked: {reason}", hint=hint)
 
 
-def _connection(place: Place, patience: float) -> http.client.HTTPConnection:
+def _connection(place: ProxyAddress, patience: float) -> http.client.HTTPConnection:
     if place.path is not None:
         return _UnixConnection(place.path, patience)
     if not place.tls:

@@ -13,7 +13,7 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names, to be
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProxyAddress:
     """Where a proxy listens; `path` is that of a Unix socket."""
 
     host: str = "localhost"
@@ -38,7 +38,7 @@ class Place:
         return str(self).partition("//")[2]
 
 
-def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Place:
+def find(options: ServeOptions, url: str | None, *, public: bool = False) -> ProxyAddress:
     """Where to ask: at `url` where there is one, else where the settings have the own endpoints.
 
     `public` are those that an `admin_listen` beyond loopback has, too. Raises SettingsError where nobody can tell, and
@@ -61,31 +61,31 @@ def find(options: ServeOptions, url: str | None, *, public: bool = False) -> Pla
     return place_of(here[0], options.tls, "admin_listen")
 
 
-def parse_place(url: str) -> Place:
+def parse_place(url: str) -> ProxyAddress:
     """`http://HOST[:PORT]`, https likewise, or `unix:/path`; raises SettingsError."""
     if url.startswith("unix:/"):
-        return Place(path=url.removeprefix("unix:"))
+        return ProxyAddress(path=url.removeprefix("unix:"))
     try:
         parts = urlsplit(url)
         host = None if "@" in url or parts.netloc.endswith(":") else parts.hostname
         if host and parts.scheme in ("http", "https") and parts.path in ("", "/"):
-            return Place(host, parts.port, tls=parts.scheme == "https")
+            return ProxyAddress(host, parts.port, tls=parts.scheme == "https")
     except ValueError:
         pass
     raise SettingsError(f"--url {url!r} is no address of a proxy", hint="Write http://HOST:PORT or unix:/path.")
 
 
-def place_of(bind: Bind, tls: CertificateFiles | None, setting: str = "listen") -> Place:
+def place_of(bind: Bind, tls: CertificateFiles | None, setting: str = "listen") -> ProxyAddress:
     """Where to reach what listens at `bind`, with HTTPS on TCP by `tls`; raises SettingsError where nobody can tell."""
     if bind.path is not None:
-        return Place(path=bind.path)
+        return ProxyAddress(path=bind.path)
     if bind.port == 0:
         raise SettingsError(
             f"{setting} is {bind}, so the proxy picked a port by itself",
             hint="Tell where it is: --url http://HOST:PORT.",
         )
     certificate = None if tls is None else tls.certificate
-    return Place(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)
+    return ProxyAddress(_WILDCARDS.get(bind.host, bind.host), bind.port, tls=tls is not None, certificate=certificate)
 
 
 def _port_in(file: Path) -> int:

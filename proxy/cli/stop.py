@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.cli.inquiry import Conversation, Inquiry, Told
+from proxy.cli.inquiry import Inquiry, InquiryConnection, Told
 from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
@@ -20,7 +20,7 @@ def run(flags: Mapping[str, Any], config: str | None, *, max: float, url: str | 
 
 def _stop(inquiry: Inquiry, limit: float) -> int:
     place = inquiry.place
-    with Conversation(inquiry) as conversation:
+    with InquiryConnection(inquiry) as conversation:
         try:
             told = conversation.say("POST", "/-/stop")
         except NotRunning as error:

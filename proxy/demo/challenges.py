@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from proxy.demo.accounts import User
-from proxy.demo.devices import Device
+from proxy.demo.devices import RememberedDevice
 from proxy.demo.protocol import Params, PoolConfig, not_authorized, text
 from proxy.demo.srp_server import ServerExchange
 
@@ -20,7 +20,7 @@ _SESSION_BYTES = 96
 class Progress:
     """How far a sign-in has come."""
 
-    device: Device | None = None
+    device: RememberedDevice | None = None
     """The device that the caller named."""
     passed: frozenset[str] = frozenset()
     chosen: str | None = None

@@ -9,7 +9,7 @@ from proxy.demo.protocol import Params, Refusal, invalid_parameter, table, text
 
 
 @dataclass
-class Device:
+class RememberedDevice:
     """A device of a user: known from the sign-in that named it, confirmed once it has told its verifier."""
 
     user: User
@@ -27,29 +27,29 @@ class Devices:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, RememberedDevice] = {}
 
-    def new(self, user: User, key: str) -> Device:
+    def new(self, user: User, key: str) -> RememberedDevice:
         """A device that has yet to be confirmed."""
         group_key = "-" + base64.urlsafe_b64encode(self._random(6)).decode()
-        device = self._devices[key] = Device(user, key, group_key)
+        device = self._devices[key] = RememberedDevice(user, key, group_key)
         return device
 
-    def find(self, user: User, key: str) -> Device:
+    def find(self, user: User, key: str) -> RememberedDevice:
         """The device of `user` under `key`; refuses one that there is not."""
         device = self._devices.get(key)
         if device is None or device.user is not user:
             raise Refusal("ResourceNotFoundException", "Device does not exist.")
         return device
 
-    def of(self, user: User) -> list[Device]:
+    def of(self, user: User) -> list[RememberedDevice]:
         return [device for device in self._devices.values() if device.user is user]
 
     def forget(self, key: str) -> None:
         """Know the device no more: its refresh tokens are worth nothing from now on."""
         self._devices.pop(key).confirmed = False
 
-    def confirm(self, device: Device, params: Params, *, remember: bool) -> None:
+    def confirm(self, device: RememberedDevice, params: Params, *, remember: bool) -> None:
         """Take the verifier of ConfirmDevice."""
         if device.confirmed:
             raise Refusal("DeviceKeyExistsException", "Device already exists")

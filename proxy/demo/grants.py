@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.demo.accounts import User
-from proxy.demo.devices import Device
+from proxy.demo.devices import RememberedDevice
 from proxy.demo.protocol import Refusal, not_authorized
 
 _JWE_HEADER = base64.urlsafe_b64encode(b'{"cty":"JWT","enc":"A256GCM","alg":"RSA-OAEP"}').rstrip(b"=").decode()
@@ -22,7 +22,7 @@ class SignIn:
     auth_time: int
     ends: float
     """When its refresh tokens end, however often they are replaced."""
-    device: Device | None = None
+    device: RememberedDevice | None = None
     """The device without whose key nothing can be renewed."""
     revoked: bool = False
 

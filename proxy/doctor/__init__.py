@@ -5,10 +5,10 @@ the hops and which depend on which, `walk` goes along them, `probes` is what rea
 down. All but `walk` and `probes` is pure.
 """
 
-from proxy.doctor.findings import Finding, Kind, Result, State, Step
+from proxy.doctor.findings import Finding, HopState, Kind, Result, Step
 from proxy.doctor.plan import Hop, plan
 from proxy.doctor.probes import NetworkProbes
-from proxy.doctor.report import Report
+from proxy.doctor.report import CheckReport
 from proxy.doctor.walk import walk
 
-__all__ = ["Finding", "Hop", "Kind", "NetworkProbes", "Report", "Result", "State", "Step", "plan", "walk"]
+__all__ = ["CheckReport", "Finding", "Hop", "HopState", "Kind", "NetworkProbes", "Result", "Step", "plan", "walk"]

@@ -43,7 +43,7 @@ class Step(NamedTuple):
         return f"{_LABELS.get(self.kind, self.kind)} {self.subject}".strip()
 
 
-class State(StrEnum):
+class HopState(StrEnum):
     OK = "ok"
     WARN = "warn"
     """It works, and a person should know something."""
@@ -55,7 +55,7 @@ class State(StrEnum):
 class Finding:
     """`detail` is what was found, `fix` what mends it. Neither holds a secret."""
 
-    state: State
+    state: HopState
     detail: str
     fix: str = ""
     notes: tuple[str, ...] = ()
@@ -80,21 +80,21 @@ class Result:
     @property
     def passed(self) -> bool:
         """Whether hops that need this one can be tried."""
-        return self.finding.state in (State.OK, State.WARN)
+        return self.finding.state in (HopState.OK, HopState.WARN)
 
 
 def ok(detail: str) -> Finding:
-    return Finding(State.OK, detail)
+    return Finding(HopState.OK, detail)
 
 
 def warn(detail: str, fix: str = "") -> Finding:
-    return Finding(State.WARN, detail, fix)
+    return Finding(HopState.WARN, detail, fix)
 
 
 def fail(detail: str, fix: str) -> Finding:
-    return Finding(State.FAIL, detail, fix)
+    return Finding(HopState.FAIL, detail, fix)
 
 
 def not_tried(reason: str) -> Finding:
     """`reason` follows the word "because"."""
-    return Finding(State.NOT_TRIED, f"not tried, because {reason}")
+    return Finding(HopState.NOT_TRIED, f"not tried, because {reason}")

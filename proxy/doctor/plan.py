@@ -20,7 +20,7 @@ _TYPENAME = b'{"query":"{ __typename }"}'
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CheckedRequest:
     """A request that changes nothing, for one route."""
 
     route: Route
@@ -70,7 +70,7 @@ class Probes(Protocol):
         """Leaves the token that `ask` sends."""
         ...
 
-    async def ask(self, request: Request) -> Finding: ...
+    async def ask(self, request: CheckedRequest) -> Finding: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +121,7 @@ class _Plan:
         self._hop(Step(Kind.CLOCK), probes.tell_time, after=told or asked)
         return sorted(self._found.values(), key=lambda hop: _ORDER[hop.step.kind])
 
-    def _route(self, request: Request, sign_in: tuple[Hop, ...]) -> Hop:
+    def _route(self, request: CheckedRequest, sign_in: tuple[Hop, ...]) -> Hop:
         needs = self._way(request.route.upstream, request.setting)
         if needs_token(request.auth):
             needs += sign_in
@@ -165,7 +165,7 @@ class _Plan:
         return self._found.setdefault(key or step, Hop(step, probe, needs, after))
 
 
-def requests_of(options: ServeOptions, profile: Profile) -> list[Request]:
+def requests_of(options: ServeOptions, profile: Profile) -> list[CheckedRequest]:
     """One request for every route that is in use: what the documentation offers, else the upstream's own address."""
     table = RouteTable(options.own_routes, options.built_in_routes)
     built_in = {id(route) for route in options.built_in_routes}
@@ -181,15 +181,15 @@ _ASKED = {"": "/v1/job", "/v1/analytics": "/version"}
 """By the path of the built-in route."""
 
 
-def _built_in(route: Route, auth: Auth) -> Request:
+def _built_in(route: Route, auth: Auth) -> CheckedRequest:
     if route.auth is Auth.GRAPHQL:
-        return Request(route, auth, "POST", "upstreams.graphql", body=_TYPENAME, known=True)
+        return CheckedRequest(route, auth, "POST", "upstreams.graphql", body=_TYPENAME, known=True)
     below = _ASKED.get(route.path, "")
-    return Request(route, auth, "GET", f"upstreams.{_NAMES[route.path]}", below, known=bool(below))
+    return CheckedRequest(route, auth, "GET", f"upstreams.{_NAMES[route.path]}", below, known=bool(below))
 
 
-def _own(route: Route, auth: Auth) -> Request:
+def _own(route: Route, auth: Auth) -> CheckedRequest:
     setting = f"the upstream of the route {route.path or '/'}"
     if route.auth is Auth.GRAPHQL:
-        return Request(route, auth, "POST", setting, body=_TYPENAME, known=True)
-    return Request(route, auth, "GET", setting)
+        return CheckedRequest(route, auth, "POST", setting, body=_TYPENAME, known=True)
+    return CheckedRequest(route, auth, "GET", setting)

@@ -11,8 +11,8 @@ from proxy import __version__
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, not_tried, ok
 from proxy.doctor.place import look_at
-from proxy.doctor.plan import Request
-from proxy.doctor.verdicts import Answer
+from proxy.doctor.plan import CheckedRequest
+from proxy.doctor.verdicts import ProbeResponse
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
 from proxy.forward.headers import credential, needs_token, static_secret
 from proxy.forward.replay import HeldBody
@@ -48,7 +48,7 @@ class SignedIn(NamedTuple):
     """The ID token."""
 
 
-class _Told(NamedTuple):
+class _Recorded(NamedTuple):
     """The time that an answer had, and how far the local clock was ahead of it."""
 
     server: float
@@ -86,7 +86,7 @@ class NetworkProbes:
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._closing: list[asyncio.Transport] = []
         self._token: SecretStr | None = None
-        self._told: _Told | None = None
+        self._told: _Recorded | None = None
 
     async def listen(self, bind: Bind, setting: str) -> Finding:
         return await look_at(bind, setting, self._inquire)
@@ -148,7 +148,7 @@ class NetworkProbes:
         self._token = signed_in.token
         return signed_in.finding
 
-    async def ask(self, request: Request) -> Finding:
+    async def ask(self, request: CheckedRequest) -> Finding:
         try:
             added = self._credential(request)
             fields = [*_FIELDS, *([_JSON] if request.body is not None else []), *([added] if added else [])]
@@ -167,7 +167,7 @@ class NetworkProbes:
             transport.abort()
         await self._transport.close()
 
-    def _credential(self, request: Request) -> Header | None:
+    def _credential(self, request: CheckedRequest) -> Header | None:
         """The field line of a route's credential; raises CredentialMissing."""
         if request.auth is Auth.NONE:
             return None
@@ -178,7 +178,7 @@ class NetworkProbes:
 
     async def _send(
         self, method: str, upstream: Upstream, target: str, fields: Headers, *, whose: str, body: bytes | None = None
-    ) -> Answer:
+    ) -> ProbeResponse:
         """The answer to a request of our own; raises a ProxyError."""
         lines = [(b"Host", upstream.authority.encode()), *fields]
         sent = None
@@ -208,7 +208,7 @@ class NetworkProbes:
         named = {name.lower(): value.decode("latin-1") for name, value in lines_of(answer.head.section)}
         if self._told is None or whose == _COGNITO:
             self._told = _time_in(named.get(b"date", ""), (before.wall + after.wall) / 2, whose)
-        return Answer(
+        return ProbeResponse(
             answer.head.status,
             named.get(b"content-type", "").partition(";")[0].strip().lower(),
             named.get(b"location", ""),
@@ -233,13 +233,13 @@ async def _nothing() -> bytes:
     return b""
 
 
-def _time_in(date: str, local: float, whose: str) -> _Told | None:
+def _time_in(date: str, local: float, whose: str) -> _Recorded | None:
     try:
         server = parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
     # The field has whole seconds: on the average the time was half of one later.
-    return _Told(server, local - server - 0.5, whose)
+    return _Recorded(server, local - server - 0.5, whose)
 
 
 def _address(sock: "socket.socket") -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy import __version__
-from proxy.doctor.findings import Result, State
+from proxy.doctor.findings import HopState, Result
 from proxy.observe.logs import printable
 
-_MARKS = {State.OK: "ok", State.WARN: "warn", State.FAIL: "FAIL", State.NOT_TRIED: "-"}
-_COLOURS = {State.OK: "32", State.WARN: "33", State.FAIL: "1;31", State.NOT_TRIED: "2"}
+_MARKS = {HopState.OK: "ok", HopState.WARN: "warn", HopState.FAIL: "FAIL", HopState.NOT_TRIED: "-"}
+_COLOURS = {HopState.OK: "32", HopState.WARN: "33", HopState.FAIL: "1;31", HopState.NOT_TRIED: "2"}
 _MARK, _TIME = 4, 6
 _WIDEST = 64
 """Columns that titles may take before a long one breaks the row."""
@@ -18,7 +18,7 @@ _SECOND = 0.9995
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """Lines for people; `titles` are those of all hops, so that the rows are as wide from the first one on."""
 
     titles: Sequence[str]
@@ -62,8 +62,8 @@ class Report:
 
 def summary(results: Sequence[Result], seconds: float) -> str:
     """The last line."""
-    failed = [result.title for result in results if result.finding.state is State.FAIL]
-    untried = sum(result.finding.state is State.NOT_TRIED for result in results)
+    failed = [result.title for result in results if result.finding.state is HopState.FAIL]
+    untried = sum(result.finding.state is HopState.NOT_TRIED for result in results)
     left = f", {untried} not tried" if untried else ""
     if not failed:
         return f"All is well: {len(results) - untried} hops in {duration(seconds)}{left}."

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.doctor.faults import captive
 from proxy.doctor.findings import Finding, fail, ok, warn
-from proxy.doctor.plan import Request
+from proxy.doctor.plan import CheckedRequest
 from proxy.errors import variables
 from proxy.forward.route import Auth
 
@@ -30,7 +30,7 @@ _ERROR_TYPE = re.compile(r"\w{1,80}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResponse:
     """What came back; `body` may be its beginning alone."""
 
     status: int
@@ -57,7 +57,7 @@ class Answer:
         return self.status // 100
 
 
-def of_answer(answer: Answer, request: Request, profile: str) -> Finding:
+def of_answer(answer: ProbeResponse, request: CheckedRequest, profile: str) -> Finding:
     """The verdict on a route, which `request` was made for with the credentials of a profile."""
     status, auth, setting = answer.status, request.auth, request.setting
     if status == _LOGIN_TO_NETWORK:
@@ -75,7 +75,7 @@ def of_answer(answer: Answer, request: Request, profile: str) -> Finding:
     return ok(f"{status}{_SHOWN[auth]}" if answer.outcome == _SUCCESS else f"reached: {status}")
 
 
-def of_keys(answer: Answer, *, emulator: bool) -> Finding:
+def of_keys(answer: ProbeResponse, *, emulator: bool) -> Finding:
     """The verdict on a user pool's published keys; an `emulator` may have none."""
     if answer.portal:
         return captive(answer.portal)
@@ -103,7 +103,7 @@ def of_clock(ahead: float, server: float, whose: str) -> Finding:
     )
 
 
-def _refused(answer: Answer, request: Request, profile: str) -> Finding:
+def _refused(answer: ProbeResponse, request: CheckedRequest, profile: str) -> Finding:
     status, auth, setting = answer.status, request.auth, request.setting
     if answer.is_page:
         return fail(
@@ -127,7 +127,7 @@ def _refused(answer: Answer, request: Request, profile: str) -> Finding:
     return fail(f"{status}: the token is refused, though Cognito has just issued it", fix)
 
 
-def _unexpected(answer: Answer, request: Request) -> Finding | None:
+def _unexpected(answer: ProbeResponse, request: CheckedRequest) -> Finding | None:
     """What is wrong with an answer that should be a good one of an API."""
     status, setting = answer.status, request.setting
     if answer.portal:
@@ -139,7 +139,7 @@ def _unexpected(answer: Answer, request: Request) -> Finding | None:
     return _graphql_fault(answer, setting) if request.route.auth is Auth.GRAPHQL else None
 
 
-def _graphql_fault(answer: Answer, setting: str) -> Finding | None:
+def _graphql_fault(answer: ProbeResponse, setting: str) -> Finding | None:
     document = _object(answer.body)
     errors = document.get("errors")
     if errors:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from proxy.doctor.findings import Result, State, Step, not_tried
+from proxy.doctor.findings import HopState, Result, Step, not_tried
 from proxy.doctor.plan import Hop
 
 Watch = Callable[[Step, "asyncio.Task[Result]"], Awaitable[None]]
@@ -26,7 +26,7 @@ async def walk(hops: Sequence[Hop], *, now: Callable[[], float], watch: Watch) -
             return _untried(hop, lacking)
         began = now()
         finding = await hop.probe()
-        return Result(hop.step, finding, None if finding.state is State.NOT_TRIED else now() - began)
+        return Result(hop.step, finding, None if finding.state is HopState.NOT_TRIED else now() - began)
 
     tasks |= {hop: asyncio.create_task(run(hop), name=hop.step.title) for hop in hops}
     try:
@@ -48,6 +48,6 @@ async def _until_one_passes(pending: set[asyncio.Task[Result]]) -> None:
 
 def _untried(hop: Hop, lacking: Result) -> Result:
     """What is said of a hop that needs `lacking`: the failure that all began with, whatever lies in between."""
-    if lacking.finding.state is State.FAIL:
+    if lacking.finding.state is HopState.FAIL:
         return Result(hop.step, not_tried(f"{lacking.title} failed"), because=lacking.step)
     return replace(lacking, step=hop.step)

@@ -6,7 +6,7 @@ from proxy.forward import headers
 from proxy.forward.route import Auth, Route
 from proxy.identity.issued import Token
 from proxy.identity.profile import Profile
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.manager import TokenManager
 
 
 class Credential(NamedTuple):
@@ -27,7 +27,7 @@ _NONE = Credential()
 class Credentials:
     """The credentials of one profile, made once for as long as they are good."""
 
-    def __init__(self, profile: Profile, keeper: TokenKeeper) -> None:
+    def __init__(self, profile: Profile, keeper: TokenManager) -> None:
         self._profile = profile
         self._keeper = keeper
         self._made: dict[Route, Credential] = {}
@@ -42,7 +42,7 @@ class Credentials:
         return self._made.get(route) or self._first(route)
 
     async def get(self, route: Route) -> Credential:
-        """What `route` adds, with a token that is waited for; raises what `TokenKeeper.get` does."""
+        """What `route` adds, with a token that is waited for; raises what `TokenManager.get` does."""
         return self._of_token(route, await self._keeper.get(self._profile.name))
 
     def reject(self, token: Token) -> bool:

@@ -12,9 +12,9 @@ from proxy.errors.defects import Defects, Where
 from proxy.forward import headers, request_ids
 from proxy.forward.credentials import Credential, Credentials
 from proxy.forward.operation import operation_name
-from proxy.forward.plan import Gate, Plan
+from proxy.forward.plan import Plan, Planner
 from proxy.forward.policy import Policy
-from proxy.forward.problems import error_answer
+from proxy.forward.problems import error_response
 from proxy.forward.refusal import REFUSALS, may_refuse_token, refuses_token, whole
 from proxy.forward.replay import HeldBody
 from proxy.forward.route import Route
@@ -23,11 +23,11 @@ from proxy.http.buffers import Buffers
 from proxy.http.client.transport import Transport, UpstreamAnswer, UpstreamRequest
 from proxy.http.grammar import Head, field_lines, lines_of
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer
-from proxy.http.server.request import Caller
+from proxy.http.response import Response
+from proxy.http.server.request import ServerRequest
 from proxy.identity.profile import Profile
-from proxy.identity.tokens.manager import TokenKeeper
-from proxy.model import OWN, AccessEntry
+from proxy.identity.tokens.manager import TokenManager
+from proxy.model import OWN, RequestRecord
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ CLIENT_LEFT = 499
 """The status that a log line shows for a caller who left before the answer began."""
 
 
-Tap: TypeAlias = Callable[[Caller, AccessEntry, Transport], Transport]
+Interceptor: TypeAlias = Callable[[ServerRequest, RequestRecord, Transport], Transport]
 """Looks on: is told of every request as it begins, and stands in for the transport on its way."""
 
 
@@ -53,14 +53,14 @@ class Forwarder:
         *,
         routes: RouteTable,
         profiles: Mapping[str, Profile],
-        keeper: TokenKeeper,
+        keeper: TokenManager,
         transport: Transport,
-        own: Callable[[str, str, str, Headers], Awaitable[Answer]],
+        own: Callable[[str, str, str, Headers], Awaitable[Response]],
         own_alone: bool = False,
         policy: Policy,
         replay_limit: int,
         buffers: Buffers,
-        note: Callable[[AccessEntry], None],
+        note: Callable[[RequestRecord], None],
         ids: Iterator[tuple[str, bytes]],
         defects: Defects,
     ) -> None:
@@ -69,37 +69,37 @@ class Forwarder:
         The `profile` is a name that a request chose: there may be none such. With `own_alone` nothing is forwarded.
         `ids` are as `request_ids.made` has them.
         """
-        self.tap: Tap | None = None
+        self.interceptor: Interceptor | None = None
         self._note = note
         self._ids = ids
         self._defects = defects
-        self._gate = Gate(policy, routes, own_alone=own_alone)
+        self._planner = Planner(policy, routes, own_alone=own_alone)
         self._routes = routes
         self._profiles = profiles
         self._keeper = keeper
         self._credentials: dict[str, Credentials] = {}
         self._transport = transport
         self._own = own
-        self._held = self._gate.held(replay_limit)
+        self._held = self._planner.held(replay_limit)
         self._buffers = buffers
 
-    async def handle(self, caller: Caller) -> None:
+    async def handle(self, caller: ServerRequest) -> None:
         """Answer one request; whatever goes wrong becomes an answer, or a broken connection once one has begun."""
-        entry = AccessEntry(caller.method, perf_counter())
-        transport = self._transport if self.tap is None else self.tap(caller, entry, self._transport)
+        entry = RequestRecord(caller.method, perf_counter())
+        transport = self._transport if self.interceptor is None else self.interceptor(caller, entry, self._transport)
         try:
             if caller.method == "OPTIONS" and self._answer_preflight(caller, entry):
                 return
-            plan = self._gate.plan(caller.head, secure=caller.secure)
+            plan = self._planner.plan(caller.head, secure=caller.secure)
             entry.path = plan.path
-            passport = plan.passport
-            entry.request_id, line = (passport.request_id, b"") if passport.request_id else next(self._ids)
+            admission = plan.admission
+            entry.request_id, line = (admission.request_id, b"") if admission.request_id else next(self._ids)
             if plan.route is None:
                 await self._answer_own(caller, entry, plan)
-            elif caller.surplus:
+            elif caller.over_limit:
                 raise Overloaded("there are too many connections to the proxy", retry_after=1)
             else:
-                line = b"" if passport.numbered else line
+                line = b"" if admission.numbered else line
                 await self._forward(caller, entry, plan, plan.route, line, transport)
         except ProxyError as error:
             self._refuse(caller, error, entry)
@@ -112,28 +112,28 @@ class Forwarder:
             entry.ended = perf_counter()
             self._conclude(caller, entry)
 
-    def refuse(self, caller: Caller, error: ProxyError) -> None:
+    def refuse(self, caller: ServerRequest, error: ProxyError) -> None:
         """Answer what could not be read as a request."""
-        entry = AccessEntry(caller.method, perf_counter())
+        entry = RequestRecord(caller.method, perf_counter())
         self._refuse(caller, error, entry)
         entry.ended = perf_counter()
         self._conclude(caller, entry)
 
-    def _answer_preflight(self, caller: Caller, entry: AccessEntry) -> bool:
+    def _answer_preflight(self, caller: ServerRequest, entry: RequestRecord) -> bool:
         """Answer what is a preflight; whether it was one."""
-        entry.path = self._gate.path(caller.head)
-        answer = self._gate.preflight(caller.head, secure=caller.secure)
+        entry.path = self._planner.path(caller.head)
+        answer = self._planner.preflight(caller.head, secure=caller.secure)
         if answer is not None:
             caller.answer(answer)
         return answer is not None
 
-    async def _answer_own(self, caller: Caller, entry: AccessEntry, plan: Plan) -> None:
+    async def _answer_own(self, caller: ServerRequest, entry: RequestRecord, plan: Plan) -> None:
         """Answer a request about the proxy itself."""
         caller.own = True
         entry.route = OWN
         path = plan.choice.target.partition("?")[0]
         answer = await self._own(caller.method, path, plan.choice.name, caller.head.fields.lines)
-        answer = answer._replace(headers=answer.headers + plan.passport.own)
+        answer = answer._replace(headers=answer.headers + plan.admission.own)
         if answer.pieces is None:
             caller.answer(answer)
         else:
@@ -141,7 +141,7 @@ class Forwarder:
             await caller.stream(answer, answer.pieces)
 
     async def _forward(  # noqa: PLR0917 - keywords take their time
-        self, caller: Caller, entry: AccessEntry, plan: Plan, route: Route, line: bytes, transport: Transport
+        self, caller: ServerRequest, entry: RequestRecord, plan: Plan, route: Route, line: bytes, transport: Transport
     ) -> None:
         """Have an upstream answer; `line` is a field that it is to get besides."""
         entry.route = route.path or "/"
@@ -157,8 +157,8 @@ class Forwarder:
 
     async def _exchange(  # noqa: PLR0917 - keywords take their time
         self,
-        caller: Caller,
-        entry: AccessEntry,
+        caller: ServerRequest,
+        entry: RequestRecord,
         plan: Plan,
         route: Route,
         line: bytes,
@@ -166,8 +166,8 @@ class Forwarder:
         body: HeldBody | None,
     ) -> None:
         """Send the request with its credential, once more where that is refused, and pass on the answer."""
-        if self._gate.read_only:
-            await self._gate.judge(caller, plan, body)
+        if self._planner.read_only:
+            await self._planner.judge(caller, plan, body)
         name = plan.choice.name
         credentials = self._credentials.get(name) or self._credentials_of(name)
         entry.profile = name
@@ -222,11 +222,13 @@ class Forwarder:
         if self._defects.in_a_row:
             self._defects.went_well()
 
-    def _head(self, caller: Caller, plan: Plan, credential: Credential, line: bytes) -> bytes:
+    def _head(self, caller: ServerRequest, plan: Plan, credential: Credential, line: bytes) -> bytes:
         """The head of a request as it goes upstream."""
         name = credential.name
-        crossing = plan.crossings.get(name) or self._gate.crossing(caller.head, plan, name)
-        return b"".join((plan.line, crossing, credential.line, line, b"\r\n"))
+        passed_fields = plan.passed_fields_by_credential.get(name) or self._planner.passed_fields(
+            caller.head, plan, name
+        )
+        return b"".join((plan.line, passed_fields, credential.line, line, b"\r\n"))
 
     def _credentials_of(self, name: str) -> Credentials:
         """The credentials of a profile that asks for the first time; raises UnknownProfile."""
@@ -236,26 +238,26 @@ class Forwarder:
         made = self._credentials[name] = Credentials(profile, self._keeper)
         return made
 
-    def _begin(self, answer: UpstreamAnswer, caller: Caller, plan: Plan, route: Route) -> None:
+    def _begin(self, answer: UpstreamAnswer, caller: ServerRequest, plan: Plan, route: Route) -> None:
         """Pass on the head of an answer."""
-        _, status, reason, section, notable = answer.head
-        passport = plan.passport
-        section = headers.to_caller(section, notable)
-        if b"location" in notable and (status // 100 == _REDIRECTION or status == _CREATED):
+        _, status, reason, section, proxy_fields = answer.head
+        admission = plan.admission
+        section = headers.to_caller(section, proxy_fields)
+        if b"location" in proxy_fields and (status // 100 == _REDIRECTION or status == _CREATED):
             below = plan.choice.prefix
-            section = field_lines(self._routes.localised(lines_of(section), route, here=passport.origin, below=below))
-        caller.begin(status, reason, section + passport.foreign, sized=b"content-length" in notable)
+            section = field_lines(self._routes.localised(lines_of(section), route, here=admission.origin, below=below))
+        caller.begin(status, reason, section + admission.foreign, sized=b"content-length" in proxy_fields)
 
-    def _refuse(self, caller: Caller, error: ProxyError, entry: AccessEntry) -> None:
+    def _refuse(self, caller: ServerRequest, error: ProxyError, entry: RequestRecord) -> None:
         if isinstance(error, InternalError):
             self._defects.met(Where.OWN_ENDPOINTS if caller.own else Where.ANSWERING, request=not caller.own)
         entry.source = error.source.value
         entry.code, entry.detail, entry.hint = error.code, error.detail, error.hint
         entry.request_id = entry.request_id or request_ids.given(caller.head.fields.lines)[0] or next(self._ids)[0]
-        if entry.path == AccessEntry.path and not isinstance(error, InternalError):
+        if entry.path == RequestRecord.path and not isinstance(error, InternalError):
             # Who was not let in has no plan. What met a defect is not asked again.
             with suppress(ProxyError):
-                entry.path = self._gate.path(caller.head)
+                entry.path = self._planner.path(caller.head)
         caller.refused = error.status in _NOT_LET_IN
         if isinstance(error, RequestError):
             # What cannot be judged may be read in another way: nothing that follows it is believed.
@@ -264,10 +266,10 @@ class Forwarder:
             # The head is out: only a broken connection can tell the caller now.
             caller.abort()
             return
-        answer = error_answer(error, graphql=entry.graphql, request_id=entry.request_id)
-        caller.answer(answer._replace(headers=answer.headers + self._gate.refused(caller)))
+        answer = error_response(error, graphql=entry.graphql, request_id=entry.request_id)
+        caller.answer(answer._replace(headers=answer.headers + self._planner.refused(caller)))
 
-    def _conclude(self, caller: Caller, entry: AccessEntry) -> None:
+    def _conclude(self, caller: ServerRequest, entry: RequestRecord) -> None:
         """Note a request that has ended."""
         entry.status = caller.status or CLIENT_LEFT
         entry.received = caller.received
@@ -281,16 +283,16 @@ def _renewable(credentials: Credentials, credential: Credential, request: Upstre
     return token is not None and credentials.reject(token) and (body is None or body.replayable)
 
 
-def _inform(caller: Caller) -> Callable[[Head], None]:
+def _inform(caller: ServerRequest) -> Callable[[Head], None]:
     """What passes an upstream's 1xx answers on."""
 
     def inform(head: Head) -> None:
-        caller.inform(head.status, head.reason, headers.to_caller(head.section, head.notable))
+        caller.inform(head.status, head.reason, headers.to_caller(head.section, head.proxy_fields))
 
     return inform
 
 
-async def _ask_again(transport: Transport, request: UpstreamRequest, entry: AccessEntry) -> UpstreamAnswer:
+async def _ask_again(transport: Transport, request: UpstreamRequest, entry: RequestRecord) -> UpstreamAnswer:
     """Send a request for the second time; what went between the two is the proxy's own share."""
     entry.asked += perf_counter() - entry.answered
     try:
@@ -299,7 +301,7 @@ async def _ask_again(transport: Transport, request: UpstreamRequest, entry: Acce
         entry.answered = perf_counter()
 
 
-async def _stream(answer: UpstreamAnswer, caller: Caller) -> bytes:
+async def _stream(answer: UpstreamAnswer, caller: ServerRequest) -> bytes:
     """Pass on the content of an answer as it arrives, but for the last of it."""
     await caller.drain()
     while True:
@@ -312,10 +314,10 @@ async def _stream(answer: UpstreamAnswer, caller: Caller) -> bytes:
         await caller.drain()
 
 
-async def _tunnel(answer: UpstreamAnswer, caller: Caller) -> None:
+async def _tunnel(answer: UpstreamAnswer, caller: ServerRequest) -> None:
     """Carry bytes both ways until both ends have closed their direction."""
-    _, status, reason, section, notable = answer.head
-    caller.begin(status, reason, headers.switching(section, notable), sized=False)
+    _, status, reason, section, proxy_fields = answer.head
+    caller.begin(status, reason, headers.switching(section, proxy_fields), sized=False)
     caller.write(b"")
     caller.open_tunnel()
 

@@ -164,15 +164,15 @@ def _stripped(added: bytes | None) -> frozenset[bytes]:
     return always if added is None else always | CREDENTIALS | {added.lower().replace(b"_", b"-")}
 
 
-def to_caller(section: bytes, notable: Mapping[bytes, bytes]) -> bytes:
-    """An upstream's field lines as they go back, both on the wire; `notable` are those that concern a proxy.
+def to_caller(section: bytes, proxy_fields: Mapping[bytes, bytes]) -> bytes:
+    """An upstream's field lines as they go back, both on the wire; `proxy_fields` are those that concern a proxy.
 
     Which web pages may read an answer is for this proxy to say: `Access-Control-*` stays here.
     """
-    if notable.keys() <= _PASSING:
+    if proxy_fields.keys() <= _PASSING:
         return section + _VIA_LINE
-    connection = notable.get(b"connection")
-    if connection == b"keep-alive" and notable.keys() <= _PASSING_BESIDE_CONNECTION:
+    connection = proxy_fields.get(b"connection")
+    if connection == b"keep-alive" and proxy_fields.keys() <= _PASSING_BESIDE_CONNECTION:
         # What most servers write, and as most write it.
         passing = section.replace(_KEEP_ALIVE_LINE, b"\r\n", 1)
         if len(passing) < len(section):
@@ -185,9 +185,9 @@ def to_caller(section: bytes, notable: Mapping[bytes, bytes]) -> bytes:
     return passing + _VIA_LINE
 
 
-def switching(section: bytes, notable: Mapping[bytes, bytes]) -> bytes:
+def switching(section: bytes, proxy_fields: Mapping[bytes, bytes]) -> bytes:
     """The field lines of a 101 answer: those that `to_caller` passes, and the switch itself."""
-    return to_caller(section, notable) + _UPGRADE_LINES
+    return to_caller(section, proxy_fields) + _UPGRADE_LINES
 
 
 def trailers(section: Headers, added: bytes | None = None) -> list[Header]:

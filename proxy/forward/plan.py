@@ -14,8 +14,8 @@ from proxy.forward.route import Auth, Route
 from proxy.forward.routes import RouteTable, parse_target
 from proxy.http.grammar import Fields, RequestHead, field_lines, request_line
 from proxy.http.grammar.fields import Header
-from proxy.http.response import Answer
-from proxy.http.server.request import Caller
+from proxy.http.response import Response
+from proxy.http.server.request import ServerRequest
 
 REMEMBERED = 1280
 """Heads, field sections and targets, each, of which is remembered what becomes of them: callers send the same again and
@@ -29,7 +29,7 @@ _TOKEN_OF_ITS_OWN = re.compile(r"(?:/@[A-Za-z0-9_-]+)?/-/aws-credentials(?:\?.*)
 """What wants a token in Authorization that is not the client token, and whose callers can send no other field."""
 
 
-class Passport(NamedTuple):
+class Admission(NamedTuple):
     """What is known of a caller who was let in."""
 
     secure: bool
@@ -50,14 +50,14 @@ class Passport(NamedTuple):
     """Whether the field lines carry a name of it upstream."""
 
     def __repr__(self) -> str:
-        return f"Passport({self.origin!r})"
+        return f"Admission({self.origin!r})"
 
 
 @dataclass(slots=True, eq=False)
 class Plan:
     """All that the head of a request says of its way, once its caller is let in."""
 
-    passport: Passport
+    admission: Admission
     choice: Choice = field(repr=False)
     """The profile, and the target without what chose it."""
     path: str
@@ -67,11 +67,11 @@ class Plan:
     line: bytes = field(default=b"", repr=False)
     """The request line for the upstream."""
     graphql: bool = False
-    crossings: dict[bytes | None, bytes] = field(default_factory=dict, repr=False)
-    """What `Gate.crossing` said, by the name of the credential."""
+    passed_fields_by_credential: dict[bytes | None, bytes] = field(default_factory=dict, repr=False)
+    """What `Planner.crossing` said, by the name of the credential."""
 
 
-class Gate:
+class Planner:
     """Asks the guards about requests."""
 
     def __init__(self, policy: Policy, routes: RouteTable, *, own_alone: bool = False) -> None:
@@ -82,8 +82,8 @@ class Gate:
         self.read_only = policy.read_only
         self._permissions = guard.Permissions(policy.allow, policy.deny)
         self._remembered = lru_cache(REMEMBERED)(self._plan)
-        self._passport = lru_cache(REMEMBERED)(self._issue)
-        self._crossing = lru_cache(REMEMBERED)(self._cross)
+        self._admission = lru_cache(REMEMBERED)(self._issue)
+        self._passed_fields = lru_cache(REMEMBERED)(self._pass_fields)
         self._permitted = lru_cache(REMEMBERED)(self._permit)
 
     def plan(self, head: RequestHead, *, secure: bool) -> Plan:
@@ -98,26 +98,26 @@ class Gate:
         """What of a request's target may be told; raises BadRequest."""
         return self._origin_form(head).partition("?")[0]
 
-    def preflight(self, head: RequestHead, *, secure: bool) -> Answer | None:
+    def preflight(self, head: RequestHead, *, secure: bool) -> Response | None:
         """The answer to a preflight, None to what is none; raises a CallerError."""
         lines = guard.preflight(head.fields.lines, self._policy, secure=secure)
-        return None if lines is None else Answer(204, lines, b"")
+        return None if lines is None else Response(204, lines, b"")
 
-    def refused(self, caller: Caller) -> tuple[Header, ...]:
+    def refused(self, caller: ServerRequest) -> tuple[Header, ...]:
         """What the answer to a caller carries who was not let in."""
         return guard.refusal_fields(caller.head.fields.lines, self._policy, secure=caller.secure)
 
-    def crossing(self, head: RequestHead, plan: Plan, added: bytes | None) -> bytes:
+    def passed_fields(self, head: RequestHead, plan: Plan, added: bytes | None) -> bytes:
         """The caller's field lines as they go upstream with a credential named `added`, but for that one."""
         assert plan.route is not None  # noqa: S101 - the proxy itself is asked nothing this way
         fields = head.fields
-        cross = self._crossing if fields.lasting else self._cross
-        crossing = cross(fields, plan.route.upstream.authority, added, plan.passport.secure)
+        cross = self._passed_fields if fields.lasting else self._pass_fields
+        passed_fields = cross(fields, plan.route.upstream.authority, added, plan.admission.secure)
         # The very bytes that other targets share: a copy for each of them would be most of what is remembered.
-        plan.crossings[added] = crossing
-        return crossing
+        plan.passed_fields_by_credential[added] = passed_fields
+        return passed_fields
 
-    async def judge(self, caller: Caller, plan: Plan, body: HeldBody | None) -> None:
+    async def judge(self, caller: ServerRequest, plan: Plan, body: HeldBody | None) -> None:
         """Let a request through that reads, in read-only mode; raises ReadOnly."""
         fields = caller.head.fields
         if not guard.check_read_only(caller.method, graphql=plan.graphql, upgrade=fields.upgrade):
@@ -136,9 +136,9 @@ class Gate:
 
     def _plan(self, head: RequestHead, secure: bool) -> Plan:
         written = self._origin_form(head)
-        passport = self._admit(head.fields, written, secure)
-        choice = chosen(written, passport.profile)
-        plan = Plan(passport, choice, written.partition("?")[0])
+        admission = self._admit(head.fields, written, secure)
+        choice = chosen(written, admission.profile)
+        plan = Plan(admission, choice, written.partition("?")[0])
         if choice.target.startswith(guard.OWN_PREFIX):
             return plan
         if self._own_alone:
@@ -158,20 +158,20 @@ class Gate:
                 guard.check_authority(authority, host)
         return target
 
-    def _admit(self, fields: Fields, target: str, secure: bool) -> Passport:
+    def _admit(self, fields: Fields, target: str, secure: bool) -> Admission:
         try:
-            return self._passport(fields, secure) if fields.lasting else self._issue(fields, secure)
+            return self._admission(fields, secure) if fields.lasting else self._issue(fields, secure)
         except ClientTokenRequired:
             if not _TOKEN_OF_ITS_OWN.fullmatch(target):
                 raise
             return self._issue(fields, secure, replace(self._policy, client_token=None))
 
-    def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Passport:
+    def _issue(self, fields: Fields, secure: bool, policy: Policy | None = None) -> Admission:
         host, lines, own, foreign = guard.admit(fields.lines, policy or self._policy, secure=secure)
         origin = (b"https://" if secure else b"http://") + host
         request_id, numbered = request_ids.given(lines)
         profile = profile_choice.named_in(fields.lines)
-        return Passport(secure, origin, lines, own, field_lines(own + foreign), profile, request_id, numbered)
+        return Admission(secure, origin, lines, own, field_lines(own + foreign), profile, request_id, numbered)
 
     def _permit(self, method: str, target: str) -> tuple[Route, str]:
         """The route of a target, and what to ask its upstream for."""
@@ -181,7 +181,7 @@ class Gate:
             guard.check_route(ways, lambda way: self._routes.match(way)[0])
         return self._routes.match(target)
 
-    def _cross(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
+    def _pass_fields(self, fields: Fields, authority: str, added: bytes | None, secure: bool) -> bytes:
         lines = headers.to_upstream(
             self._admit(fields, "", secure).headers,
             authority=authority,

@@ -4,13 +4,13 @@ import math
 from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError
-from proxy.http.response import Answer, json_answer
+from proxy.http.response import Response, json_response
 
 if TYPE_CHECKING:
     from proxy.http.grammar.fields import Header
 
 
-def error_answer(error: ProxyError, *, graphql: bool, request_id: str = "") -> Answer:
+def error_response(error: ProxyError, *, graphql: bool, request_id: str = "") -> Response:
     """The answer to a request that `error` ended; shaped for GraphQL clients where `graphql` is set.
 
     By `request_id` a person finds the request in the log.
@@ -34,7 +34,7 @@ def error_answer(error: ProxyError, *, graphql: bool, request_id: str = "") -> A
             "message": error.detail,
             "extensions": {"status": error.status, "title": error.title, **facts},
         }
-        return json_answer(error.status, {"data": None, "errors": [entry]}, *extra)
+        return json_response(error.status, {"data": None, "errors": [entry]}, *extra)
     document = {
         "type": f"urn:ul-proxy:{error.code}",
         "title": error.title,
@@ -42,4 +42,4 @@ def error_answer(error: ProxyError, *, graphql: bool, request_id: str = "") -> A
         "detail": error.detail,
         **facts,
     }
-    return json_answer(error.status, document, *extra, media_type=b"application/problem+json")
+    return json_response(error.status, document, *extra, media_type=b"application/problem+json")

@@ -13,7 +13,7 @@ SMALL = 64 * 1024
 """Bytes of the largest message that is held."""
 
 
-class Outbox:
+class WriteBatcher:
     """Holds writes until the end of the turn. Nobody may write or close elsewhere what has a write in here."""
 
     __slots__ = ("_call_soon", "_held", "busy")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from proxy.http.grammar.fields import Header
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """An answer that this proxy makes itself."""
 
     status: int
@@ -17,7 +17,7 @@ class Answer(NamedTuple):
     """The content where it comes to be as time goes on; then `headers` have no Content-Length, and `body` is empty."""
 
 
-def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"application/json") -> Answer:
+def json_response(status: int, value: Any, *extra: Header, media_type: bytes = b"application/json") -> Response:
     """`value` as an answer; never cached, since it says what is so now."""
     body = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
     headers = (
@@ -26,4 +26,4 @@ def json_answer(status: int, value: Any, *extra: Header, media_type: bytes = b"a
         (b"Cache-Control", b"no-store"),
         *extra,
     )
-    return Answer(status, headers, body)
+    return Response(status, headers, body)

@@ -10,7 +10,7 @@ from typing import Any
 from jose import jws, jwt
 from jose.exceptions import JOSEError
 
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 
 ALGORITHM = "RS256"
 _END_OF_TIME = 1e12
@@ -25,7 +25,7 @@ class UnknownKey(ClaimsError):
     """The key set has no such key: it may have been rotated since it was fetched."""
 
 
-def verify(token: str, jwks: Mapping[str, Any] | None, *, pool: Pool, token_use: str) -> dict[str, Any]:
+def verify(token: str, jwks: Mapping[str, Any] | None, *, pool: CognitoPool, token_use: str) -> dict[str, Any]:
     """The claims of `token` ("id" or "access" by `token_use`), checked against `pool` and its key set.
 
     With `jwks` None the signature is left unchecked: the caller could not fetch the keys and says so.
@@ -53,7 +53,7 @@ def _signed_claims(token: str, header: Mapping[str, Any], jwks: Mapping[str, Any
     return jwt.decode(token, keys[0], algorithms=[ALGORITHM], options=options)
 
 
-def _check(claims: Mapping[str, Any], pool: Pool, token_use: str) -> None:
+def _check(claims: Mapping[str, Any], pool: CognitoPool, token_use: str) -> None:
     if claims.get("token_use") != token_use:
         raise ClaimsError(f"token_use is not {token_use!r}")
     # An ID token names its audience, an access token the client that it was issued to.

@@ -14,7 +14,7 @@ class AuthFlow(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class CognitoPool:
     """A Cognito user pool and the app client to sign in with."""
 
     region: str
@@ -54,7 +54,7 @@ class Profile:
     """One login and what belongs to it."""
 
     name: str
-    pool: Pool
+    pool: CognitoPool
     username: str | None = None
     password: SecretStr | None = None
     api_key: SecretStr | None = None

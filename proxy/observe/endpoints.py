@@ -24,13 +24,13 @@ from proxy.errors import (
 )
 from proxy.errors.defects import Defects
 from proxy.forward.headers import effective_auth, needs_token
-from proxy.forward.problems import error_answer
+from proxy.forward.problems import error_response
 from proxy.forward.route import Auth, Route
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer, json_answer
+from proxy.http.response import Response, json_response
 from proxy.identity.profile import DEFAULT_PROFILE, Profile
-from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper, container_document
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.aws_keys import AwsKeys, container_document
+from proxy.identity.tokens.manager import TokenManager
 from proxy.identity.tokens.state import Snapshot
 from proxy.model import Instant
 
@@ -52,30 +52,30 @@ _PAGE, _BELOW_PAGE = "/-/", "/-/inspector/"
 
 class _Endpoint(NamedTuple):
     methods: tuple[str, ...]
-    answer: Callable[[Profile, Headers], Awaitable[Answer]]
+    answer: Callable[[Profile, Headers], Awaitable[Response]]
 
 
 _Table: TypeAlias = Mapping[str, _Endpoint]
 
 
-class Admin:
+class OwnEndpoints:
     """Answers for the state of this process. What it tells of one profile, it tells of the one that a request chose."""
 
     def __init__(
         self,
         *,
-        keeper: TokenKeeper,
+        keeper: TokenManager,
         profiles: Mapping[str, Profile],
         routes: tuple[Route, ...],
         draining: Callable[[], bool],
         in_flight: Callable[[], int],
         defects: Defects,
         now: Callable[[], Instant],
-        aws: AwsCredentialsKeeper,
-        metrics: Callable[[Headers], Awaitable[Answer]],
+        aws: AwsKeys,
+        metrics: Callable[[Headers], Awaitable[Response]],
         aws_token: SecretStr | None = None,
         stop: Callable[[], None] | None = None,
-        inspector: Callable[[str, Headers], Awaitable[Answer]] | None = None,
+        inspector: Callable[[str, Headers], Awaitable[Response]] | None = None,
         started: Instant | None = None,
     ) -> None:
         """`metrics` answers `/-/metrics`.
@@ -110,7 +110,7 @@ class Admin:
             self._table[_STOP] = _Endpoint(_ACT, self._end)
         self._public = {path: endpoint for path, endpoint in self._table.items() if path in _PUBLIC}
 
-    async def __call__(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
+    async def __call__(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Response:
         """The answer to `method` on an own path.
 
         `profile` is the name of the one that the request chose, which may be unknown; `headers` are its field lines.
@@ -136,11 +136,11 @@ class Admin:
             return await self._inspector(path, headers)
         return await self._answer(self._table, method, path, profile, headers)
 
-    async def public(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Answer:
+    async def public(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Response:
         """As `__call__`, for callers of whom nothing is known."""
         return await self._answer(self._public, method, path, profile, headers)
 
-    async def _answer(self, table: _Table, method: str, path: str, profile: str, headers: Headers) -> Answer:
+    async def _answer(self, table: _Table, method: str, path: str, profile: str, headers: Headers) -> Response:
         endpoint = table.get(path)
         if endpoint is None:
             here = [*table, *([_PAGE] if table is self._table and self._inspector is not None else [])]
@@ -151,16 +151,16 @@ class Admin:
             raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
         return await endpoint.answer(chosen, headers)
 
-    async def _live(self, _profile: Profile, _headers: Headers) -> Answer:
+    async def _live(self, _profile: Profile, _headers: Headers) -> Response:
         """200 while the process serves."""
-        return json_answer(200, {"live": True})
+        return json_response(200, {"live": True})
 
-    async def _ready(self, profile: Profile, _headers: Headers) -> Answer:
+    async def _ready(self, profile: Profile, _headers: Headers) -> Response:
         """200 when a credential is at hand, the proxy is not draining and requests go well, else 503 and the reason."""
         reason = self._unready(profile)
-        return json_answer(200, {"ready": True}) if reason is None else error_answer(reason, graphql=False)
+        return json_response(200, {"ready": True}) if reason is None else error_response(reason, graphql=False)
 
-    async def _refresh(self, profile: Profile, _headers: Headers) -> Answer:
+    async def _refresh(self, profile: Profile, _headers: Headers) -> Response:
         """A new token, and what is known of it; raises a CredentialError, and then the old token stays in use."""
         if profile.personal_access_token is not None:
             raise BadRequest(
@@ -170,7 +170,7 @@ class Admin:
         asked = self._now()
         token = await self._keeper.refresh(profile.name)
         snapshot = self._keeper.snapshot(profile.name)
-        return json_answer(
+        return json_response(
             200,
             {
                 "profile": profile.name,
@@ -181,14 +181,14 @@ class Admin:
             },
         )
 
-    async def _end(self, _profile: Profile, _headers: Headers) -> Answer:
+    async def _end(self, _profile: Profile, _headers: Headers) -> Response:
         """202, and the proxy drains and ends."""
         if self._stop is not None:
             log.info("POST %s: draining", _STOP)
             self._stop()
-        return json_answer(202, {"stopping": True, "requests_in_flight": self._in_flight()})
+        return json_response(202, {"stopping": True, "requests_in_flight": self._in_flight()})
 
-    async def _aws_credentials(self, profile: Profile, headers: Headers) -> Answer:
+    async def _aws_credentials(self, profile: Profile, headers: Headers) -> Response:
         """AWS credentials of the identity pool for whoever sends the token that was agreed on."""
         presented = [value for name, value in headers if name.lower() == b"authorization"]
         expected = b"" if self._aws_token is None else self._aws_token.get_secret_value().encode()
@@ -197,7 +197,7 @@ class Admin:
                 "the request does not present the token of this endpoint",
                 hint="Set AWS_CONTAINER_AUTHORIZATION_TOKEN to the value of aws_credentials_token.",
             )
-        return json_answer(200, container_document(await self._aws.get(profile.name)))
+        return json_response(200, container_document(await self._aws.get(profile.name)))
 
     def _unready(self, profile: Profile) -> ProxyError | None:
         if self._draining():
@@ -223,11 +223,11 @@ class Admin:
             hint=f"Run {login_command(profile.name)}, or set {login}, or {others}.",
         )
 
-    async def _status(self, profile: Profile, _headers: Headers) -> Answer:
+    async def _status(self, profile: Profile, _headers: Headers) -> Response:
         """Everything that may be told of this process."""
         uptime = self._now().monotonic - self._started.monotonic
         reason = self._unready(profile)
-        return json_answer(
+        return json_response(
             200,
             {
                 "version": __version__,

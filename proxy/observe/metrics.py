@@ -9,7 +9,7 @@ from http import HTTPStatus
 from itertools import accumulate
 from typing import NamedTuple
 
-from proxy.model import AccessEntry
+from proxy.model import RequestRecord
 
 OVERHEAD_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0)
 """Of the proxy's own share: what it takes itself is well under 1 ms, what a sign-in takes is seconds."""
@@ -78,7 +78,7 @@ class RequestMetrics:
         self.traffic: dict[str, Traffic] = {}
         """By route."""
 
-    def __call__(self, entries: Sequence[AccessEntry], _offset: float = 0.0) -> None:
+    def __call__(self, entries: Sequence[RequestRecord], _offset: float = 0.0) -> None:
         """Count requests. Runs for every one: hence no calls that could be spared."""
         known = self._known
         for entry in entries:
@@ -105,7 +105,7 @@ class RequestMetrics:
         """How many requests there were."""
         return {labels: series.count for labels, series in self._series.items()}
 
-    def _first(self, entry: AccessEntry) -> _Series:
+    def _first(self, entry: RequestRecord) -> _Series:
         """The series of an entry that says what none has said for a while."""
         labels = labels_of(entry)
         series = self._series.get(labels)
@@ -119,7 +119,7 @@ class RequestMetrics:
         return series
 
 
-def labels_of(entry: AccessEntry) -> Labels:
+def labels_of(entry: RequestRecord) -> Labels:
     """The labels of a request, of which there are few whatever callers and upstreams think of."""
     return Labels(
         route=entry.route or "none",

@@ -9,26 +9,26 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from proxy.model import AccessEntry
+from proxy.model import RequestRecord
 
 BATCH_SECONDS = 0.05
 BATCH = 64
 """Entries that do not wait for that."""
 
-Reader: TypeAlias = Callable[[Sequence[AccessEntry], float], None]
+Reader: TypeAlias = Callable[[Sequence[RequestRecord], float], None]
 """Is given entries, and what to add to their readings of the performance counter to have wall time."""
 
 
-class Journal:
+class RequestLog:
     """Notes every request, and tells its readers a moment later."""
 
     def __init__(self, *readers: Reader) -> None:
         self._readers = list(readers)
-        self._entries: list[AccessEntry] = []
+        self._entries: list[RequestRecord] = []
         self._due = False
         """A timer runs: to make and cancel one for each of a lone caller's requests takes longer than to let it run."""
 
-    def __call__(self, entry: AccessEntry) -> None:
+    def __call__(self, entry: RequestRecord) -> None:
         """Note one request, which has just ended."""
         entries = self._entries
         entries.append(entry)
@@ -64,16 +64,16 @@ class Recent:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._batches: deque[tuple[Sequence[AccessEntry], float]] = deque()
+        self._batches: deque[tuple[Sequence[RequestRecord], float]] = deque()
         self._count = 0
 
-    def __call__(self, entries: Sequence[AccessEntry], offset: float) -> None:
+    def __call__(self, entries: Sequence[RequestRecord], offset: float) -> None:
         kept = entries[-self._limit :]
         self._batches.append((kept, offset))
         self._count += len(kept)
         while self._count - len(self._batches[0][0]) >= self._limit:
             self._count -= len(self._batches.popleft()[0])
 
-    def __iter__(self) -> Iterator[tuple[Sequence[AccessEntry], float]]:
+    def __iter__(self) -> Iterator[tuple[Sequence[RequestRecord], float]]:
         """What was told, the oldest first: a few more than `limit`, since batches stay together."""
         return iter(tuple(self._batches))

@@ -9,7 +9,7 @@ from proxy.forward.policy import Policy
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Upstream, is_loopback, stays_here
 from proxy.http.options import CertificateFiles, OutboundProxies, Timeouts
-from proxy.identity.profile import DEFAULT_PROFILE, Pool, Profile
+from proxy.identity.profile import DEFAULT_PROFILE, CognitoPool, Profile
 from proxy.settings.forms import parse_bind
 from proxy.settings.options import ServeOptions
 from proxy.settings.schema import CognitoSettings, ProfileCognitoSettings, ProfileSettings, Settings, UpstreamSettings
@@ -22,7 +22,7 @@ def serve_options(
     return ServeOptions(
         listen=tuple(parse_bind(value) for value in settings.listen),
         profiles={
-            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, Pool(**settings.cognito.model_dump())),
+            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, CognitoPool(**settings.cognito.model_dump())),
             **{
                 name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
                 for name, given in settings.profiles.items()
@@ -67,7 +67,9 @@ def _certificate_files(settings: Settings) -> CertificateFiles | None:
     return None
 
 
-def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_store: str | None = None) -> Profile:
+def _profile(
+    name: str, given: Settings | ProfileSettings, pool: CognitoPool, token_store: str | None = None
+) -> Profile:
     return Profile(
         name=name,
         pool=pool,
@@ -80,12 +82,12 @@ def _profile(name: str, given: Settings | ProfileSettings, pool: Pool, token_sto
     )
 
 
-def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> Pool:
+def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> CognitoPool:
     """The user pool of a profile: what it does not say of its own is as for everybody."""
     given = own.model_dump(exclude_none=True)
     # A client's secret is that client's alone.
     without = {"client_secret"} if "client_id" in given else set()
-    return Pool(**common.model_dump(exclude=without) | given)
+    return CognitoPool(**common.model_dump(exclude=without) | given)
 
 
 def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
@@ -100,7 +102,7 @@ def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
 
 def refuse_contradictions(settings: Settings) -> None:
     pools = {f"profiles.{name}.": _pool(settings.cognito, own.cognito) for name, own in settings.profiles.items()}
-    for prefix, pool in ({"": Pool(**settings.cognito.model_dump())} | pools).items():
+    for prefix, pool in ({"": CognitoPool(**settings.cognito.model_dump())} | pools).items():
         if not pool.user_pool_id.startswith(pool.region + "_"):
             raise SettingsError(
                 f"{prefix}cognito.user_pool_id {pool.user_pool_id!r} is not in {prefix}cognito.region {pool.region!r}",

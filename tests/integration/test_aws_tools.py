@@ -23,7 +23,7 @@ from support.stack import PASSWORD, closing, options_for, running_proxy, talk
 from proxy.app import App
 from proxy.demo.accounts import IDENTITY_ID, User
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.identity.profile import AuthFlow, Pool, Profile
+from proxy.identity.profile import AuthFlow, CognitoPool, Profile
 from proxy.settings.options import ServeOptions
 
 AWS_TOKEN = "an-aws-token-of-some-length"
@@ -149,7 +149,7 @@ async def test_boto3(door: str, options: ServeOptions, desk: Desk, monkeypatch: 
         monkeypatch.chdir(desk.folder)
         found = await asyncio.to_thread(found_by_boto3)
         assert desk.cognito.counts["GetCredentialsForIdentity"] == 1
-    assert found.method == {"container": "container-role", "credential_process": "custom-process"}[door]
+    assert found.method == {"container": "container-door", "credential_process": "custom-process"}[door]
     assert found.get_frozen_credentials().secret_key
     assert found.refresh_needed() is False
 
@@ -176,7 +176,7 @@ async def test_aws_s3_cp(door: str, foreign_cognito: ForeignCognito, origin: Ori
         *("--endpoint-url", foreign_cognito.endpoint_url, "--region", REGION),
     ]
     if door == "container":
-        pool = Pool(
+        pool = CognitoPool(
             foreign_cognito.region,
             foreign_cognito.user_pool_id,
             foreign_cognito.client_id,

@@ -27,7 +27,7 @@ from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.forward.routes import RouteTable
-from proxy.model import AccessEntry
+from proxy.model import RequestRecord
 from proxy.observe.logs import AccessLog, JsonFormatter, TextFormatter
 
 PATIENCE = 30.0
@@ -98,14 +98,14 @@ class Recording:
             handler.setFormatter(formatter)
             self.handlers.append(handler)
 
-    def access(self, entries: Sequence[AccessEntry], offset: float) -> None:
+    def access(self, entries: Sequence[RequestRecord], offset: float) -> None:
         """Log requests in both forms."""
         for log in self._logs:
             log(entries, offset)
 
     def check(self, app: App) -> str:
         """Nothing shows a secret. Returns what was logged as text."""
-        app.journal.flush()
+        app.request_log.flush()
         for name, stream in self._streams.items():
             assert self.watcher.found_in(stream.getvalue()) is None, name
         assert self._streams["text access"].getvalue()
@@ -320,7 +320,7 @@ sys.exit(main())
 """
 CRASHING = """
 import sys
-from proxy.access import AccessEntry
+from proxy.model import RequestRecord
 from proxy.app import App
 from proxy.__main__ import main
 enter = App.__aenter__

@@ -19,9 +19,9 @@ from proxy.errors.defects import Where
 from proxy.forward.forwarder import Forwarder
 from proxy.forward.replay import HeldBody
 from proxy.http.client.transport import PooledTransport
-from proxy.http.server.request import Caller
+from proxy.http.server.request import ServerRequest
 from proxy.identity.cognito.flows import Cognito
-from proxy.observe.endpoints import Admin
+from proxy.observe.endpoints import OwnEndpoints
 
 loop_factories = EVERY_LOOP
 
@@ -131,7 +131,7 @@ async def test_own_endpoints(proxy: App, monkeypatch: pytest.MonkeyPatch) -> Non
     async def with_a_bug(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Admin, "_answer", with_a_bug)
+    monkeypatch.setattr(OwnEndpoints, "_answer", with_a_bug)
     for _ in range(4):
         assert await ask(proxy, "/-/status") == 500
     monkeypatch.undo()
@@ -143,7 +143,7 @@ async def test_requests_that_die_without_an_answer(origin: Origin, monkeypatch: 
     """What nobody catches on a request's way reaches the event loop alone, and makes the proxy unready as well."""
     handle = Forwarder.handle
 
-    async def with_a_bug(self: Forwarder, caller: Caller) -> None:
+    async def with_a_bug(self: Forwarder, caller: ServerRequest) -> None:
         if caller.head.target == ODD:
             raise TypeError("a coroutine was expected")
         await handle(self, caller)

@@ -221,7 +221,7 @@ class TestDevices:
             params = {"USERNAME": USERNAME, "PASSWORD": PASSWORD, "DEVICE_KEY": key}
             posed = await client.call("InitiateAuth", AuthFlow="USER_PASSWORD_AUTH", AuthParameters=params)
             assert posed.body["ChallengeName"] == "DEVICE_SRP_AUTH"
-            exchange = srp.Exchange(0xA5 << 1000)
+            exchange = srp.SrpExchange(0xA5 << 1000)
             verifier = await answer(client, posed, DEVICE_KEY=key, SRP_A=exchange.srp_a)
             given = verifier.body["ChallengeParameters"]
             assert given["DEVICE_KEY"] == key
@@ -268,7 +268,7 @@ class TestSecret:
     async def test_answers_under_an_alias(self, client: Client) -> None:
         """Answers to challenges want the hash of the real name, whatever name began."""
         for name, right in ((EMAIL, False), (USERNAME, True)):
-            exchange = srp.Exchange(0xA5 << 1000)
+            exchange = srp.SrpExchange(0xA5 << 1000)
             auth = {"USERNAME": EMAIL, "SRP_A": exchange.srp_a, "SECRET_HASH": self.hash_of(client, EMAIL)}
             begun = await client.call("InitiateAuth", AuthFlow="USER_SRP_AUTH", AuthParameters=auth)
             responses = {**client.answer(exchange, begun), "SECRET_HASH": self.hash_of(client, name)}

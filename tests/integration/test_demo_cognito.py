@@ -17,7 +17,7 @@ from proxy.demo.protocol import PoolConfig
 from proxy.demo.signer import Signer, TokenExpired, TokenRefused
 from proxy.identity import claims
 from proxy.identity.cognito import srp
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def client() -> AsyncIterator[Client]:
 
 def believed(token: str, keys: dict[str, Any], use: str = "id") -> dict[str, Any]:
     config = PoolConfig()
-    pool = Pool(config.region, config.user_pool_id, config.client_id)
+    pool = CognitoPool(config.region, config.user_pool_id, config.client_id)
     return claims.verify(token, keys, pool=pool, token_use=use)
 
 

@@ -18,7 +18,7 @@ from proxy.clock import SystemClock
 from proxy.errors import RefreshRejected
 from proxy.identity.cognito import totp
 from proxy.identity.cognito.flows import Cognito
-from proxy.identity.profile import AuthFlow, Pool, Profile
+from proxy.identity.profile import AuthFlow, CognitoPool, Profile
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def client() -> AsyncIterator[Cognito]:
 
 
 def profile_of(cognito: ForeignCognito, auth_flow: AuthFlow, **changes: Any) -> Profile:
-    pool = Pool(cognito.region, cognito.user_pool_id, cognito.client_id, auth_flow, cognito.endpoint_url)
+    pool = CognitoPool(cognito.region, cognito.user_pool_id, cognito.client_id, auth_flow, cognito.endpoint_url)
     login = {"username": cognito.username, "password": SecretStr(cognito.password), **changes}
     return Profile("default", pool, **login)
 

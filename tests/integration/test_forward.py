@@ -18,7 +18,7 @@ from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Upstream
-from proxy.http.server.connection import Connection
+from proxy.http.server.connection import CallerConnection
 
 loop_factories = EVERY_LOOP
 
@@ -109,7 +109,8 @@ async def test_a_route_of_the_users_own_names_its_header(cognito_url: str, origi
 async def test_the_callers_own_credential_stays_here(name: str, proxy: App, origin: Origin) -> None:
     """On a route that adds a credential the caller's own never goes upstream, in any spelling."""
     await talk(
-        proxy.urls[0], closing("GET", "/v1/job", f"{name}: mine", "Connection: close, X-Amz-Cognito-Security-Token")
+        proxy.urls[0],
+        closing("GET", "/v1/job", f"{name}: mine", "Connection: close, X-Amz-Cognito-Security-Token"),
     )
     (request,) = origin.requests
     assert b"mine" not in request.head
@@ -145,7 +146,15 @@ async def test_requests_gain_no_header_but_those_promised(proxy: App, origin: Or
     await talk(
         proxy.urls[0],
         closing(
-            "GET", "/v1/job", "X-B: 2", "x-a: 1", "X-B: 3", "Keep-Alive: 5", "Connection: X-Hop", "X-Hop: 1", "TE: x"
+            "GET",
+            "/v1/job",
+            "X-B: 2",
+            "x-a: 1",
+            "X-B: 3",
+            "Keep-Alive: 5",
+            "Connection: X-Hop",
+            "X-Hop: 1",
+            "TE: x",
         ),
     )
     *lines, request_id = [(name.lower(), value) for name, value in origin.requests[0].lines]
@@ -273,8 +282,8 @@ async def test_requests_between_tiny_chunks_are_answered(proxy: App) -> None:
 
     async def look() -> None:
         while True:
-            served = (found for server in proxy._doors._servers.values() for found in server.connections)
-            connections = [found for found in served if isinstance(found, Connection)]
+            served = (found for server in proxy._listeners._servers.values() for found in server.connections)
+            connections = [found for found in served if isinstance(found, CallerConnection)]
             held.extend(len(connection._requests._buffer) for connection in connections)
             await asyncio.sleep(0.001)
 

@@ -15,7 +15,7 @@ from support.wire import PATIENCE, Peer, answer, request, upstream
 
 from proxy.app import App
 from proxy.http.address import Bind
-from proxy.http.server.request import Caller
+from proxy.http.server.request import ServerRequest
 
 loop_factories = EVERY_LOOP
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the two apart over TCP")
@@ -94,16 +94,16 @@ async def test_an_end_that_comes_with_the_request(target: str, app: App, slow: S
 async def test_an_end_that_comes_as_the_answer_goes_out(app: App, slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a caller's direction that is read between the answer and its task's end is not overlooked."""
     peer = await connect(app)
-    answered = Caller.finish
+    answered = ServerRequest.finish
 
-    def finish(self: Caller, *parts: Any) -> None:
+    def finish(self: ServerRequest, *parts: Any) -> None:
         answered(self, *parts)
         # Now, and not in the next turn of the event loop.
         sock = peer.writer.get_extra_info("socket")
         with suppress(OSError), socket.fromfd(sock.fileno(), sock.family, socket.SOCK_STREAM) as same:
             same.shutdown(socket.SHUT_WR)
 
-    monkeypatch.setattr(Caller, "finish", finish)
+    monkeypatch.setattr(ServerRequest, "finish", finish)
     slow.go_on.set()
     await peer.send(request())
     assert (await peer.message()).body == b"ok"

@@ -26,7 +26,7 @@ from proxy.http.address import Bind, Upstream
 from proxy.observe.inspector import Inspector
 from proxy.observe.inspector.feed import Watcher
 from proxy.observe.inspector.recorder import Recorder
-from proxy.observe.request_log import Journal
+from proxy.observe.request_log import RequestLog
 from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP
@@ -111,13 +111,13 @@ async def details(app: App, told: dict[str, Any]) -> dict[str, Any]:
 
 def is_tapped(app: App) -> bool:
     """Whether anybody listens in on callers' requests."""
-    return any(forwarder.tap is not None for forwarder in app._forwarders.values())
+    return any(forwarder.interceptor is not None for forwarder in app._forwarders.values())
 
 
 def watchers(app: App) -> set[Watcher]:
     """The pages that look on, as the proxy knows them."""
     assert app._inspector is not None
-    found: set[Watcher] = app._inspector._desk._watchers
+    found: set[Watcher] = app._inspector._responder._watchers
     return found
 
 
@@ -160,8 +160,8 @@ def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept once the last page has gone."""
 
     class Hasty(Inspector):
-        def __init__(self, journal: Journal, look_on: Any) -> None:
-            super().__init__(journal, look_on, grace=0)
+        def __init__(self, request_log: RequestLog, look_on: Any) -> None:
+            super().__init__(request_log, look_on, grace=0)
 
     monkeypatch.setattr(proxy.app, "Inspector", Hasty)
 
@@ -326,7 +326,7 @@ async def test_aws_credentials(cognito: EmbeddedCognito, cognito_url: str, origi
         assert status_of(await ask(app, "/-/aws-credentials", "Authorization: wrong")) == 401
         await ask(app, "/v1/last")
         await feed.ended("/v1/last")
-        (recorder,) = {forwarder.tap for forwarder in app._forwarders.values()} - {None}
+        (recorder,) = {forwarder.interceptor for forwarder in app._forwarders.values()} - {None}
         assert isinstance(recorder, Recorder)
         assert [entry.path for entry, _ in recorder.kept] == ["/v1/last"]
 
@@ -339,7 +339,7 @@ def test_start(guarded_env: Callable[..., dict[str, str]]) -> None:
     """Whoever never looks does not wait for what a look takes."""
     script = (
         "import sys, proxy.cli.serve;"
-        " sys.exit(any(name.startswith('proxy.observe.inspector.desk') for name in sys.modules))"
+        " sys.exit(any(name.startswith('proxy.observe.inspector.responder') for name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], env=guarded_env(), check=False, timeout=60)
     assert done.returncode == 0

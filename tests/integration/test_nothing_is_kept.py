@@ -18,16 +18,16 @@ from support.wire import PATIENCE, Peer, answer, caller, request, upstream
 from proxy.app import App
 from proxy.errors import ProxyError
 from proxy.forward.replay import HeldBody
-from proxy.http.client.connection import Connection as UpstreamConnection
+from proxy.http.client.connection import UpstreamConnection
 from proxy.http.client.exchange import Exchange
 from proxy.http.client.tls import TlsTransport
-from proxy.http.server.body import Incoming
-from proxy.http.server.connection import Connection
-from proxy.http.server.request import Caller
+from proxy.http.server.body import IncomingBody
+from proxy.http.server.connection import CallerConnection
+from proxy.http.server.request import ServerRequest
 
 loop_factories = EVERY_LOOP
 
-KINDS = (Caller, Connection, Incoming, HeldBody, Exchange, UpstreamConnection, TlsTransport)
+KINDS = (ServerRequest, CallerConnection, IncomingBody, HeldBody, Exchange, UpstreamConnection, TlsTransport)
 LARGE = 8 << 20
 
 
@@ -225,6 +225,6 @@ async def test_what_could_not_be_connected(why: str, monkeypatch: pytest.MonkeyP
 async def settled(app: App) -> None:
     """Wait until neither side has a connection."""
     async with asyncio.timeout(PATIENCE):
-        while app._doors.connections or app._transport._pool.connections:  # noqa: ASYNC110 - neither tells when it ends
+        while app._listeners.connections or app._transport._pool.connections:  # noqa: ASYNC110 - neither tells when it ends
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

@@ -21,7 +21,7 @@ from proxy.observe.logs import AccessLog
 from proxy.settings.options import ServeOptions
 
 if TYPE_CHECKING:
-    from proxy.model import AccessEntry
+    from proxy.model import RequestRecord
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -50,7 +50,7 @@ class Observed:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        self.app.journal.flush()
+        self.app.request_log.flush()
         return [json.loads(line) for line in "".join(self._text).splitlines()]
 
 
@@ -361,10 +361,10 @@ async def test_metrics_pass_the_same_guards(origin: Origin) -> None:
 
 async def test_entries_tell_no_secret(origin: Origin) -> None:
     """What is kept of a request until it is written shows neither its query nor its content."""
-    kept: list[AccessEntry] = []
+    kept: list[RequestRecord] = []
     async with App(direct_options(origin.url), access=lambda entries, _: kept.extend(entries)) as app:
         await talk(app.urls[0], closing("POST", "/graphql?x=c4n4ry", body=b'{"query": "{ c4n4ry }"}'))
-        app.journal.flush()
+        app.request_log.flush()
     (entry,) = kept
     facts = {name: getattr(entry, name) for name in dir(entry) if not name.startswith("__")}
     assert "c4n4ry" not in str(facts)

@@ -13,7 +13,7 @@ from support.wire import PATIENCE, Peer, answer, caller, request, upstream
 from proxy.app import App
 from proxy.http.server import connection
 from proxy.http.server.server import Server
-from proxy.http.server.turns import Turns
+from proxy.http.server.turns import RequestQueue
 
 loop_factories = EVERY_LOOP
 
@@ -32,15 +32,15 @@ def address(app: App) -> tuple[str, int]:
 async def test_requests_that_come_between_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """More requests than may wait, read just between the end of one and the turn of the next, are all answered."""
     between, sent = threading.Event(), threading.Event()
-    ended = Turns._ended
+    ended = RequestQueue._ended
 
-    def hold_up(turns: Turns, task: "asyncio.Task[None]") -> None:
+    def hold_up(turns: RequestQueue, task: "asyncio.Task[None]") -> None:
         ended(turns, task)
         if not between.is_set():
             between.set()
             sent.wait(PATIENCE)
 
-    monkeypatch.setattr(Turns, "_ended", hold_up)
+    monkeypatch.setattr(RequestQueue, "_ended", hold_up)
 
     def talk(app: App) -> int:
         with socket.create_connection(address(app), timeout=PATIENCE) as sock:
@@ -94,7 +94,7 @@ async def test_who_is_refused_and_reads_nothing_is_let_go(monkeypatch: pytest.Mo
     ended = asyncio.Event()
     closed = Server.closed
 
-    def note(server: Server, lost: connection.Connection) -> None:
+    def note(server: Server, lost: connection.CallerConnection) -> None:
         closed(server, lost)
         ended.set()
 

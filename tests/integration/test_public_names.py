@@ -11,7 +11,7 @@ from support.loops import EVERY_LOOP
 from support.stack import direct_options, running_proxy
 from support.wire import Peer, answer, caller, request, upstream
 
-from proxy.http.server.connection import Connection
+from proxy.http.server.connection import CallerConnection
 from proxy.http.server.server import Server
 
 loop_factories = EVERY_LOOP
@@ -42,14 +42,14 @@ def guarded(access: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
 @pytest.fixture
 def only_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """aiohttp's server without its private names, as far as the proxy can see."""
-    for kind, ours in ((web.RequestHandler, Connection), (web.Server, Server)):
+    for kind, ours in ((web.RequestHandler, CallerConnection), (web.Server, Server)):
         names = private_names(kind) - set(vars(ours))
         assert names
         for attribute in ("__getattribute__", "__setattr__"):
             monkeypatch.setattr(ours, attribute, guarded(getattr(kind, attribute), names), raising=False)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(Connection, web.RequestHandler), (Server, web.Server)])
+@pytest.mark.parametrize(("ours", "theirs"), [(CallerConnection, web.RequestHandler), (Server, web.Server)])
 def test_no_name_is_shared(ours: type, theirs: type) -> None:
     """What the proxy adds to aiohttp's classes bears no name that they keep for themselves."""
     added = set(getattr(ours, "__slots__", ())) | set(vars(ours))

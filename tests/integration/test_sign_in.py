@@ -374,7 +374,7 @@ def test_srp_signs_in_every_time() -> None:
         verifier = pow(srp.G, srp.private_key(pool, user, password, salt), srp.N)
         b = int.from_bytes(secrets.token_bytes(32))
         public_b = (srp.K * verifier + pow(srp.G, b, srp.N)) % srp.N
-        exchange = srp.Exchange(srp.private_exponent(secrets.token_bytes(32)))
+        exchange = srp.SrpExchange(srp.private_exponent(secrets.token_bytes(32)))
         u = srp.digest(srp.pad(exchange.public), srp.pad(public_b))
         secret = pow(exchange.public * pow(verifier, u, srp.N), b, srp.N)
         assert exchange.key(pool, user, password, f"{public_b:x}", f"{salt:x}") == srp.session_key(secret, u)

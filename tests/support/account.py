@@ -16,7 +16,7 @@ from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.http.options import OutboundProxies
 from proxy.identity.cognito.flows import Cognito
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.model import Clock
 from support.clock import FakeClock
@@ -105,4 +105,4 @@ async def account(user: User | None = None, **config: Any) -> AsyncIterator[Acco
             await client.close()
 
 
-_POOL_FIELDS = {field.name for field in dataclasses.fields(Pool)}
+_POOL_FIELDS = {field.name for field in dataclasses.fields(CognitoPool)}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from proxy.model import AccessEntry
+from proxy.model import RequestRecord
 
 PATIENCE = 20.0
 
@@ -12,10 +12,10 @@ class Arrivals:
     """The requests that the proxy has answered, in the place of its access log."""
 
     def __init__(self) -> None:
-        self.entries: list[AccessEntry] = []
+        self.entries: list[RequestRecord] = []
         self._news = asyncio.Event()
 
-    def __call__(self, entries: Sequence[AccessEntry], _offset: float) -> None:
+    def __call__(self, entries: Sequence[RequestRecord], _offset: float) -> None:
         self.entries.extend(entries)
         self._news.set()
 

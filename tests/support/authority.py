@@ -15,7 +15,7 @@ from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.stores.memory import MemoryStore
 from proxy.identity.tokens import lifetime
 from proxy.identity.tokens.interfaces import SessionStore
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.manager import TokenManager
 from support.clock import FakeClock
 from support.sessions import PROFILE
 
@@ -83,10 +83,10 @@ def new_keeper(
     profiles: Mapping[str, Profile] | None = None,
     store: SessionStore | None = None,
     **options: Any,
-) -> TokenKeeper:
+) -> TokenManager:
     """A keeper on the authority's clock, of one profile and without a store unless the test has others."""
     clock = authority.clock
-    return TokenKeeper(
+    return TokenManager(
         authority,
         {"default": PROFILE} if profiles is None else profiles,
         store or MemoryStore(lambda: clock.wall),

@@ -24,10 +24,10 @@ from proxy.demo.protocol import PoolConfig
 from proxy.errors import ProxyError
 from proxy.http.options import OutboundProxies
 from proxy.identity.cognito.flows import Cognito
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.stores.file import FileStore
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.manager import TokenManager
 
 _PACKAGE = Path(proxy.__file__).parent
 _TRACED = tuple(str(_PACKAGE / part) for part in ("store", "tokens", "cognito/flows.py"))
@@ -53,7 +53,7 @@ class Lines:
 def profile_at(url: str) -> Profile:
     """The profile of the embedded pool at `url`, without a password."""
     config = PoolConfig()
-    return Profile("default", Pool(config.region, config.user_pool_id, config.client_id, endpoint_url=url))
+    return Profile("default", CognitoPool(config.region, config.user_pool_id, config.client_id, endpoint_url=url))
 
 
 async def live(url: str, path: Path, last: int) -> None:
@@ -66,7 +66,7 @@ async def live(url: str, path: Path, last: int) -> None:
         timeout=60.0,
         outbound=OutboundProxies(),
     )
-    keeper = TokenKeeper(
+    keeper = TokenManager(
         cognito,
         {"default": profile_at(url)},
         FileStore(path, clock),

@@ -109,7 +109,7 @@ class Rig:
 
     def logged(self) -> str:
         """The log lines of all requests so far."""
-        self._app.journal.flush()
+        self._app.request_log.flush()
         return self._access.getvalue()
 
     @property

@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.identity.issued import Device, Session
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 
-POOL = Pool("eu-west-1", "eu-west-1_abc", "client")
+POOL = CognitoPool("eu-west-1", "eu-west-1_abc", "client")
 PROFILE = Profile("default", POOL, "me", SecretStr("secret"))
 
 

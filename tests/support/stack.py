@@ -17,7 +17,7 @@ from proxy.forward.policy import Policy
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import Timeouts
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.model import Clock
 from proxy.settings.options import ServeOptions
 
@@ -33,9 +33,9 @@ def new_cognito(**config: Any) -> EmbeddedCognito:
     return EmbeddedCognito(PoolConfig(**config), [User(USERNAME, PASSWORD)], signer=SIGNER)
 
 
-def pool_of(config: PoolConfig, endpoint_url: str, **changes: Any) -> Pool:
+def pool_of(config: PoolConfig, endpoint_url: str, **changes: Any) -> CognitoPool:
     return dataclasses.replace(
-        Pool(config.region, config.user_pool_id, config.client_id, endpoint_url=endpoint_url), **changes
+        CognitoPool(config.region, config.user_pool_id, config.client_id, endpoint_url=endpoint_url), **changes
     )
 
 

@@ -62,12 +62,12 @@ class Client:
         async with self.session.post(self.url, data=body, headers=headers) as response:
             return Answered(response.status, json.loads(await response.read()), dict(response.headers))
 
-    async def begin(self, name: str = USERNAME, a: int = 0xA5 << 1000) -> tuple[srp.Exchange, Answered]:
-        exchange = srp.Exchange(a)
+    async def begin(self, name: str = USERNAME, a: int = 0xA5 << 1000) -> tuple[srp.SrpExchange, Answered]:
+        exchange = srp.SrpExchange(a)
         params = {"USERNAME": name, "SRP_A": exchange.srp_a}
         return exchange, await self.call("InitiateAuth", AuthFlow="USER_SRP_AUTH", AuthParameters=params)
 
-    def answer(self, exchange: srp.Exchange, begun: Answered, password: str = PASSWORD) -> dict[str, str]:
+    def answer(self, exchange: srp.SrpExchange, begun: Answered, password: str = PASSWORD) -> dict[str, str]:
         given = begun.body["ChallengeParameters"]
         user, pool = given["USER_ID_FOR_SRP"], self.cognito.pool.config.name
         key = exchange.key(pool, user, SecretStr(password), given["SRP_B"], given["SALT"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.model import OWN, AccessEntry
+from proxy.model import OWN, RequestRecord
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from proxy.model import OWN, AccessEntry
 )
 def test_overhead(asked: float, answered: float, relaying: float, ended: float, overhead: float) -> None:
     """The proxy's own share is the time in which neither the upstream nor content was waited for."""
-    entry = AccessEntry("GET", 10.0)
+    entry = RequestRecord("GET", 10.0)
     entry.asked, entry.answered, entry.relaying, entry.ended = asked, answered, relaying, ended
     assert entry.overhead == overhead
 
@@ -37,13 +37,13 @@ def test_overhead(asked: float, answered: float, relaying: float, ended: float, 
 )
 def test_level(method: str, route: str, status: int, code: str, level: str) -> None:
     """What the proxy could not do is an error, what it refused a warning, and probes are hardly worth a word."""
-    entry = AccessEntry(method, 0.0)
+    entry = RequestRecord(method, 0.0)
     entry.route, entry.status, entry.code = route, status, code
     assert entry.level == level
 
 
 def test_repr() -> None:
     """A repr shows nothing that a stranger could have hidden a secret in but the method."""
-    entry = AccessEntry("GET", 0.0)
+    entry = RequestRecord("GET", 0.0)
     entry.path = entry.request_id = "c4n4ry"
-    assert repr(entry) == "AccessEntry('GET', status=0)"
+    assert repr(entry) == "RequestRecord('GET', status=0)"

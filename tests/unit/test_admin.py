@@ -25,20 +25,20 @@ from proxy.errors.defects import Defects, Where
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Upstream
 from proxy.http.grammar.fields import Header, Headers
-from proxy.http.response import Answer
+from proxy.http.response import Response
 from proxy.identity.issued import AwsCredentials, Token
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.identity.tokens.state import Snapshot
 from proxy.model import Instant
-from proxy.observe.endpoints import Admin
+from proxy.observe.endpoints import OwnEndpoints
 
 if TYPE_CHECKING:
-    from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper
-    from proxy.identity.tokens.manager import TokenKeeper
+    from proxy.identity.tokens.aws_keys import AwsKeys
+    from proxy.identity.tokens.manager import TokenManager
 
 CANARY = "c4n4ry"
 ENDS = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
-PROFILE = Profile("default", Pool("ap-southeast-2", "ap-southeast-2_Test", "client"), "ada", SecretStr(CANARY))
+PROFILE = Profile("default", CognitoPool("ap-southeast-2", "ap-southeast-2_Test", "client"), "ada", SecretStr(CANARY))
 UPSTREAM = Upstream.parse("https://rest.test/base")
 REST = Route("", UPSTREAM, Auth.REST)
 CDN = Route("/cdn", UPSTREAM, Auth.NONE)
@@ -107,21 +107,21 @@ def admin(
     stop: Callable[[], None] | None = None,
     aws: Aws | None = None,
     aws_token: str | None = None,
-    inspector: Callable[[str, Headers], Awaitable[Answer]] | None = None,
+    inspector: Callable[[str, Headers], Awaitable[Response]] | None = None,
     routes: Sequence[Route] = (CDN, REST),
     draining: bool = False,
     defects: Defects | None = None,
     times: Sequence[float] = (100.0, 100.0),
-) -> Admin:
+) -> OwnEndpoints:
     readings = iter(times)
 
-    async def metrics(headers: Headers) -> Answer:
-        return Answer(200, tuple(headers), b"metrics")
+    async def metrics(headers: Headers) -> Response:
+        return Response(200, tuple(headers), b"metrics")
 
-    return Admin(
-        keeper=cast("TokenKeeper", keeper or Keeper(snapshot)),
+    return OwnEndpoints(
+        keeper=cast("TokenManager", keeper or Keeper(snapshot)),
         profiles={one.name: one for one in (profile, *others)},
-        aws=cast("AwsCredentialsKeeper", aws or Aws()),
+        aws=cast("AwsKeys", aws or Aws()),
         metrics=metrics,
         aws_token=SecretStr(aws_token) if aws_token else None,
         stop=stop,
@@ -140,12 +140,12 @@ def without_token(state: str, error: ProxyError | None) -> Snapshot:
     )
 
 
-def document(answer: Answer) -> dict[str, Any]:
+def document(answer: Response) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(answer.body)
     return parsed
 
 
-def header(answer: Answer, name: str) -> str | None:
+def header(answer: Response, name: str) -> str | None:
     return next((value.decode() for key, value in answer.headers if key.decode().lower() == name), None)
 
 
@@ -467,8 +467,8 @@ async def test_no_aws_credentials_without_a_setting() -> None:
 # ---- the inspector
 
 
-async def inspect(path: str, headers: Headers) -> Answer:
-    return Answer(200, tuple(headers), path.encode())
+async def inspect(path: str, headers: Headers) -> Response:
+    return Response(200, tuple(headers), path.encode())
 
 
 @pytest.mark.parametrize("path", ["/-/", "/-/inspector/events", "/-/inspector/requests/1"])

@@ -13,7 +13,7 @@ from proxy.errors import CredentialMissing, IncompatibleLibrary, LoginRequired, 
 from proxy.errors.defects import Defects, Where
 from proxy.identity.issued import AwsCredentials
 from proxy.identity.renewal_policy import RenewalPolicy
-from proxy.identity.tokens.aws_keys import AwsCredentialsKeeper, container_document, process_document
+from proxy.identity.tokens.aws_keys import AwsKeys, container_document, process_document
 
 HOUR = 3600.0
 MARGIN = 1200.0
@@ -63,22 +63,18 @@ def defects() -> Defects:
 
 
 @pytest.fixture
-async def keeper(pool: IdentityPool, clock: FakeClock, defects: Defects) -> AsyncIterator[AwsCredentialsKeeper]:
-    made = AwsCredentialsKeeper(
-        pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2, defects=defects
-    )
+async def keeper(pool: IdentityPool, clock: FakeClock, defects: Defects) -> AsyncIterator[AwsKeys]:
+    made = AwsKeys(pool.obtain, clock=clock, draw=lambda: 0.5, policy=RenewalPolicy(), patience=0.2, defects=defects)
     yield made
     await made.close()
 
 
-async def key(keeper: AwsCredentialsKeeper, name: str = "default") -> str:
+async def key(keeper: AwsKeys, name: str = "default") -> str:
     return (await keeper.get(name)).access_key_id
 
 
 class TestKept:
-    async def test_while_they_are_good(
-        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
-    ) -> None:
+    async def test_while_they_are_good(self, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock) -> None:
         """Fetched once, and handed out until it is time for the next ones."""
         assert await key(keeper) == "default-1"
         await clock.advance(HOUR - MARGIN - 1)
@@ -86,7 +82,7 @@ class TestKept:
         assert pool.calls.total() == 1
 
     async def test_renewed_before_the_tools_want_others(
-        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+        self, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock
     ) -> None:
         """AWS's tools ask again 15 minutes before the end: by then there are new ones, and nobody waited for them."""
         await key(keeper)
@@ -100,9 +96,7 @@ class TestKept:
         assert pool.calls.total() == 2
 
     @pytest.mark.parametrize("way", ["slept", "went by"])
-    async def test_never_past_their_end(
-        self, way: str, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
-    ) -> None:
+    async def test_never_past_their_end(self, way: str, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock) -> None:
         """After the end, also one that came while the machine slept, nothing old is handed out, come what may."""
         await key(keeper)
         if way == "slept":
@@ -116,7 +110,7 @@ class TestKept:
         await clock.advance(120)
         assert await key(keeper) == "default-3"
 
-    async def test_short_lives(self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock) -> None:
+    async def test_short_lives(self, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock) -> None:
         """Credentials shorter than the margin are used for half of their life, not fetched at every call."""
         pool.lifetime = 600
         await key(keeper)
@@ -127,11 +121,11 @@ class TestKept:
         await settle()
         assert await key(keeper) == "default-2"
 
-    async def test_by_profile(self, keeper: AwsCredentialsKeeper) -> None:
+    async def test_by_profile(self, keeper: AwsKeys) -> None:
         """Each profile has its own."""
         assert [await key(keeper, "a"), await key(keeper, "b"), await key(keeper, "a")] == ["a-1", "b-2", "a-1"]
 
-    async def test_forgotten(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+    async def test_forgotten(self, keeper: AwsKeys, pool: IdentityPool) -> None:
         """Once told to forget, nothing of before is handed out, also not what was on its way."""
         pool.held = asyncio.Event()
         waiting = asyncio.create_task(key(keeper))
@@ -143,7 +137,7 @@ class TestKept:
 
 
 class TestOneFlight:
-    async def test_a_crowd_shares_it(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+    async def test_a_crowd_shares_it(self, keeper: AwsKeys, pool: IdentityPool) -> None:
         """However many come at once, the pool is asked once; who leaves takes nothing from the others."""
         pool.held = asyncio.Event()
         crowd = [asyncio.create_task(key(keeper)) for _ in range(50)]
@@ -155,7 +149,7 @@ class TestOneFlight:
         assert set(results[1:]) == {"default-1"}
         assert pool.calls.total() == 1
 
-    async def test_nobody_waits_for_ever(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+    async def test_nobody_waits_for_ever(self, keeper: AwsKeys, pool: IdentityPool) -> None:
         """Who has waited long enough is told so; the flight goes on, and the next one finds what it brought."""
         pool.held = asyncio.Event()
         with pytest.raises(SignInTimeout):
@@ -164,7 +158,7 @@ class TestOneFlight:
         await settle()
         assert await key(keeper) == "default-1"
 
-    async def test_the_end_ends_it(self, keeper: AwsCredentialsKeeper, pool: IdentityPool) -> None:
+    async def test_the_end_ends_it(self, keeper: AwsKeys, pool: IdentityPool) -> None:
         """Nothing is left running, and who waits hears that it is over."""
         pool.held = asyncio.Event()
         waiting = asyncio.create_task(key(keeper))
@@ -175,7 +169,7 @@ class TestOneFlight:
 
 
 class TestTrouble:
-    async def test_is_not_made_worse(self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock) -> None:
+    async def test_is_not_made_worse(self, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock) -> None:
         """After a failure the pool is left alone for a while, longer each time; all are told when to come again."""
         pool.failure = SignInFailed("down")
         for asked in range(1, 5):
@@ -191,7 +185,7 @@ class TestTrouble:
         assert await key(keeper) == "default-5"
 
     async def test_leaves_good_credentials_in_place(
-        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+        self, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock
     ) -> None:
         """A renewal that fails costs nobody anything while the old ones are good."""
         await key(keeper)
@@ -211,7 +205,7 @@ class TestTrouble:
         ],
     )
     async def test_that_a_person_must_mend(
-        self, failure: ProxyError, keeper: AwsCredentialsKeeper, pool: IdentityPool, clock: FakeClock
+        self, failure: ProxyError, keeper: AwsKeys, pool: IdentityPool, clock: FakeClock
     ) -> None:
         """Waiting is not said to help, but once it is mended it works."""
         pool.failure = failure
@@ -224,7 +218,7 @@ class TestTrouble:
         assert await key(keeper) == "default-2"
 
     async def test_a_defect(
-        self, keeper: AwsCredentialsKeeper, pool: IdentityPool, defects: Defects, caplog: pytest.LogCaptureFixture
+        self, keeper: AwsKeys, pool: IdentityPool, defects: Defects, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Whatever is raised is an error with a sentence, a traceback in the log, and is counted."""
         pool.failure = ZeroDivisionError("inside")

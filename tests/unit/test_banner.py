@@ -14,13 +14,13 @@ from proxy.cli.banner import banner, start_warnings, whom
 from proxy.forward.policy import Policy
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Upstream
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.observe.addresses import curl, page_url
 from proxy.settings import load
 from proxy.settings.assemble import built_in_routes
 
 CANARY = "c4n4ry"
-POOL = Pool("ap-southeast-2", "ap-southeast-2_Test", "client")
+POOL = CognitoPool("ap-southeast-2", "ap-southeast-2_Test", "client")
 ROUTES = (
     Route("/graphql", Upstream.parse("https://graphql.test/graphql"), Auth.GRAPHQL),
     Route("/v1/analytics", Upstream.parse("https://rest.test/v1/analytics"), Auth.ANALYTICS),

@@ -13,10 +13,10 @@ from support.signing import Signer, b64, sign_hs256, unsigned
 
 from proxy.identity import claims
 from proxy.identity.claims import ClaimsError, UnknownKey
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 
-POOL = Pool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "7jhe1lfkb5pvhbkicc3d14m0ej")
-EMULATED = Pool(POOL.region, POOL.user_pool_id, POOL.client_id, endpoint_url="http://127.0.0.1:4566/")
+POOL = CognitoPool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "7jhe1lfkb5pvhbkicc3d14m0ej")
+EMULATED = CognitoPool(POOL.region, POOL.user_pool_id, POOL.client_id, endpoint_url="http://127.0.0.1:4566/")
 ISSUED = 1_700_000_000
 
 SIGNER = Signer("key-1")
@@ -43,7 +43,9 @@ ACCESS: dict[str, Any] = {
 }
 
 
-def verify(token: str, jwks: Mapping[str, Any] | None = JWKS, *, pool: Pool = POOL, use: str = "id") -> dict[str, Any]:
+def verify(
+    token: str, jwks: Mapping[str, Any] | None = JWKS, *, pool: CognitoPool = POOL, use: str = "id"
+) -> dict[str, Any]:
     return claims.verify(token, jwks, pool=pool, token_use=use)
 
 

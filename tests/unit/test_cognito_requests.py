@@ -12,11 +12,11 @@ from proxy.identity.cognito import payloads, results
 from proxy.identity.cognito.endpoints import Endpoint, identity_pool, user_pool
 from proxy.identity.cognito.results import Challenge
 from proxy.identity.issued import Device, Session
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 
 SECRET = SecretStr("1a2b3c4d5e6f7g8h9i0jklmnopqrstuv")
-PLAIN = Pool("eu-west-1", "eu-west-1_abc", "client")
-SECRETIVE = Pool("eu-west-1", "eu-west-1_abc", "client", client_secret=SECRET)
+PLAIN = CognitoPool("eu-west-1", "eu-west-1_abc", "client")
+SECRETIVE = CognitoPool("eu-west-1", "eu-west-1_abc", "client", client_secret=SECRET)
 DEVICE = Device("eu-west-1_0", "-group", SecretStr("its own"))
 TOKEN = SecretStr("refresh")
 
@@ -52,7 +52,7 @@ ADA = payloads.secret_hash(SECRET, "ada", "client")
     ],
     ids=["plain", "device", "secret", "both"],
 )
-def test_sign_in(pool: Pool, device: Device | None, more: dict[str, str]) -> None:
+def test_sign_in(pool: CognitoPool, device: Device | None, more: dict[str, str]) -> None:
     """The beginning and every answer name the device and prove the secret, where there are such."""
     begun = payloads.initiate_auth(pool, "USER_PASSWORD_AUTH", {"USERNAME": "ada", "PASSWORD": "p"}, "ada", device)
     assert begun["AuthParameters"] == {"USERNAME": "ada", "PASSWORD": "p", **more}
@@ -115,13 +115,13 @@ def test_others() -> None:
             "https://cognito-identity.ap-southeast-2.amazonaws.com",
         ),
         (
-            identity_pool(Pool("eu-west-1", "p", "c", endpoint_url="http://e"), "eu-west-1:1"),
+            identity_pool(CognitoPool("eu-west-1", "p", "c", endpoint_url="http://e"), "eu-west-1:1"),
             "cognito-identity",
             "http://e",
             "http://e",
         ),
         (
-            identity_pool(Pool("r", "p", "c", endpoint_url="http://e", identity_endpoint_url="http://i"), "r:1"),
+            identity_pool(CognitoPool("r", "p", "c", endpoint_url="http://e", identity_endpoint_url="http://i"), "r:1"),
             "cognito-identity",
             "http://i",
             "http://i",

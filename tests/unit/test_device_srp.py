@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from proxy.demo.srp_server import ServerExchange
 from proxy.identity.cognito import srp
-from proxy.identity.cognito.srp import Exchange
+from proxy.identity.cognito.srp import SrpExchange
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "device.json").read_text("utf-8"))
 CASES: list[dict[str, str]] = VECTORS["cases"]
@@ -40,7 +40,7 @@ def test_verifier(case: dict[str, str]) -> None:
 @every_case
 def test_proof(case: dict[str, str]) -> None:
     """The proof of a device's password is both clients' proof."""
-    exchange = Exchange(int(case["a"], 16))
+    exchange = SrpExchange(int(case["a"], 16))
     group_key, key, password = case["group_key"], case["device_key"], SecretStr(case["password"])
     session_key = exchange.key(group_key, key, password, case["srp_b"], f"{number(case['salt']):x}")
     stamp = srp.timestamp(datetime.fromisoformat(case["now"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.doctor.findings import Finding, State
+from proxy.doctor.findings import Finding, HopState
 from proxy.doctor.place import look_at
 from proxy.errors import StartError
 from proxy.http.address import Bind
@@ -39,16 +39,16 @@ async def test_ports(family: socket.AddressFamily, host: str) -> None:
         other.listen()
         bind = Bind(host, other.getsockname()[1])
         taken = await look(bind)
-        assert (taken.state, taken.detail) == (State.FAIL, "taken: what answers there is no ul-proxy")
+        assert (taken.state, taken.detail) == (HopState.FAIL, "taken: what answers there is no ul-proxy")
         assert "--listen" in taken.fix
-        assert (await look(bind, {"version": "1", "ready": True})).state is State.OK
+        assert (await look(bind, {"version": "1", "ready": True})).state is HopState.OK
     assert (await look(bind)).detail == "free"
 
 
 async def test_an_address_that_is_none() -> None:
     """A name that nobody has, and an address that is not this machine's, are no place to listen."""
     finding = await look(Bind("nowhere.invalid", 8080))
-    assert finding.state is State.FAIL
+    assert finding.state is HopState.FAIL
     assert finding.detail == "cannot listen there: Name or service not known"
 
 
@@ -61,13 +61,13 @@ async def test_paths(tmp_path: Path) -> None:
         other.bind(str(path))
         assert (await look(bind)).detail == "free"
         other.listen(0)
-        assert (await look(bind)).state is State.FAIL
+        assert (await look(bind)).state is HopState.FAIL
         # Whoever waits in its backlog keeps others out, and it is taken all the same.
         with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
             for waiting in (first, second):
                 waiting.setblocking(False)
                 waiting.connect_ex(str(path))
-            assert (await look(bind, {"version": "1", "ready": True})).state is State.OK
+            assert (await look(bind, {"version": "1", "ready": True})).state is HopState.OK
     assert path.exists()
 
 
@@ -76,6 +76,6 @@ async def test_paths_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, words in (("file", "is no socket"), ("nowhere/s", "no socket can be made in")):
         finding = await look(Bind(path=str(tmp_path / path)))
-        assert finding.state is State.FAIL
+        assert finding.state is HopState.FAIL
         assert words in finding.detail
         assert finding.fix

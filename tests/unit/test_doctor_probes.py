@@ -8,7 +8,7 @@ import pytest
 from support.stack import direct_options
 
 from proxy.clock import SystemClock
-from proxy.doctor.findings import State
+from proxy.doctor.findings import HopState
 from proxy.doctor.probes import NetworkProbes, _issuer
 from proxy.http.address import Upstream
 from proxy.http.client.connect import Connector
@@ -55,4 +55,4 @@ async def test_somebody_who_hangs_up_at_once() -> None:
             finding = await probes.connect(upstream, "upstreams.rest")
         finally:
             await probes.close()
-    assert (finding.state, finding.detail) == (State.OK, "to somebody who hangs up at once")
+    assert (finding.state, finding.detail) == (HopState.OK, "to somebody who hangs up at once")

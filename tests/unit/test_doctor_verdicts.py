@@ -7,10 +7,10 @@ import ssl
 import pytest
 
 from proxy.doctor import faults, verdicts
-from proxy.doctor.findings import Finding, State
+from proxy.doctor.findings import Finding, HopState
 from proxy.doctor.place import of_ours
-from proxy.doctor.plan import Request
-from proxy.doctor.verdicts import Answer
+from proxy.doctor.plan import CheckedRequest
+from proxy.doctor.verdicts import ProbeResponse
 from proxy.errors import (
     CredentialMissing,
     LoginRequired,
@@ -28,19 +28,21 @@ from proxy.http.options import OutboundProxy
 from proxy.identity.cognito import failures
 
 CANARY = "c4n4ry"
-OK, WARN, FAIL = State.OK, State.WARN, State.FAIL
+OK, WARN, FAIL = HopState.OK, HopState.WARN, HopState.FAIL
 API = Upstream.parse("https://api.example")
 JSON = "application/json"
 PAGE = b" <!DOCTYPE HTML><p>c4n4ry"
 
 
-def judged(answer: Answer, auth: Auth = Auth.REST, *, known: bool = True, route_auth: Auth | None = None) -> Finding:
+def judged(
+    answer: ProbeResponse, auth: Auth = Auth.REST, *, known: bool = True, route_auth: Auth | None = None
+) -> Finding:
     """The verdict on a route that was sent the credential `auth`, and may want another."""
     route = Route("/x", API, route_auth or auth)
-    return verdicts.of_answer(answer, Request(route, auth, "GET", "upstreams.rest", known=known), "survey")
+    return verdicts.of_answer(answer, CheckedRequest(route, auth, "GET", "upstreams.rest", known=known), "survey")
 
 
-def check(finding: Finding, state: State, words: str, fix: str) -> None:
+def check(finding: Finding, state: HopState, words: str, fix: str) -> None:
     assert (finding.state, finding.detail) == (state, words)
     assert fix in finding.fix
     assert bool(finding.fix) == (state is not OK)
@@ -50,35 +52,47 @@ def check(finding: Finding, state: State, words: str, fix: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "auth", "state", "words", "fix"),
     [
-        (Answer(200, JSON), Auth.REST, OK, "200 with the ID token", ""),
-        (Answer(204), Auth.API_KEY, OK, "204 with the API key", ""),
-        (Answer(200, JSON), Auth.BEARER, OK, "200 with the personal access token", ""),
+        (ProbeResponse(200, JSON), Auth.REST, OK, "200 with the ID token", ""),
+        (ProbeResponse(204), Auth.API_KEY, OK, "204 with the API key", ""),
+        (ProbeResponse(200, JSON), Auth.BEARER, OK, "200 with the personal access token", ""),
         (
-            Answer(401, JSON),
+            ProbeResponse(401, JSON),
             Auth.REST,
             FAIL,
             "401: the token is refused, though Cognito has just issued it",
             "user_pool",
         ),
         (
-            Answer(403, JSON),
+            ProbeResponse(403, JSON),
             Auth.GRAPHQL,
             FAIL,
             "403: the token is refused, though Cognito has just issued it",
             "may do",
         ),
-        (Answer(403), Auth.API_KEY, FAIL, "403: the API key is refused", "UL_PROXY_PROFILES__SURVEY__API_KEY"),
-        (Answer(401), Auth.BEARER, FAIL, "401: the personal access token is refused", "SURVEY__PERSONAL_ACCESS_TOKEN"),
-        (Answer(403, "text/html"), Auth.REST, FAIL, "403 with a web page, which is not how the API refuses", "network"),
-        (Answer(404, JSON), Auth.REST, FAIL, "404: the API is not there", "upstreams.rest"),
-        (Answer(404, "text/html", body=PAGE), Auth.REST, FAIL, "404: the API is not there", "upstreams.rest"),
-        (Answer(400), Auth.REST, WARN, "reached: 400", "upstreams.rest"),
-        (Answer(429), Auth.REST, WARN, "reached, and throttled: 429", "fewer"),
-        (Answer(500), Auth.REST, FAIL, "the upstream answers 500", "later"),
-        (Answer(503, "text/html"), Auth.NONE, FAIL, "the upstream answers 503", "upstreams.rest"),
+        (ProbeResponse(403), Auth.API_KEY, FAIL, "403: the API key is refused", "UL_PROXY_PROFILES__SURVEY__API_KEY"),
+        (
+            ProbeResponse(401),
+            Auth.BEARER,
+            FAIL,
+            "401: the personal access token is refused",
+            "SURVEY__PERSONAL_ACCESS_TOKEN",
+        ),
+        (
+            ProbeResponse(403, "text/html"),
+            Auth.REST,
+            FAIL,
+            "403 with a web page, which is not how the API refuses",
+            "network",
+        ),
+        (ProbeResponse(404, JSON), Auth.REST, FAIL, "404: the API is not there", "upstreams.rest"),
+        (ProbeResponse(404, "text/html", body=PAGE), Auth.REST, FAIL, "404: the API is not there", "upstreams.rest"),
+        (ProbeResponse(400), Auth.REST, WARN, "reached: 400", "upstreams.rest"),
+        (ProbeResponse(429), Auth.REST, WARN, "reached, and throttled: 429", "fewer"),
+        (ProbeResponse(500), Auth.REST, FAIL, "the upstream answers 500", "later"),
+        (ProbeResponse(503, "text/html"), Auth.NONE, FAIL, "the upstream answers 503", "upstreams.rest"),
     ],
 )
-def test_answers_of_an_api(answer: Answer, auth: Auth, state: State, words: str, fix: str) -> None:
+def test_answers_of_an_api(answer: ProbeResponse, auth: Auth, state: HopState, words: str, fix: str) -> None:
     """Where the documentation says what comes back, anything else is judged, and the credential by its own name."""
     check(judged(answer, auth), state, words, fix)
 
@@ -86,16 +100,16 @@ def test_answers_of_an_api(answer: Answer, auth: Auth, state: State, words: str,
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(200, "text/html"), "200 with a web page"),
-        (Answer(200, JSON, body=PAGE), "200 with a web page"),
-        (Answer(200, "", body=b"\r\n<html lang=en>"), "200 with a web page"),
-        (Answer(302, location="http://portal.example/?c4n4ry"), "302, a redirect to portal.example"),
-        (Answer(307, location="/login"), "307, a redirect"),
-        (Answer(301, location="http://[c4n4ry"), "301, a redirect"),
-        (Answer(511), "511 with a web page"),
+        (ProbeResponse(200, "text/html"), "200 with a web page"),
+        (ProbeResponse(200, JSON, body=PAGE), "200 with a web page"),
+        (ProbeResponse(200, "", body=b"\r\n<html lang=en>"), "200 with a web page"),
+        (ProbeResponse(302, location="http://portal.example/?c4n4ry"), "302, a redirect to portal.example"),
+        (ProbeResponse(307, location="/login"), "307, a redirect"),
+        (ProbeResponse(301, location="http://[c4n4ry"), "301, a redirect"),
+        (ProbeResponse(511), "511 with a web page"),
     ],
 )
-def test_captive_portals(answer: Answer, words: str) -> None:
+def test_captive_portals(answer: ProbeResponse, words: str) -> None:
     """A web page or a redirect in place of an API's answer, or of a user pool's keys, is a captive portal."""
     told = f"{words}: a captive portal or a filtering proxy answers in its place"
     check(judged(answer), FAIL, told, "browser")
@@ -105,14 +119,14 @@ def test_captive_portals(answer: Answer, words: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(200, "text/html", body=PAGE), "200"),
-        (Answer(302, location="https://elsewhere.example/"), "reached: 302"),
-        (Answer(403, "application/xml"), "reached: 403"),
-        (Answer(404), "reached: 404"),
-        (Answer(405), "reached: 405"),
+        (ProbeResponse(200, "text/html", body=PAGE), "200"),
+        (ProbeResponse(302, location="https://elsewhere.example/"), "reached: 302"),
+        (ProbeResponse(403, "application/xml"), "reached: 403"),
+        (ProbeResponse(404), "reached: 404"),
+        (ProbeResponse(405), "reached: 405"),
     ],
 )
-def test_answers_of_what_is_no_api(answer: Answer, words: str) -> None:
+def test_answers_of_what_is_no_api(answer: ProbeResponse, words: str) -> None:
     """A CDN's root, or a route of one's own, has been reached whatever it says short of an error of its own."""
     check(judged(answer, Auth.NONE, known=False), OK, words, "")
 
@@ -120,15 +134,15 @@ def test_answers_of_what_is_no_api(answer: Answer, words: str) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_analytics_without_a_key(status: int) -> None:
     """Who has no API key may not want analytics: that it refuses the token fails nothing, and says what it wants."""
-    finding = judged(Answer(status, JSON), Auth.REST, route_auth=Auth.ANALYTICS)
+    finding = judged(ProbeResponse(status, JSON), Auth.REST, route_auth=Auth.ANALYTICS)
     words = f"{status}: there is no API key, and analytics refuses the token"
     check(finding, WARN, words, "UL_PROXY_PROFILES__SURVEY__API_KEY")
-    assert judged(Answer(status, JSON), Auth.API_KEY, route_auth=Auth.ANALYTICS).state is FAIL
+    assert judged(ProbeResponse(status, JSON), Auth.API_KEY, route_auth=Auth.ANALYTICS).state is FAIL
 
 
 def test_a_route_of_ones_own_that_refuses() -> None:
     """Where a credential was sent, 401 and 403 are about it, known answers or not."""
-    assert judged(Answer(403), Auth.REST, known=False).state is FAIL
+    assert judged(ProbeResponse(403), Auth.REST, known=False).state is FAIL
 
 
 @pytest.mark.parametrize(
@@ -146,9 +160,9 @@ def test_a_route_of_ones_own_that_refuses() -> None:
         (b"[" * 100_000, FAIL, "no GraphQL answer"),
     ],
 )
-def test_graphql(body: bytes, state: State, words: str) -> None:
+def test_graphql(body: bytes, state: HopState, words: str) -> None:
     """GraphQL says 200 even where it fails: its errors count, and of them a plain type alone is shown."""
-    finding = judged(Answer(200, JSON, body=body), Auth.GRAPHQL)
+    finding = judged(ProbeResponse(200, JSON, body=body), Auth.GRAPHQL)
     assert (finding.state, bool(finding.fix)) == (state, state is FAIL)
     assert finding.detail.removeprefix("200, but ") == words
     assert CANARY not in repr(finding)
@@ -157,14 +171,26 @@ def test_graphql(body: bytes, state: State, words: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "emulator", "state", "words", "fix"),
     [
-        (Answer(200, JSON, body=b'{"keys":[{},{}]}'), False, OK, "2 keys", ""),
-        (Answer(404, JSON), False, FAIL, "404, and no keys of the user pool", "cognito.user_pool_id"),
-        (Answer(200, JSON, body=b'{"keys":1}'), False, FAIL, "200, and no keys of the user pool", "cognito.region"),
-        (Answer(404, "text/html", body=PAGE), True, WARN, "404, and no keys of the user pool", "cognito.user_pool_id"),
-        (Answer(500), True, WARN, "500, and no keys of the user pool", "unchecked"),
+        (ProbeResponse(200, JSON, body=b'{"keys":[{},{}]}'), False, OK, "2 keys", ""),
+        (ProbeResponse(404, JSON), False, FAIL, "404, and no keys of the user pool", "cognito.user_pool_id"),
+        (
+            ProbeResponse(200, JSON, body=b'{"keys":1}'),
+            False,
+            FAIL,
+            "200, and no keys of the user pool",
+            "cognito.region",
+        ),
+        (
+            ProbeResponse(404, "text/html", body=PAGE),
+            True,
+            WARN,
+            "404, and no keys of the user pool",
+            "cognito.user_pool_id",
+        ),
+        (ProbeResponse(500), True, WARN, "500, and no keys of the user pool", "unchecked"),
     ],
 )
-def test_keys(answer: Answer, emulator: bool, state: State, words: str, fix: str) -> None:
+def test_keys(answer: ProbeResponse, emulator: bool, state: HopState, words: str, fix: str) -> None:
     """A user pool that exists publishes keys; an emulator may do without."""
     check(verdicts.of_keys(answer, emulator=emulator), state, words, fix)
 
@@ -182,7 +208,7 @@ def test_keys(answer: Answer, emulator: bool, state: State, words: str, fix: str
         (31_536_000.0, FAIL, "365 d ahead of Cognito, where it is 2023-11-14 22:13:20 UTC"),
     ],
 )
-def test_clocks(ahead: float, state: State, words: str) -> None:
+def test_clocks(ahead: float, state: HopState, words: str) -> None:
     """Half a minute is nothing; five are more than AWS's signatures bear."""
     finding = verdicts.of_clock(ahead, 1_700_000_000.0, "Cognito")
     assert (finding.state, finding.detail) == (state, words)
@@ -350,7 +376,7 @@ def test_requests(error: ProxyError, fix: str) -> None:
         ({"version": "9", "profiles": []}, WARN, "ul-proxy 9 runs there, and is not ready"),
     ],
 )
-def test_a_proxy_of_ours(told: dict[str, object], state: State, words: str) -> None:
+def test_a_proxy_of_ours(told: dict[str, object], state: HopState, words: str) -> None:
     """A proxy that is there already is asked whether it is ready, and why not."""
     finding = of_ours(told)
     assert (finding.state, finding.detail) == (state, words)
@@ -358,6 +384,6 @@ def test_a_proxy_of_ours(told: dict[str, object], state: State, words: str) -> N
 
 def test_answers_show_no_body() -> None:
     """What an upstream wrote is in no repr."""
-    answer = Answer(200, JSON, body=CANARY.encode())
+    answer = ProbeResponse(200, JSON, body=CANARY.encode())
     assert CANARY not in repr(answer)
     assert dataclasses.replace(answer, status=404).outcome == 4

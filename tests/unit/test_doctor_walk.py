@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 from support.stack import options_for
 
-from proxy.doctor.findings import Finding, Kind, Result, State, Step, fail, not_tried, ok, warn
-from proxy.doctor.plan import Hop, Request, plan, requests_of
-from proxy.doctor.report import Report, document, duration, summary
+from proxy.doctor.findings import Finding, HopState, Kind, Result, Step, fail, not_tried, ok, warn
+from proxy.doctor.plan import CheckedRequest, Hop, plan, requests_of
+from proxy.doctor.report import CheckReport, document, duration, summary
 from proxy.doctor.walk import walk
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Bind, Upstream
@@ -30,7 +30,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.requests: list[Request] = []
+        self.requests: list[CheckedRequest] = []
 
     def _note(self, *words: object) -> Finding:
         self.seen.append(" ".join(map(str, words)))
@@ -60,7 +60,7 @@ class Notes:
     async def sign_in(self) -> Finding:
         return self._note("sign in")
 
-    async def ask(self, request: Request) -> Finding:
+    async def ask(self, request: CheckedRequest) -> Finding:
         self.requests.append(request)
         return self._note("ask", request.method, request.route.upstream.origin + request.target, request.setting)
 
@@ -337,7 +337,7 @@ UNTRIED = Result(Step(Kind.SIGN_IN), not_tried("DNS api.example failed"), becaus
 
 def test_rows() -> None:
     """Columns as wide as the titles need, the time at the right, the fix below; no colours unless asked for."""
-    report = Report([result.title for result in (GOOD, BAD, UNTRIED)])
+    report = CheckReport([result.title for result in (GOOD, BAD, UNTRIED)])
     assert [line for result in (GOOD, BAD, UNTRIED) for line in report.lines(result)] == [
         "ok    settings           3 ms  config file x",
         "FAIL  DNS api.example   1.3 s  does not resolve",
@@ -348,14 +348,14 @@ def test_rows() -> None:
 
 def test_long_titles_break_their_own_row_alone() -> None:
     """One long title does not push all rows to the right."""
-    assert Report(["x" * 200, "settings"]).lines(GOOD)[0].startswith("ok    settings    3 ms")
-    assert Report(["x" * 200]).lines(GOOD)[0].startswith("ok    settings    3 ms")
+    assert CheckReport(["x" * 200, "settings"]).lines(GOOD)[0].startswith("ok    settings    3 ms")
+    assert CheckReport(["x" * 200]).lines(GOOD)[0].startswith("ok    settings    3 ms")
 
 
 def test_a_narrow_screen() -> None:
     """What stands below a row is broken where the screen ends, and goes on below itself."""
-    long = Result(BAD.step, Finding(State.FAIL, "x", "Check this and that and mend-it.", ("a note",)), 0.0)
-    assert Report([], columns=30).lines(long)[1:] == [
+    long = Result(BAD.step, Finding(HopState.FAIL, "x", "Check this and that and mend-it.", ("a note",)), 0.0)
+    assert CheckReport([], columns=30).lines(long)[1:] == [
         "      a note",
         "      fix: Check this and that",
         "           and mend-it.",
@@ -364,15 +364,15 @@ def test_a_narrow_screen() -> None:
 
 def test_colours() -> None:
     """Marks have colours where they are welcome, and the words stay the same."""
-    coloured = "\n".join(Report([BAD.title], colours=True).lines(BAD))
+    coloured = "\n".join(CheckReport([BAD.title], colours=True).lines(BAD))
     assert "\x1b[1;31mFAIL\x1b[0m  DNS" in coloured
-    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == "\n".join(Report([BAD.title]).lines(BAD))
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == "\n".join(CheckReport([BAD.title]).lines(BAD))
 
 
 def test_nothing_acts_on_the_terminal() -> None:
     """Whatever a title, a note or a detail holds, it stays on its line."""
-    wild = Finding(State.WARN, "a\nb\x1b[2J", "c\rd", ("e\x07",))
-    lines = Report(["t\n"]).lines(Result(Step(Kind.DNS, "t\n"), wild, 0.0))
+    wild = Finding(HopState.WARN, "a\nb\x1b[2J", "c\rd", ("e\x07",))
+    lines = CheckReport(["t\n"]).lines(Result(Step(Kind.DNS, "t\n"), wild, 0.0))
     assert all(line.isprintable() for line in lines)
     assert len(lines) == 3
 

@@ -11,7 +11,7 @@ import pytest
 from support.loops import EVERY_LOOP
 from support.wire import PATIENCE
 
-from proxy.http.batching import Outbox
+from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import SMALL, Buffers
 from proxy.http.server.flow import Flow, Hold
 
@@ -25,7 +25,7 @@ class Reader(asyncio.Protocol):
 
     def __init__(self, buffers: Buffers) -> None:
         loop = asyncio.get_running_loop()
-        self.flow = Flow(loop, buffers, Outbox(loop.call_soon))
+        self.flow = Flow(loop, buffers, WriteBatcher(loop.call_soon))
         self.holds = False
         self.sizes: list[int] = []
         self.come = asyncio.Event()

@@ -10,16 +10,18 @@ from support.wire import PATIENCE
 
 from proxy.errors import BadRequest
 from proxy.http.buffers import LARGE, SMALL, Buffers
-from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.server.body import NOTHING, IncomingBody
 
 
 class Gate:
-    """What an Incoming does to its caller."""
+    """What an IncomingBody does to its caller."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.buffers = Buffers(64 << 20)
-        self.incoming = Incoming(lambda: self.told.append("pause"), lambda: self.told.append("resume"), self.buffers)
+        self.incoming = IncomingBody(
+            lambda: self.told.append("pause"), lambda: self.told.append("resume"), self.buffers
+        )
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def incoming(gate: Gate) -> Incoming:
+def incoming(gate: Gate) -> IncomingBody:
     return gate.incoming
 
 
@@ -36,7 +38,7 @@ async def soon(awaitable: Awaitable[bytes]) -> bytes:
     return await asyncio.wait_for(awaitable, PATIENCE)
 
 
-async def waiting(incoming: Incoming) -> asyncio.Task[bytes]:
+async def waiting(incoming: IncomingBody) -> asyncio.Task[bytes]:
     """A reader that waits for more."""
     task = asyncio.create_task(incoming.read())
     await asyncio.sleep(0)
@@ -44,7 +46,7 @@ async def waiting(incoming: Incoming) -> asyncio.Task[bytes]:
     return task
 
 
-async def test_what_was_fed_is_read(incoming: Incoming) -> None:
+async def test_what_was_fed_is_read(incoming: IncomingBody) -> None:
     """Whatever has arrived meanwhile comes out at once, in its order; after the end there is nothing."""
     incoming.feed(b"a")
     incoming.feed(b"")
@@ -57,14 +59,14 @@ async def test_what_was_fed_is_read(incoming: Incoming) -> None:
     assert await soon(incoming.read()) == b""
 
 
-async def test_a_piece_passes_uncopied(incoming: Incoming) -> None:
+async def test_a_piece_passes_uncopied(incoming: IncomingBody) -> None:
     """The common case costs nothing."""
     data = b"x" * 1000
     incoming.feed(data)
     assert await soon(incoming.read()) is data
 
 
-async def test_a_reader_waits_for_the_next_piece(incoming: Incoming) -> None:
+async def test_a_reader_waits_for_the_next_piece(incoming: IncomingBody) -> None:
     """Who reads before anything has come gets the first that does; no bytes are no piece."""
     reader = await waiting(incoming)
     incoming.feed(b"")
@@ -76,7 +78,7 @@ async def test_a_reader_waits_for_the_next_piece(incoming: Incoming) -> None:
     assert not incoming.awaited
 
 
-async def test_a_reader_waits_for_the_end(incoming: Incoming) -> None:
+async def test_a_reader_waits_for_the_end(incoming: IncomingBody) -> None:
     """The end wakes whoever waits, and brings the trailers."""
     reader = await waiting(incoming)
     incoming.end([(b"A", b"b")])
@@ -85,7 +87,7 @@ async def test_a_reader_waits_for_the_end(incoming: Incoming) -> None:
     assert incoming.trailers == [(b"A", b"b")]
 
 
-def test_at_hand_is_all_or_nothing(incoming: Incoming) -> None:
+def test_at_hand_is_all_or_nothing(incoming: IncomingBody) -> None:
     """A part of a content is not at hand; the whole is, once."""
     assert incoming.at_hand() is None
     incoming.feed(b"a")
@@ -96,7 +98,7 @@ def test_at_hand_is_all_or_nothing(incoming: Incoming) -> None:
     assert incoming.at_hand() == b""
 
 
-async def test_what_was_not_at_hand_is_still_there(incoming: Incoming) -> None:
+async def test_what_was_not_at_hand_is_still_there(incoming: IncomingBody) -> None:
     """Asking takes nothing away."""
     incoming.feed(b"a")
     assert incoming.at_hand() is None
@@ -106,7 +108,7 @@ async def test_what_was_not_at_hand_is_still_there(incoming: Incoming) -> None:
 # The end that is none.
 
 
-async def test_a_failure_comes_after_what_had_arrived(incoming: Incoming) -> None:
+async def test_a_failure_comes_after_what_had_arrived(incoming: IncomingBody) -> None:
     """What came before the failure is read first; then every reader is told, and it never looks like an end."""
     error = BadRequest("malformed")
     incoming.feed(b"a")
@@ -122,7 +124,7 @@ async def test_a_failure_comes_after_what_had_arrived(incoming: Incoming) -> Non
     assert not incoming.ended
 
 
-async def test_a_failure_wakes_the_reader(incoming: Incoming) -> None:
+async def test_a_failure_wakes_the_reader(incoming: IncomingBody) -> None:
     """Nobody waits for what will never come."""
     reader = await waiting(incoming)
     incoming.fail(ConnectionResetError())
@@ -131,7 +133,7 @@ async def test_a_failure_wakes_the_reader(incoming: Incoming) -> None:
     assert not incoming.awaited
 
 
-async def test_the_first_failure_counts(incoming: Incoming) -> None:
+async def test_the_first_failure_counts(incoming: IncomingBody) -> None:
     """A caller who is gone does not hide that its content was malformed."""
     incoming.fail(BadRequest("malformed"))
     incoming.fail(ConnectionResetError())
@@ -139,7 +141,7 @@ async def test_the_first_failure_counts(incoming: Incoming) -> None:
         await soon(incoming.read())
 
 
-async def test_no_failure_after_the_end(incoming: Incoming) -> None:
+async def test_no_failure_after_the_end(incoming: IncomingBody) -> None:
     """What has arrived whole stays whole, whatever becomes of its caller."""
     incoming.feed(b"a")
     incoming.end()
@@ -151,7 +153,7 @@ async def test_no_failure_after_the_end(incoming: Incoming) -> None:
 # Back-pressure.
 
 
-async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: Incoming) -> None:
+async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: IncomingBody) -> None:
     """A portion pauses the caller, and so does each piece that comes all the same; who wants more lets it go on, once.
 
     The content before this one may have let the caller go on meanwhile.
@@ -172,7 +174,7 @@ async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: Incoming) 
     assert gate.told == ["pause", "pause", "resume", "pause"]
 
 
-async def test_a_caller_goes_on_after_a_large_content(gate: Gate, incoming: Incoming) -> None:
+async def test_a_caller_goes_on_after_a_large_content(gate: Gate, incoming: IncomingBody) -> None:
     """Where the last of a content paused the caller, it is read from again once that has been taken."""
     incoming.feed(b"x" * LARGE)
     incoming.end()
@@ -181,14 +183,14 @@ async def test_a_caller_goes_on_after_a_large_content(gate: Gate, incoming: Inco
     assert gate.told == ["pause", "resume"]
 
 
-def test_a_caller_waits_sooner_where_much_waits(gate: Gate, incoming: Incoming) -> None:
+def test_a_caller_waits_sooner_where_much_waits(gate: Gate, incoming: IncomingBody) -> None:
     """Where others are slow as well, a small portion pauses the caller."""
     gate.buffers.waiting = 8 << 20
     incoming.feed(b"x" * SMALL)
     assert gate.told == ["pause"]
 
 
-async def test_what_has_failed_is_not_counted(gate: Gate, incoming: Incoming) -> None:
+async def test_what_has_failed_is_not_counted(gate: Gate, incoming: IncomingBody) -> None:
     """Content of a caller who has gone waits for nobody, though what has come can still be read."""
     incoming.feed(b"x" * LARGE)
     incoming.fail(ConnectionResetError())
@@ -197,7 +199,7 @@ async def test_what_has_failed_is_not_counted(gate: Gate, incoming: Incoming) ->
     assert gate.buffers.waiting == 0
 
 
-def test_a_content_at_hand_lets_the_caller_go_on(gate: Gate, incoming: Incoming) -> None:
+def test_a_content_at_hand_lets_the_caller_go_on(gate: Gate, incoming: IncomingBody) -> None:
     """A large content that arrived whole is taken like any other."""
     incoming.feed(b"x" * LARGE)
     incoming.end()
@@ -206,7 +208,7 @@ def test_a_content_at_hand_lets_the_caller_go_on(gate: Gate, incoming: Incoming)
     assert gate.told == ["pause", "resume"]
 
 
-async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: Incoming) -> None:
+async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: IncomingBody) -> None:
     """Only what waits counts, however much has passed."""
     for _ in range(8):
         incoming.feed(b"x" * (LARGE - 1))
@@ -217,7 +219,7 @@ async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: Inco
 # Readers that give up.
 
 
-async def test_a_cancelled_reader_loses_nothing(incoming: Incoming) -> None:
+async def test_a_cancelled_reader_loses_nothing(incoming: IncomingBody) -> None:
     """Who stops waiting takes nothing along; the next reader gets all of it."""
     reader = await waiting(incoming)
     reader.cancel()
@@ -229,7 +231,9 @@ async def test_a_cancelled_reader_loses_nothing(incoming: Incoming) -> None:
 
 
 @pytest.mark.parametrize("fed_first", [False, True])
-async def test_a_reader_that_is_cancelled_while_data_arrives_loses_nothing(incoming: Incoming, fed_first: bool) -> None:
+async def test_a_reader_that_is_cancelled_while_data_arrives_loses_nothing(
+    incoming: IncomingBody, fed_first: bool
+) -> None:
     """It makes no difference which of the two came first in the same moment."""
     reader = await waiting(incoming)
     if fed_first:

@@ -13,7 +13,7 @@ from proxy.errors import BadRequest, HeadTooLarge, ProxyError, RequestError, Uns
 from proxy.http.buffers import LARGE, Buffers
 from proxy.http.grammar import MAX_HEAD, RequestHead, chunk, last_chunk
 from proxy.http.grammar.fields import Header
-from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.server.body import NOTHING, IncomingBody
 from proxy.http.server.parser import Message, RequestParser
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -48,7 +48,7 @@ AN_OLD: Request = ("GET", "/e", Content())
 AN_UPGRADE: Request = ("GET", "/ws", Content())
 
 
-def state_of(incoming: Incoming) -> Content:
+def state_of(incoming: IncomingBody) -> Content:
     """Take what there is."""
     data = b"".join(incoming._pieces)
     error = incoming._error
@@ -65,8 +65,8 @@ class Connection:
         """What came behind the request for an upgrade, once there is one."""
         self.parser = RequestParser(self._new_content, queue_limit=queue_limit)
 
-    def _new_content(self) -> Incoming:
-        return Incoming(lambda: self.told.append("pause"), lambda: self.told.append("resume"), Buffers(64 << 20))
+    def _new_content(self) -> IncomingBody:
+        return IncomingBody(lambda: self.told.append("pause"), lambda: self.told.append("resume"), Buffers(64 << 20))
 
     def send(self, *pieces: bytes) -> "Connection":
         for piece in pieces:
@@ -82,7 +82,7 @@ class Connection:
         return self
 
     @property
-    def contents(self) -> list[Incoming]:
+    def contents(self) -> list[IncomingBody]:
         return [content for _, content in self.messages]
 
     @property
@@ -244,7 +244,7 @@ def test_a_flood_of_tiny_chunks(behind: bytes) -> None:
     head, tiny = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"
     connection = Connection().send(head + tiny * 20_000 + b"0\r\n\r\n" + behind)
     turns = 0
-    while connection.parser.laborious:
+    while connection.parser.costly:
         turns += 1
         connection.send(b"")
     assert turns > 5
@@ -257,7 +257,7 @@ def test_large_chunks_are_read_at_once() -> None:
     """Content that is full of line ends is no flood."""
     head, text = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", b"a line\r\n" * 10_000
     connection = Connection().send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(text), text))
-    assert not connection.parser.laborious
+    assert not connection.parser.costly
     assert connection.contents[0].at_hand() == text
 
 

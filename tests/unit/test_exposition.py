@@ -14,9 +14,9 @@ from support.environment import guarded_environment
 from proxy import __version__
 from proxy.errors.defects import Where
 from proxy.identity.tokens.state import Snapshot
-from proxy.model import AccessEntry
+from proxy.model import RequestRecord
 from proxy.observe.metrics import RequestMetrics
-from proxy.observe.prometheus import Exposition, Report
+from proxy.observe.prometheus import Exposition, ProcessReport
 from proxy.observe.prometheus.report import OTHERS, SHOWN, STATES
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -47,18 +47,18 @@ def without_token(name: str, state: str) -> Snapshot:
 def report(
     snapshots: Sequence[Snapshot] = (),
     *,
-    entries: Sequence[AccessEntry] = (),
+    entries: Sequence[RequestRecord] = (),
     outcomes: Mapping[tuple[str, str], int] | None = None,
     draining: bool = False,
-) -> Report:
+) -> ProcessReport:
     requests = RequestMetrics()
     requests(entries)
-    return Report(
+    return ProcessReport(
         requests, tuple(snapshots), outcomes or {}, 5, 3, draining, 17, {Where.ANSWERING: 2, Where.RENEWING: 0}
     )
 
 
-def exposed(told: Report, accept: bytes | None = None) -> tuple[str, str]:
+def exposed(told: ProcessReport, accept: bytes | None = None) -> tuple[str, str]:
     """The answer's text and its media type."""
     headers = [(b"Host", b"localhost"), *([(b"ACCEPT", accept)] if accept is not None else [])]
     answer = asyncio.run(Exposition(lambda: told)(headers))
@@ -68,7 +68,7 @@ def exposed(told: Report, accept: bytes | None = None) -> tuple[str, str]:
     return answer.body.decode(), fields[b"Content-Type"].decode()
 
 
-def samples(told: Report) -> Samples:
+def samples(told: ProcessReport) -> Samples:
     """Every sample by its name and labels."""
     found: Samples = {}
     for family in text_string_to_metric_families(exposed(told)[0]):
@@ -104,7 +104,7 @@ def test_the_process() -> None:
 
 def test_requests() -> None:
     """Requests by route, method, status and source, bytes and durations by route."""
-    entry, own = AccessEntry("GET", 10.0), AccessEntry("GET", 10.0)
+    entry, own = RequestRecord("GET", 10.0), RequestRecord("GET", 10.0)
     entry.route, entry.status, entry.source = "/v1/analytics", 200, "upstream"
     entry.asked, entry.answered, entry.ended, entry.received, entry.sent = 10.0, 10.02, 10.0202, 5, 7
     own.route, own.status, own.ended = "/-/", 200, 10.0002

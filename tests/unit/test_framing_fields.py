@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.pieces import FIELD_LINES, MALFORMED_SECTIONS
 
 from proxy.http.grammar import FramingError, field_lines, lines_of
-from proxy.http.grammar.fields import Header, checked_lines, notable_of, values_of
+from proxy.http.grammar.fields import Header, checked_lines, proxy_fields_of, values_of
 
 names = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=8).map(str.encode)
 values = st.binary(max_size=12).map(
@@ -23,7 +23,7 @@ def test_field_lines(line: bytes, field: Header) -> None:
 def test_an_empty_section() -> None:
     """No fields are a section, too."""
     assert checked_lines(b"") == []
-    assert notable_of(b"") == []
+    assert proxy_fields_of(b"") == []
 
 
 def test_fields_keep_their_order() -> None:
@@ -76,7 +76,7 @@ def test_notable_lines(name: bytes, spelled: type[bytes]) -> None:
     """What frames a message, concerns a connection or is rewritten is found in any case, first, last and alone."""
     line = b"%b:\t Some Value \r\n" % spelled(name)
     for section in (line, b"A: b\r\n" + line, line + b"A: b\r\n"):
-        [(found, value)] = notable_of(section)
+        [(found, value)] = proxy_fields_of(section)
         assert found == name
         assert values_of(name, [(found, value)]) == [b"some value"]
 
@@ -96,14 +96,14 @@ def test_notable_lines(name: bytes, spelled: type[bytes]) -> None:
 )
 def test_lines_that_concern_nobody(line: bytes) -> None:
     """A longer or shorter name, or a name in a value, is something else."""
-    assert notable_of(line + b"\r\n") == []
+    assert proxy_fields_of(line + b"\r\n") == []
 
 
 @given(st.lists(st.tuples(st.sampled_from([*NOTABLE, b"a", b"x-host", b"tee"]), values), max_size=8))
 def test_notable_lines_keep_their_order(lines: list[Header]) -> None:
     """They are what a search line by line finds."""
     expected = [(name, value.lower()) for name, value in lines if name in NOTABLE]
-    assert [(name, value.rstrip(b" \t")) for name, value in notable_of(field_lines(lines))] == expected
+    assert [(name, value.rstrip(b" \t")) for name, value in proxy_fields_of(field_lines(lines))] == expected
 
 
 def test_values_of() -> None:

@@ -13,10 +13,10 @@ from proxy.forward.route import Auth, Route
 from proxy.http.address import Upstream
 from proxy.http.grammar import field_lines, lines_of, parse_head
 from proxy.http.grammar.fields import Header
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 
 REST = Upstream.parse("https://api.unleashlive.com")
-POOL = Pool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "client")
+POOL = CognitoPool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "client")
 ADDED = (b"X-Amz-Cognito-Security-Token", b"fresh")
 AUTHORITY = "api.unleashlive.com"
 SENT_ALWAYS = [(b"Host", AUTHORITY.encode()), headers.VIA]
@@ -47,7 +47,7 @@ def sent(*lines: Header, added: Header | None = ADDED) -> list[Header]:
 def returned(*lines: Header) -> list[Header]:
     """What of an upstream's `lines` goes back."""
     head, _ = parse_head(b"HTTP/1.1 200 OK\r\n" + field_lines(lines) + b"\r\n")
-    return lines_of(headers.to_caller(head.section, head.notable))
+    return lines_of(headers.to_caller(head.section, head.proxy_fields))
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def passed_line_by_line(section: bytes) -> bytes:
 def test_what_goes_back_is_what_the_rule_says(section: bytes) -> None:
     """However the fields are written, exactly those that may pass do, byte for byte."""
     head, _ = parse_head(b"HTTP/1.1 200 OK\r\n" + section + b"\r\n")
-    assert headers.to_caller(head.section, head.notable) == passed_line_by_line(section)
+    assert headers.to_caller(head.section, head.proxy_fields) == passed_line_by_line(section)
 
 
 @given(upstream_sections())
@@ -391,4 +391,4 @@ def test_a_switch_goes_back_with_the_fields_that_make_it_one(section: bytes) -> 
     """A 101 has its own Connection and Upgrade, whatever the upstream wrote."""
     head, _ = parse_head(b"HTTP/1.1 101 Switching Protocols\r\n" + section + b"\r\n")
     switch = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-    assert headers.switching(head.section, head.notable) == passed_line_by_line(section) + switch
+    assert headers.switching(head.section, head.proxy_fields) == passed_line_by_line(section) + switch

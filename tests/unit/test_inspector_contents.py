@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.observe.inspector.contents import MOST, Content, as_written, is_plain, pretty, shown, size
+from proxy.observe.inspector.contents import MOST, ShownContent, as_written, is_plain, pretty, shown, size
 from proxy.observe.inspector.masks import HIDDEN, Masks
 
 MASKS = Masks(["hunter2!"])
@@ -18,7 +18,7 @@ DEEP = "[" * 200_000 + "]" * 200_000
 """Deeper than the JSON of any Python goes: some take a thousand levels, others tens of thousands."""
 
 
-def show(data: bytes, media_type: str = JSON, coding: str = "", total: int | None = None) -> Content:
+def show(data: bytes, media_type: str = JSON, coding: str = "", total: int | None = None) -> ShownContent:
     return shown(data, len(data) if total is None else total, media_type, coding, MASKS)
 
 
@@ -49,15 +49,15 @@ def test_kinds(data: bytes, media_type: str, kind: str, text: str) -> None:
 
 def test_none() -> None:
     """No content is no content, and one that was not kept is counted."""
-    assert show(b"") == Content("none", "", "")
-    assert show(b"", total=2048) == Content("binary", "", "2 KiB, not kept")
-    assert repr(show(b"c4n4ry")) == "Content('text')"
+    assert show(b"") == ShownContent("none", "", "")
+    assert show(b"", total=2048) == ShownContent("binary", "", "2 KiB, not kept")
+    assert repr(show(b"c4n4ry")) == "ShownContent('text')"
 
 
 def test_cut_off() -> None:
     """Of a long content the beginning is shown, at whatever byte it was cut, and how much is missing."""
     content = show('{"a": [1, "é'.encode()[:-1], total=1 << 20)
-    assert content == Content("json", '{\n  "a": [\n    1,\n    "', "the first 12 B of 1 MiB")
+    assert content == ShownContent("json", '{\n  "a": [\n    1,\n    "', "the first 12 B of 1 MiB")
     assert show(b"\xff" * 9, "text/plain", total=99).kind == "binary"
     assert show(b"plain", "text/plain", total=99).text == "plain"
     assert show(b'{"a"', "text/plain", total=99).kind == "text"
@@ -86,7 +86,7 @@ def test_a_bomb() -> None:
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "gzip"])
 def test_not_decoded(coding: str) -> None:
     """What cannot be decoded is said to be compressed."""
-    assert show(b"\x00 no such thing", coding=coding) == Content("binary", "", f"15 B, compressed ({coding})")
+    assert show(b"\x00 no such thing", coding=coding) == ShownContent("binary", "", f"15 B, compressed ({coding})")
     assert show(b"as it is", "text/plain", "identity").text == "as it is"
 
 

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.http.grammar.fields import Header
-from proxy.observe.inspector.curl import Place, curl_line
+from proxy.observe.inspector.curl import CurlTarget, curl_line
 from proxy.observe.inspector.masks import HIDDEN, Masks
-from proxy.observe.inspector.wire import Request
+from proxy.observe.inspector.wire import RecordedRequest
 
 ORIGIN = "http://localhost:8080"
 JSON = (b"Content-Type", b"application/json")
 
 
 def line(method: str = "GET", target: str = "/v1/job", *fields: Header, content: bytes | None = b"") -> str:
-    request = Request(method, target, fields, has_content=content != b"")
-    return curl_line(Place(ORIGIN), request, content, Masks(["hunter2!"]))
+    request = RecordedRequest(method, target, fields, has_content=content != b"")
+    return curl_line(CurlTarget(ORIGIN), request, content, Masks(["hunter2!"]))
 
 
 def words(text: str) -> list[str]:
@@ -103,14 +103,14 @@ def test_secrets() -> None:
 
 def test_client_token() -> None:
     """Where callers need the client token, the line takes it from the shell's environment."""
-    text = curl_line(Place(ORIGIN, with_token=True), Request("GET", "/", ()), b"", Masks())
+    text = curl_line(CurlTarget(ORIGIN, with_token=True), RecordedRequest("GET", "/", ()), b"", Masks())
     assert words(text) == ["-sS", "-H", "X-UL-Proxy-Token: t k", ORIGIN + "/"]
 
 
 def test_certificate() -> None:
     """Where it takes an option to trust the proxy, the line has it."""
-    place = Place("https://localhost:1", "--cacert /c.pem")
-    text = curl_line(place, Request("DELETE", "/", ()), b"", Masks())
+    place = CurlTarget("https://localhost:1", "--cacert /c.pem")
+    text = curl_line(place, RecordedRequest("DELETE", "/", ()), b"", Masks())
     assert words(text) == ["-sS", "--cacert", "/c.pem", "-X", "DELETE", "https://localhost:1/"]
 
 
@@ -125,8 +125,8 @@ CONTENTS = st.text(
 @given(TARGETS, VALUES, CONTENTS)
 def test_quoting(target: str, value: str, content: str) -> None:
     """A shell reads back what was written, however it looks."""
-    request = Request("POST", "/" + target, ((b"X-A", value.encode()), JSON), has_content=True)
-    text = curl_line(Place(ORIGIN), request, content.encode(), Masks())
+    request = RecordedRequest("POST", "/" + target, ((b"X-A", value.encode()), JSON), has_content=True)
+    text = curl_line(CurlTarget(ORIGIN), request, content.encode(), Masks())
     if HIDDEN in text:
         return
     given = words(text)

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.http.grammar.fields import Header
-from proxy.observe.inspector.fields import ADDED, PASSED, STAYED, Line, came, compared, value_of
+from proxy.observe.inspector.fields import ADDED, PASSED, STAYED, FieldLine, came, compared, value_of
 from proxy.observe.inspector.masks import HIDDEN, Masks
 
 MASKS = Masks()
@@ -61,7 +61,11 @@ def test_answers_add_no_credential() -> None:
 def test_came() -> None:
     """Where nothing was passed on, lines are as they came, secrets aside, in UTF-8 or whatever it was."""
     lines = [(b"Cookie", b"a=b"), (b"X-A", "é".encode()), (b"X-B", b"\xe9")]
-    assert came(lines, MASKS) == [Line(PASSED, "Cookie", HIDDEN), Line(PASSED, "X-A", "é"), Line(PASSED, "X-B", "é")]
+    assert came(lines, MASKS) == [
+        FieldLine(PASSED, "Cookie", HIDDEN),
+        FieldLine(PASSED, "X-A", "é"),
+        FieldLine(PASSED, "X-B", "é"),
+    ]
     assert "Cookie" in repr(came(lines, MASKS)[0])
     assert HIDDEN not in repr(came(lines, MASKS)[0])
 

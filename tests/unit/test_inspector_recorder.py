@@ -9,13 +9,13 @@ import pytest
 from proxy.http.address import Upstream
 from proxy.http.client.transport import UpstreamRequest
 from proxy.http.grammar import Fields, Head, RequestHead, parse_head
-from proxy.model import OWN, AccessEntry
+from proxy.model import OWN, RequestRecord
 from proxy.observe.inspector.recorder import Recorder
 from proxy.observe.inspector.wire import Wire
 
 if TYPE_CHECKING:
     from proxy.http.client.transport import Transport
-    from proxy.http.server.request import Caller
+    from proxy.http.server.request import ServerRequest
 
 REFUSED, OK = (parse_head(b"HTTP/1.1 %b\r\nX-A: 1\r\n\r\n" % line)[0] for line in (b"401 No", b"200 OK"))
 HEAD = b"POST /base/v1/job?token=x HTTP/1.1\r\nHost: api.test\r\n\r\n"
@@ -112,11 +112,11 @@ def request(body: Body | None = None) -> UpstreamRequest:
     return UpstreamRequest("POST", upstream, HEAD, lambda _: None, body)
 
 
-def begin(recorder: Recorder, entry: AccessEntry, upstreams: Upstreams, **caller: Any) -> "Transport":
-    return recorder(cast("Caller", Someone(**caller)), entry, cast("Transport", upstreams))
+def begin(recorder: Recorder, entry: RequestRecord, upstreams: Upstreams, **caller: Any) -> "Transport":
+    return recorder(cast("ServerRequest", Someone(**caller)), entry, cast("Transport", upstreams))
 
 
-def kept(recorder: Recorder, entry: AccessEntry) -> Wire:
+def kept(recorder: Recorder, entry: RequestRecord) -> Wire:
     recorder.end(entry)
     wire = recorder.wire(entry)
     assert wire is not None
@@ -126,10 +126,10 @@ def kept(recorder: Recorder, entry: AccessEntry) -> Wire:
 @pytest.mark.parametrize("body", [Body(b"ab", b"cd"), Body(b"abcd", whole=True)], ids=["in pieces", "whole"])
 async def test_one_request(body: Body) -> None:
     """Both contents and all heads are kept, and nobody notices."""
-    recorder, entry, answer = Recorder(), AccessEntry("POST", 1.0), Answer(OK, b"12", b"34")
+    recorder, entry, answer = Recorder(), RequestRecord("POST", 1.0), Answer(OK, b"12", b"34")
     upstreams = Upstreams(answer)
-    tap = begin(recorder, entry, upstreams)
-    heard = await tap.send(request(body))
+    interceptor = begin(recorder, entry, upstreams)
+    heard = await interceptor.send(request(body))
     assert (heard.take(), await heard.read(), heard.take()) == (b"12", b"34", b"")
     assert (heard.head, heard.ended, heard.trailers) == (OK, True, answer.trailers)
     heard.close()
@@ -146,44 +146,44 @@ async def test_one_request(body: Body) -> None:
 
 async def test_sent_again() -> None:
     """Of a request that went out twice the content is kept once, with the answer to the second, and why."""
-    recorder, entry = Recorder(content=3), AccessEntry("POST", 1.0)
-    tap = begin(recorder, entry, Upstreams(Answer(REFUSED, b"no"), Answer(OK, b"yes")))
+    recorder, entry = Recorder(content=3), RequestRecord("POST", 1.0)
+    interceptor = begin(recorder, entry, Upstreams(Answer(REFUSED, b"no"), Answer(OK, b"yes")))
     asked = request(Body(b"ab", b"cd"))
-    (await tap.send(asked)).take()
-    (await tap.send(asked)).take()
+    (await interceptor.send(asked)).take()
+    (await interceptor.send(asked)).take()
     wire = kept(recorder, entry)
     assert (bytes(wire.request_content), bytes(wire.answer_content), wire.refusals) == (b"abc", b"yes", [401])
 
 
 async def test_a_tunnel() -> None:
     """What goes through a tunnel passes and is not kept."""
-    recorder, entry, answer = Recorder(), AccessEntry("GET", 1.0), Answer(SWITCHED, b"frames")
-    tap = begin(recorder, entry, Upstreams(answer))
-    heard = await tap.send(request())
+    recorder, entry, answer = Recorder(), RequestRecord("GET", 1.0), Answer(SWITCHED, b"frames")
+    interceptor = begin(recorder, entry, Upstreams(answer))
+    heard = await interceptor.send(request())
     heard.write(b"out")
     await heard.drain()
     heard.write_eof()
     assert (await heard.read(), answer.done) == (b"frames", [b"out", "drained", "ended"])
     assert kept(recorder, entry).answer_content == b""
-    await tap.close()
+    await interceptor.close()
 
 
 async def test_the_proxys_own_answer() -> None:
     """What the proxy says itself is kept, in the place of what an upstream may have said before."""
-    recorder, entry = Recorder(), AccessEntry("GET", 1.0)
-    tap = begin(recorder, entry, Upstreams(Answer(OK, b"half")), own_content=b"problem")
-    (await tap.send(request())).take()
+    recorder, entry = Recorder(), RequestRecord("GET", 1.0)
+    interceptor = begin(recorder, entry, Upstreams(Answer(OK, b"half")), own_content=b"problem")
+    (await interceptor.send(request())).take()
     assert kept(recorder, entry).answer_content == b"problem"
 
 
 def test_own_endpoints() -> None:
     """Of a request about the proxy itself nothing is told and nothing kept."""
-    recorder, entry = Recorder(), AccessEntry("GET", 1.0)
+    recorder, entry = Recorder(), RequestRecord("GET", 1.0)
     begin(recorder, entry, Upstreams(), own=True, own_content=b"credentials")
     assert recorder.under_way() == []
     entry.route = OWN
     recorder.end(entry)
-    recorder.end(AccessEntry("GET", 2.0))
+    recorder.end(RequestRecord("GET", 2.0))
     assert (recorder.wire(entry), list(recorder.kept)) == (None, [])
 
 
@@ -191,10 +191,10 @@ async def test_bounds() -> None:
     """The beginnings of contents are kept, of the last requests, and all together no more than there is room for."""
     recorder = Recorder(content=100, room=1000, requests=3)
 
-    async def pass_by(n: int, size: int) -> AccessEntry:
-        entry = AccessEntry("POST", float(n))
-        tap = begin(recorder, entry, Upstreams(Answer(OK, b"a" * size)), answer_head=b"", target="/")
-        (await tap.send(request(Body(b"b" * size)))).take()
+    async def pass_by(n: int, size: int) -> RequestRecord:
+        entry = RequestRecord("POST", float(n))
+        interceptor = begin(recorder, entry, Upstreams(Answer(OK, b"a" * size)), answer_head=b"", target="/")
+        (await interceptor.send(request(Body(b"b" * size)))).take()
         recorder.end(entry)
         return entry
 
@@ -204,7 +204,7 @@ async def test_bounds() -> None:
     wire = recorder.wire(large)
     assert wire is not None
     assert (len(wire.request_content), len(wire.answer_content)) == (100, 100)
-    huge = AccessEntry("GET", 7.0)
+    huge = RequestRecord("GET", 7.0)
     begin(recorder, huge, Upstreams(), answer_head=b"h" * 5000, own_content=b"o" * 50)
     # What is too large for the room is kept alone: somebody may want to see just that.
     assert kept(recorder, huge).answer_content == b"o" * 50
@@ -216,7 +216,7 @@ async def test_bounds() -> None:
 
 def test_nothing_shows() -> None:
     """Neither what is kept nor what keeps it shows it by its `repr`."""
-    recorder, entry = Recorder(), AccessEntry("POST", 1.0)
-    tap = begin(recorder, entry, Upstreams(), own_content=b"c4n4ry", target="/c4n4ry")
+    recorder, entry = Recorder(), RequestRecord("POST", 1.0)
+    interceptor = begin(recorder, entry, Upstreams(), own_content=b"c4n4ry", target="/c4n4ry")
     wire = kept(recorder, entry)
-    assert "c4n4ry" not in f"{recorder!r}{tap!r}{wire!r}{wire.request!r}"
+    assert "c4n4ry" not in f"{recorder!r}{interceptor!r}{wire!r}{wire.request!r}"

@@ -3,13 +3,13 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.model import OWN, AccessEntry
+from proxy.model import OWN, RequestRecord
 from proxy.observe.inspector.masks import Masks
-from proxy.observe.inspector.session import Session
-from proxy.observe.request_log import Journal, Recent
+from proxy.observe.inspector.session import InspectorSession
+from proxy.observe.request_log import Recent, RequestLog
 
 if TYPE_CHECKING:
-    from proxy.forward.forwarder import Tap
+    from proxy.forward.forwarder import Interceptor
 
 
 class Onlooker:
@@ -24,8 +24,8 @@ class Onlooker:
         self.more += more
 
 
-def ended(path: str, **facts: Any) -> AccessEntry:
-    made = AccessEntry("GET", 1.0)
+def ended(path: str, **facts: Any) -> RequestRecord:
+    made = RequestRecord("GET", 1.0)
     made.path, made.ended = path, 2.0
     for name, value in facts.items():
         setattr(made, name, value)
@@ -34,34 +34,34 @@ def ended(path: str, **facts: Any) -> AccessEntry:
 
 async def test_from_beginning_to_end() -> None:
     """What was before is there for whoever comes; what ends meanwhile is told; the end leaves nobody listening."""
-    taps: list[Tap | None] = []
+    taps: list[Interceptor | None] = []
     recent, onlooker = Recent(5), Onlooker()
-    journal = Journal(recent)
-    journal(ended("/before"))
-    session = Session(journal, recent, taps.append, onlooker, Masks())
+    request_log = RequestLog(recent)
+    request_log(ended("/before"))
+    session = InspectorSession(request_log, recent, taps.append, onlooker, Masks())
     assert [json.loads(line)["target"] for line in session.lines] == ["/before"]
-    journal(ended("/meanwhile"))
-    journal(ended("/-/live", route=OWN))
-    journal.flush()
+    request_log(ended("/meanwhile"))
+    request_log(ended("/-/live", route=OWN))
+    request_log.flush()
     assert onlooker.paths == ["/meanwhile"]
     session.end()
-    journal(ended("/after"))
-    journal.flush()
-    assert (onlooker.paths, [tap is None for tap in taps]) == (["/meanwhile"], [False, True])
+    request_log(ended("/after"))
+    request_log.flush()
+    assert (onlooker.paths, [interceptor is None for interceptor in taps]) == (["/meanwhile"], [False, True])
 
 
 async def test_a_flood() -> None:
     """Of more than anybody can read some are told, and how many more there were; looks at the proxy do not count."""
     recent, onlooker = Recent(5), Onlooker()
-    journal = Journal(recent)
-    session = Session(journal, recent, lambda _: None, onlooker, Masks())
+    request_log = RequestLog(recent)
+    session = InspectorSession(request_log, recent, lambda _: None, onlooker, Masks())
     for turn in range(3):
         for n in range(90):
-            journal(ended(f"/{turn}/{n}"))
-            journal(ended("/-/live", route=OWN))
-        journal.flush()
+            request_log(ended(f"/{turn}/{n}"))
+            request_log(ended("/-/live", route=OWN))
+        request_log.flush()
     assert (len(onlooker.paths), onlooker.more) == (200, 70)
-    journal(ended("/later"))
-    journal.flush()
+    request_log(ended("/later"))
+    request_log.flush()
     assert onlooker.more == 71
     session.end()

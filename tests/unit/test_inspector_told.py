@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from proxy.http.grammar import parse_head
-from proxy.model import AccessEntry
-from proxy.observe.inspector.curl import Place
+from proxy.model import RequestRecord
+from proxy.observe.inspector.curl import CurlTarget
 from proxy.observe.inspector.masks import HIDDEN, Masks
 from proxy.observe.inspector.told import details, id_of, line, unfinished
-from proxy.observe.inspector.wire import Request, Wire
+from proxy.observe.inspector.wire import RecordedRequest, Wire
 
 MASKS = Masks(["hunter2!"])
 HOST = (b"Host", b"localhost")
 JSON = (b"Content-Type", b"application/json")
 
 
-def entry(**facts: Any) -> AccessEntry:
-    made = AccessEntry(facts.pop("method", "GET"), facts.pop("began", 100.0))
+def entry(**facts: Any) -> RequestRecord:
+    made = RequestRecord(facts.pop("method", "GET"), facts.pop("began", 100.0))
     for name, value in facts.items():
         setattr(made, name, value)
     return made
@@ -75,7 +75,7 @@ def test_line_of_a_refusal() -> None:
 
 def test_target() -> None:
     """With what went over the wire the query is told too, without its secrets; nothing too long is."""
-    told = line(entry(**FORWARDED), Wire(Request("GET", "/v1?token=x&a=hunter2!", ())), MASKS, 0.0)
+    told = line(entry(**FORWARDED), Wire(RecordedRequest("GET", "/v1?token=x&a=hunter2!", ())), MASKS, 0.0)
     assert (told["target"], told["kept"]) == (f"/v1?token={HIDDEN}&a={HIDDEN}", True)
     assert line(entry(path="/hunter2!", ended=101.0), None, MASKS, 0.0)["target"] == f"/{HIDDEN}"
     assert unfinished(entry(path="/hunter2!"), MASKS, 0.0)["target"] == f"/{HIDDEN}"
@@ -98,7 +98,7 @@ def test_ids() -> None:
 
 
 def shown(wire: Wire, **facts: Any) -> dict[str, Any]:
-    told = details(entry(**facts), wire, MASKS, Place("http://localhost:1"))
+    told = details(entry(**facts), wire, MASKS, CurlTarget("http://localhost:1"))
     document: dict[str, Any] = json.loads(json.dumps(told))
     return document
 
@@ -106,7 +106,7 @@ def shown(wire: Wire, **facts: Any) -> dict[str, Any]:
 def test_details() -> None:
     """Heads beside each other, contents set out, and the line that sends it again."""
     wire = Wire(
-        Request("POST", "/v1/job?sig=x", (HOST, JSON, (b"Authorization", b"Bearer own")), has_content=True),
+        RecordedRequest("POST", "/v1/job?sig=x", (HOST, JSON, (b"Authorization", b"Bearer own")), has_content=True),
         origin="https://api.test",
         sent=b"POST /v1/job?sig=x HTTP/1.1\r\n"
         b"Host: api.test\r\nContent-Type: application/json\r\nX-Secret-Name: abc\r\n\r\n",
@@ -140,7 +140,9 @@ def test_details() -> None:
 
 def test_details_of_a_refusal() -> None:
     """Where nothing was asked of an upstream, nothing is compared."""
-    wire = Wire(Request("GET", "/v1/job", (HOST,)), passed_on=b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    wire = Wire(
+        RecordedRequest("GET", "/v1/job", (HOST,)), passed_on=b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+    )
     told = shown(wire)
     assert (told["request"]["asked"], told["request"]["fields"]) == ("", [[" ", "Host", "localhost"]])
     assert told["answer"]["fields"] == [[" ", "Content-Length", "0"]]
@@ -149,7 +151,7 @@ def test_details_of_a_refusal() -> None:
 
 def test_details_of_one_who_left() -> None:
     """Where no answer went out, there is none to show."""
-    told = shown(Wire(Request("GET", "/", ())))
+    told = shown(Wire(RecordedRequest("GET", "/", ())))
     assert (told["answer"]["line"], told["answer"]["fields"]) == ("", [])
 
 
@@ -160,5 +162,5 @@ def test_details_of_one_who_left() -> None:
 )
 def test_content_for_curl(content: bytes, received: int, data: str) -> None:
     """The line has a content that is known whole, else it names a file."""
-    wire = Wire(Request("POST", "/", (JSON,), has_content=True), request_content=bytearray(content))
+    wire = Wire(RecordedRequest("POST", "/", (JSON,), has_content=True), request_content=bytearray(content))
     assert data in shown(wire, method="POST", received=received)["curl"]

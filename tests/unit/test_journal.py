@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from support.wire import PATIENCE
 
-from proxy.model import AccessEntry
-from proxy.observe.request_log import BATCH, Journal, Recent
+from proxy.model import RequestRecord
+from proxy.observe.request_log import BATCH, Recent, RequestLog
 
 
 class Reader:
@@ -19,24 +19,24 @@ class Reader:
         self.offsets: list[float] = []
         self.told = asyncio.Event()
 
-    def __call__(self, entries: Sequence[AccessEntry], offset: float) -> None:
+    def __call__(self, entries: Sequence[RequestRecord], offset: float) -> None:
         self.batches.append([entry.method for entry in entries])
         self.offsets.append(offset)
         self.told.set()
 
 
-def entry(method: str) -> AccessEntry:
-    return AccessEntry(method, 0.0)
+def entry(method: str) -> RequestRecord:
+    return RequestRecord(method, 0.0)
 
 
 async def test_by_itself() -> None:
     """Entries go out together a moment later, to every reader and in their order; the next ones go out again."""
     one, other = Reader(), Reader()
-    journal = Journal(one, other)
+    request_log = RequestLog(one, other)
     for batch in (["A", "B"], ["C"]):
         one.told.clear()
         for method in batch:
-            journal(entry(method))
+            request_log(entry(method))
         assert batch not in one.batches
         await asyncio.wait_for(one.told.wait(), PATIENCE)
     assert one.batches == other.batches == [["A", "B"], ["C"]]
@@ -45,10 +45,10 @@ async def test_by_itself() -> None:
 async def test_a_busy_moment() -> None:
     """Entries do not wait for the moment to pass where they are many: a batch stays small, and what it takes short."""
     reader = Reader()
-    journal = Journal(reader)
+    request_log = RequestLog(reader)
     for turn in range(2):
         for number in range(BATCH):
-            journal(entry(f"{turn} {number}"))
+            request_log(entry(f"{turn} {number}"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert [len(batch) for batch in reader.batches] == [BATCH] * (turn + 1)
@@ -57,27 +57,27 @@ async def test_a_busy_moment() -> None:
 async def test_when_asked() -> None:
     """Who needs the numbers now does not wait, and nobody is told twice or of nothing."""
     reader = Reader()
-    journal = Journal(reader)
-    journal.flush()
-    journal(entry("A"))
-    journal.flush()
-    journal.flush()
-    journal(entry("B"))
-    journal.flush()
+    request_log = RequestLog(reader)
+    request_log.flush()
+    request_log(entry("A"))
+    request_log.flush()
+    request_log.flush()
+    request_log(entry("B"))
+    request_log.flush()
     assert reader.batches == [["A"], ["B"]]
 
 
 async def test_readers_that_come_and_go() -> None:
     """A reader hears of what ends between its coming and its leaving."""
     late, always = Reader(), Reader()
-    journal = Journal(always)
+    request_log = RequestLog(always)
     for method in "ABC":
         if method == "B":
-            journal.follow(late)
+            request_log.follow(late)
         elif method == "C":
-            journal.leave(late)
-        journal(entry(method))
-        journal.flush()
+            request_log.leave(late)
+        request_log(entry(method))
+        request_log.flush()
     assert (late.batches, always.batches) == ([["B"]], [["A"], ["B"], ["C"]])
 
 
@@ -105,8 +105,8 @@ def test_recent(batches: list[str], kept: list[str]) -> None:
 async def test_wall_time() -> None:
     """Readers learn what makes wall time of the performance counter's."""
     reader = Reader()
-    journal = Journal(reader)
+    request_log = RequestLog(reader)
     before, counter, after = time.time(), time.perf_counter(), time.time()
-    journal(entry("A"))
-    journal.flush()
+    request_log(entry("A"))
+    request_log.flush()
     assert before - 1 < reader.offsets[0] + counter < after + 1

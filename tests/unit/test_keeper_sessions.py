@@ -34,7 +34,7 @@ from proxy.identity.profile import Profile
 from proxy.identity.stores import locks
 from proxy.identity.stores.file import FileStore
 from proxy.identity.stores.memory import MemoryStore
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.manager import TokenManager
 
 NO_PASSWORD = replace(PROFILE, password=None)
 
@@ -108,14 +108,14 @@ def store(clock: FakeClock) -> Shared:
 
 
 @pytest.fixture
-async def keeper(authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenKeeper]:
+async def keeper(authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenManager]:
     keeper = new_keeper(authority, store=store)
     yield keeper
     await keeper.close()
 
 
 @pytest.fixture
-async def passwordless(authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenKeeper]:
+async def passwordless(authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenManager]:
     keeper = new_keeper(authority, {"default": NO_PASSWORD}, store)
     yield keeper
     await keeper.close()
@@ -127,7 +127,7 @@ def rejected() -> ProxyError:
 
 class TestStart:
     async def test_from_a_kept_session_without_a_password(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, passwordless: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """A refresh token that was kept is all that a start needs."""
         await store.save(NO_PASSWORD, session("kept"))
@@ -137,7 +137,7 @@ class TestStart:
         assert authority.sign_ins == 0
 
     async def test_a_password_is_spared_where_a_session_works(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """With both at hand, the session is renewed."""
         await store.save(PROFILE, session("kept"))
@@ -145,7 +145,7 @@ class TestStart:
         assert (authority.sign_ins, authority.renewals) == (0, 1)
 
     async def test_a_dead_session_leads_to_one_sign_in_from_its_device(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """With a password, the new session takes the dead one's place; its device may spare a second factor."""
         await store.save(PROFILE, session("kept"))
@@ -156,7 +156,7 @@ class TestStart:
         assert store.saved == ["kept", "refresh-1"]
 
     async def test_a_dead_session_without_a_password_is_login_required(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, passwordless: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """Nobody signs in, the dead token is shown once only, and the way out is named."""
         await store.save(NO_PASSWORD, session("kept"))
@@ -170,7 +170,7 @@ class TestStart:
         assert passwordless.snapshot("default").state == "login_required"
 
     async def test_with_neither_a_session_nor_a_password(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority
+        self, passwordless: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """What the settings lack is told by whoever would sign in."""
         authority.fail_sign_in = lambda: CredentialMissing("this route needs a login")
@@ -179,7 +179,7 @@ class TestStart:
             await passwordless.get("default")
 
     async def test_cognito_in_trouble_is_no_reason_to_sign_in(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """An outage says nothing about the session: it is tried again."""
         await store.save(PROFILE, session("kept"))
@@ -193,7 +193,7 @@ class TestStart:
 
 class TestLogin:
     async def test_beside_a_proxy_that_waits_for_it(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, passwordless: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """What `login` keeps is found in the background, though nobody asks."""
         passwordless.start(["default"])
@@ -208,7 +208,7 @@ class TestLogin:
     async def test_after_the_session_has_ended(
         self,
         somebody_asks: bool,
-        passwordless: TokenKeeper,
+        passwordless: TokenManager,
         authority: ScriptedAuthority,
         store: Shared,
         clock: FakeClock,
@@ -230,7 +230,7 @@ class TestLogin:
         assert [refresh_token(shown) for shown in authority.shown] == ["kept", "new"]
 
     async def test_a_wrong_password_stays_untried_when_a_session_comes_and_goes(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """After a terminal failure a new session is tried, and the password is not."""
         authority.fail_sign_in = lambda: LoginRequired("Cognito refused the user name or password")
@@ -243,7 +243,7 @@ class TestLogin:
         assert authority.sign_ins == 1
 
     async def test_after_a_logout(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, passwordless: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """A session that `logout` took away is not used any more, and there is a sentence about it."""
         await store.save(NO_PASSWORD, session("kept"))
@@ -258,7 +258,7 @@ class TestLogin:
 
 class TestKeeping:
     async def test_a_rotated_token_is_safe_before_it_is_used(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """Until its session is saved, nobody is given a new token: those who have a good one go on with that."""
         first = await keeper.get("default")
@@ -274,7 +274,7 @@ class TestKeeping:
         assert store.saved == ["refresh-1", "refresh-2"]
 
     async def test_what_has_not_changed_is_not_written(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """Without rotation the store is written once, and not at every renewal."""
         authority.rotates = False
@@ -285,7 +285,7 @@ class TestKeeping:
         assert (authority.renewals, store.saved) == (3, ["refresh-1"])
 
     async def test_what_could_not_be_written_is_written_later(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """A session that the store could not take is saved with the next renewal, though it is the same."""
         authority.rotates = False
@@ -298,7 +298,7 @@ class TestKeeping:
 
     async def test_what_could_not_be_written_is_tried_again_soon(
         self,
-        keeper: TokenKeeper,
+        keeper: TokenManager,
         authority: ScriptedAuthority,
         store: Shared,
         clock: FakeClock,
@@ -316,7 +316,7 @@ class TestKeeping:
         assert (store.saved, authority.renewals) == (["refresh-1"], 0)
 
     async def test_what_is_tried_again_never_replaces_what_came_later(
-        self, keeper: TokenKeeper, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, store: Shared, clock: FakeClock
     ) -> None:
         """A renewal that begins while an older session is being saved has the last word."""
         store.broken = True
@@ -332,7 +332,7 @@ class TestKeeping:
         assert store.saved == ["refresh-1", "refresh-2"]
 
     async def test_what_could_not_be_written_and_has_ended_makes_room(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, passwordless: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """A dead session is saved nowhere, least of all in place of the one that `login` has brought since."""
         await store.save(NO_PASSWORD, session("kept"))
@@ -367,7 +367,7 @@ class TestKeeping:
         assert authority.renewals == 1
         await keeper.close()
 
-    async def test_the_end_saves_what_could_not_be_written(self, keeper: TokenKeeper, store: Shared) -> None:
+    async def test_the_end_saves_what_could_not_be_written(self, keeper: TokenManager, store: Shared) -> None:
         """A session that is in memory alone is given one more chance."""
         store.broken = True
         await keeper.get("default")
@@ -376,7 +376,7 @@ class TestKeeping:
         assert store.saved == ["refresh-1"]
 
     async def test_the_end_does_not_complain_again(
-        self, keeper: TokenKeeper, store: Shared, caplog: pytest.LogCaptureFixture
+        self, keeper: TokenManager, store: Shared, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What still cannot be saved at the end has been told before."""
         store.broken = True
@@ -386,7 +386,7 @@ class TestKeeping:
         assert not caplog.records
 
     async def test_the_end_does_not_wait_for_a_store_that_hangs(
-        self, keeper: TokenKeeper, store: Shared, monkeypatch: pytest.MonkeyPatch
+        self, keeper: TokenManager, store: Shared, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A store that takes its time is given a moment."""
         monkeypatch.setattr("proxy.identity.tokens.manager._LANDING", 0.05)
@@ -401,7 +401,7 @@ class TestKeeping:
 
     async def test_a_broken_store_costs_no_request(
         self,
-        keeper: TokenKeeper,
+        keeper: TokenManager,
         authority: ScriptedAuthority,
         store: Shared,
         clock: FakeClock,
@@ -421,7 +421,7 @@ class TestKeeping:
         assert store.saved == ["refresh-3"]
 
     async def test_a_store_that_cannot_be_read_for_a_while(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """The last session that was known is used meanwhile."""
         await keeper.get("default")
@@ -431,7 +431,7 @@ class TestKeeping:
         assert [refresh_token(shown) for shown in authority.shown] == ["refresh-1"]
 
     async def test_without_a_lock_it_goes_on_with_a_warning(
-        self, keeper: TokenKeeper, store: Shared, caplog: pytest.LogCaptureFixture
+        self, keeper: TokenManager, store: Shared, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A file system that has no locks does not keep the proxy from working."""
         store.locked_out = StoreFailed("there are no locks here")
@@ -439,7 +439,7 @@ class TestKeeping:
         assert "without a lock: there are no locks here" in caplog.text
 
     async def test_a_lock_that_somebody_holds_is_respected(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """While another process hangs with the lock, its refresh token is left alone, and callers are told at once."""
         store.locked_out = StoreBusy("another process holds it", retry_after=5)
@@ -466,7 +466,7 @@ class TestKeeping:
 
     @pytest.mark.parametrize("where", ["asking", "saving"])
     async def test_the_end_waits_for_a_token_on_its_way(
-        self, where: str, keeper: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, where: str, keeper: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """A renewal that may have used up its refresh token is given a moment to save the next."""
         await keeper.get("default")
@@ -482,7 +482,7 @@ class TestKeeping:
         await asyncio.gather(closing, caller, return_exceptions=True)
         assert store.saved == ["refresh-1", "refresh-2"]
 
-    async def test_the_end_waits_for_no_sign_in(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_the_end_waits_for_no_sign_in(self, keeper: TokenManager, authority: ScriptedAuthority) -> None:
         """A sign-in under way is given up at once: there is nothing to lose."""
         authority.gate.clear()
         caller = asyncio.create_task(keeper.get("default"))
@@ -494,20 +494,20 @@ class TestKeeping:
 
 class TestTwoProcesses:
     @pytest.fixture
-    async def other(self, authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenKeeper]:
+    async def other(self, authority: ScriptedAuthority, store: Shared) -> AsyncIterator[TokenManager]:
         keeper = new_keeper(authority, store=store)
         yield keeper
         await keeper.close()
 
     async def test_start_with_one_sign_in(
-        self, keeper: TokenKeeper, other: TokenKeeper, authority: ScriptedAuthority
+        self, keeper: TokenManager, other: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """Who comes second renews what the first has kept."""
         await asyncio.gather(keeper.get("default"), other.get("default"))
         assert (authority.sign_ins, authority.renewals) == (1, 1)
 
     async def test_never_show_the_same_refresh_token_twice(
-        self, keeper: TokenKeeper, other: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, keeper: TokenManager, other: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """Through many renewals at the same moments, each takes up what the other left."""
         for _ in range(10):
@@ -518,7 +518,7 @@ class TestTwoProcesses:
         assert authority.sign_ins == 1
 
     async def test_one_that_finds_a_dead_session_signs_in_for_both(
-        self, keeper: TokenKeeper, other: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, keeper: TokenManager, other: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """After a revocation there is one sign-in, whose session the other one takes up."""
         await store.save(PROFILE, session("revoked"))
@@ -535,7 +535,7 @@ class TestClock:
         ids=["suspended, or set forward", "set back", "set back a day", "time went by", "a month in a drawer"],
     )
     async def test_a_jump_leads_to_a_renewal_on_the_next_use(
-        self, wall: float, monotonic: float, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, wall: float, monotonic: float, keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """Whichever clock tells of it, and however: one renewal, and no second for the same jump."""
         await keeper.get("default")
@@ -551,7 +551,7 @@ class TestClock:
         assert authority.renewals == 1
 
     async def test_the_background_finds_a_jump_by_itself(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """A machine that wakes up has a fresh token within a moment, before anybody asks."""
         keeper.start(["default"])
@@ -563,7 +563,7 @@ class TestClock:
         assert authority.renewals == 2
 
     async def test_an_ended_token_is_not_sent_while_cognito_is_gone(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """After a sleep without a network there is an error, and never the old token."""
         await keeper.get("default")
@@ -574,7 +574,7 @@ class TestClock:
         assert keeper.at_hand("default") is None
 
     async def test_a_clock_set_back_takes_no_good_token_away(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """Without Cognito the token goes on being used for what is known of its life."""
         first = await keeper.get("default")
@@ -596,13 +596,13 @@ class TestProfiles:
     @pytest.fixture
     async def several(
         self, profiles: dict[str, Profile], authority: ScriptedAuthority, store: Shared
-    ) -> AsyncIterator[TokenKeeper]:
+    ) -> AsyncIterator[TokenManager]:
         keeper = new_keeper(authority, profiles, store, capacity=2)
         yield keeper
         await keeper.close()
 
     async def test_fall_out_and_come_back_with_their_session(
-        self, several: TokenKeeper, authority: ScriptedAuthority
+        self, several: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """Beyond the capacity the one unused longest goes; it needs a renewal to come back, and no password."""
         for name in ("a", "b", "c", "a"):
@@ -610,7 +610,7 @@ class TestProfiles:
         assert (authority.sign_ins, authority.renewals) == (3, 1)
 
     async def test_whose_session_is_nowhere_else_stay(
-        self, several: TokenKeeper, authority: ScriptedAuthority, store: Shared
+        self, several: TokenManager, authority: ScriptedAuthority, store: Shared
     ) -> None:
         """A session that could not be saved is not dropped for want of room."""
         store.broken = True
@@ -622,7 +622,7 @@ class TestProfiles:
         assert several.snapshot("a").sign_ins == 1
 
     async def test_that_failed_for_good_are_not_tried_again_for_falling_out(
-        self, several: TokenKeeper, authority: ScriptedAuthority
+        self, several: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """A wrong password is remembered, whoever else comes."""
         authority.fail_sign_in = lambda: LoginRequired("wrong")
@@ -637,7 +637,7 @@ class TestProfiles:
         assert authority.sign_ins == tried
 
     async def test_more_that_failed_than_there_is_room_for(
-        self, several: TokenKeeper, authority: ScriptedAuthority
+        self, several: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """Where nobody is expendable, the one unused longest goes nevertheless."""
         authority.fail_sign_in = lambda: LoginRequired("wrong")
@@ -648,7 +648,7 @@ class TestProfiles:
         assert several.snapshot("default").state == "login_required"
 
     async def test_are_renewed_in_the_background_while_in_use(
-        self, several: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, several: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """From its first use on, and until nobody has used it for an hour; the default one always."""
         several.start(["default"])
@@ -666,7 +666,7 @@ class TestProfiles:
         await several.get("a")
         assert authority.sign_ins == signed_in
 
-    async def test_do_not_wait_for_each_other(self, several: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_do_not_wait_for_each_other(self, several: TokenManager, authority: ScriptedAuthority) -> None:
         """While one's sign-in hangs, another goes through."""
         authority.gate.clear()
         slow = asyncio.create_task(several.get("a"))
@@ -691,7 +691,7 @@ class TestProfiles:
         assert (authority.sign_ins, authority.renewals) == (1000, 0)
         await keeper.close()
 
-    async def test_a_look_at_one_is_no_use(self, several: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_a_look_at_one_is_no_use(self, several: TokenManager, authority: ScriptedAuthority) -> None:
         """Asking for the state of many profiles drops none and signs nobody in."""
         await several.get("a")
         for name in ("b", "c", "default"):
@@ -702,7 +702,7 @@ class TestProfiles:
 
 class TestReplacing:
     async def test_an_unchanged_profile_keeps_its_token(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority
+        self, keeper: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """Settings that are read again and say the same change nothing; nor does another API key."""
         token = await keeper.get("default")
@@ -712,7 +712,7 @@ class TestReplacing:
         assert authority.sign_ins == 1
 
     async def test_a_mended_password_clears_a_terminal_failure_at_once(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority
+        self, keeper: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """The sign-in begins anew as the new password comes in, before anybody asks."""
         authority.fail_sign_in = lambda: LoginRequired("wrong")
@@ -725,7 +725,7 @@ class TestReplacing:
         assert authority.passwords == ["secret", "right"]
 
     async def test_the_same_wrong_password_is_not_tried_again(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority
+        self, keeper: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """Reading the same again mends nothing."""
         authority.fail_sign_in = lambda: LoginRequired("wrong")
@@ -735,7 +735,7 @@ class TestReplacing:
             keeper.replace({"default": replace(PROFILE)})
         assert authority.sign_ins == 1
 
-    async def test_a_person_may_ask_for_one_more_try(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_a_person_may_ask_for_one_more_try(self, keeper: TokenManager, authority: ScriptedAuthority) -> None:
         """What was mended at Cognito shows in no setting: whoever says so has it tried once, and once only."""
         authority.fail_sign_in = lambda: LoginRequired("disabled")
         with pytest.raises(LoginRequired):
@@ -754,7 +754,7 @@ class TestReplacing:
         assert authority.sign_ins == 3
 
     async def test_a_person_may_have_a_session_believed_dead_tried_again(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, store: Shared, clock: FakeClock
+        self, passwordless: TokenManager, authority: ScriptedAuthority, store: Shared, clock: FakeClock
     ) -> None:
         """A refresh token that Cognito refused is shown once more where a person says so, and once only."""
         await store.save(NO_PASSWORD, session("kept"))
@@ -773,7 +773,7 @@ class TestReplacing:
         assert [refresh_token(shown) for shown in authority.shown] == ["kept"] * 3
 
     async def test_another_password_leaves_a_good_token(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """A changed password is no reason to drop a session that works."""
         token = await keeper.get("default")
@@ -805,7 +805,7 @@ class TestReplacing:
         await keeper.close()
 
     async def test_another_user_is_never_given_the_token(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority
+        self, keeper: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """The old user's token and session end with the setting."""
         token = await keeper.get("default")
@@ -815,7 +815,7 @@ class TestReplacing:
         assert (authority.sign_ins, authority.renewals) == (2, 0)
 
     async def test_a_sign_in_under_way_with_the_old_password_counts_no_more(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority
+        self, keeper: TokenManager, authority: ScriptedAuthority
     ) -> None:
         """Its failure reaches those who waited for it, and does not ground the new login."""
         authority.gate.clear()
@@ -831,7 +831,7 @@ class TestReplacing:
         assert (await late).id_token.get_secret_value() == "id-1"
         assert keeper.snapshot("default").state == "fresh"
 
-    async def test_a_profile_that_comes_and_goes(self, keeper: TokenKeeper) -> None:
+    async def test_a_profile_that_comes_and_goes(self, keeper: TokenManager) -> None:
         """A new profile can be asked for at once; one that is gone is unknown."""
         keeper.replace({"default": PROFILE, "a": replace(PROFILE, name="a")})
         await keeper.get("a")
@@ -840,7 +840,7 @@ class TestReplacing:
             await keeper.get("a")
 
     async def test_a_login_that_comes_later_starts_the_background(
-        self, passwordless: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, passwordless: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """A proxy that began without a login signs in as soon as it is told one."""
         passwordless.start(["default"])
@@ -850,7 +850,7 @@ class TestReplacing:
         assert passwordless.snapshot("default").state == "fresh"
 
     async def test_a_personal_access_token_ends_the_background(
-        self, keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+        self, keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
     ) -> None:
         """Nobody signs in for a profile that needs no token any more, and again once it does."""
         keeper.start(["default"])
@@ -911,7 +911,7 @@ async def test_files_that_are_read_again_at_once_mend_a_login(authority: Scripte
 
 
 class TestRefresh:
-    async def test_many_at_once(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_many_at_once(self, keeper: TokenManager, authority: ScriptedAuthority) -> None:
         """`refresh` brings a new token however good the old one is, and many at once share one flight."""
         first = await keeper.get("default")
         await authority.clock.advance(60)
@@ -920,7 +920,7 @@ class TestRefresh:
         assert await keeper.get("default") is tokens[0]
         assert authority.renewals == 1
 
-    async def test_one_after_the_other(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_one_after_the_other(self, keeper: TokenManager, authority: ScriptedAuthority) -> None:
         """A token that has only just arrived is new enough for whoever asks for a new one."""
         await keeper.get("default")
         for _ in range(101):
@@ -928,7 +928,7 @@ class TestRefresh:
             await authority.clock.advance(0.1)
         assert authority.renewals == 2
 
-    async def test_without_a_token(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_without_a_token(self, keeper: TokenManager, authority: ScriptedAuthority) -> None:
         """Where there is no token yet, somebody signs in."""
         await keeper.refresh("default")
         assert (authority.sign_ins, authority.renewals) == (1, 0)
@@ -943,7 +943,7 @@ class TestRefresh:
         assert authority.renewals + authority.sign_ins == 2
         await keeper.close()
 
-    async def test_a_failure_leaves_the_old_token(self, keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+    async def test_a_failure_leaves_the_old_token(self, keeper: TokenManager, authority: ScriptedAuthority) -> None:
         """Whoever asks hears why, the old token stays in use, and many who ask again cause no storm."""
         first = await keeper.get("default")
         await authority.clock.advance(60)

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from proxy.identity.issued import Token
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
-from proxy.identity.tokens.lifetime import State
+from proxy.identity.tokens.lifetime import TokenState
 from proxy.model import Instant, elapsed
 
 POLICY = RenewalPolicy()
@@ -83,21 +83,21 @@ def test_usable(seconds: float, good: float) -> None:
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        pytest.param(after(0), State.FRESH, id="arrived"),
-        pytest.param(after(2879.9), State.FRESH, id="just before renewal is due"),
-        pytest.param(after(2880), State.STALE, id="renewal is due"),
-        pytest.param(after(3594.9), State.STALE, id="just before the end"),
-        pytest.param(after(3595), State.ENDED, id="the end, less the leeway"),
-        pytest.param(after(4000), State.ENDED, id="long after"),
-        pytest.param(after(60, 4000), State.ENDED, id="slept through its end"),
-        pytest.param(after(60, 3000), State.STALE, id="slept past its renewal"),
-        pytest.param(after(4000, -90000), State.ENDED, id="ended, and the wall clock was set back"),
-        pytest.param(after(60, -90000), State.STALE, id="fresh, but the wall clock was set back: nobody knows"),
-        pytest.param(after(2000, 1941), State.FRESH, id="the wall clock is slewed"),
-        pytest.param(after(-5, -5), State.FRESH, id="both clocks were set back"),
+        pytest.param(after(0), TokenState.FRESH, id="arrived"),
+        pytest.param(after(2879.9), TokenState.FRESH, id="just before renewal is due"),
+        pytest.param(after(2880), TokenState.STALE, id="renewal is due"),
+        pytest.param(after(3594.9), TokenState.STALE, id="just before the end"),
+        pytest.param(after(3595), TokenState.ENDED, id="the end, less the leeway"),
+        pytest.param(after(4000), TokenState.ENDED, id="long after"),
+        pytest.param(after(60, 4000), TokenState.ENDED, id="slept through its end"),
+        pytest.param(after(60, 3000), TokenState.STALE, id="slept past its renewal"),
+        pytest.param(after(4000, -90000), TokenState.ENDED, id="ended, and the wall clock was set back"),
+        pytest.param(after(60, -90000), TokenState.STALE, id="fresh, but the wall clock was set back: nobody knows"),
+        pytest.param(after(2000, 1941), TokenState.FRESH, id="the wall clock is slewed"),
+        pytest.param(after(-5, -5), TokenState.FRESH, id="both clocks were set back"),
     ],
 )
-def test_state(now: Instant, expected: State) -> None:
+def test_state(now: Instant, expected: TokenState) -> None:
     """A token of an hour is fresh, then stale, then ended, whatever either clock does on its own."""
     assert lifetime.state(token(), now, POLICY) is expected
 
@@ -105,8 +105,8 @@ def test_state(now: Instant, expected: State) -> None:
 def test_state_keeps_the_drawn_moment() -> None:
     """The jitter is drawn once, as the token arrives: a later look does not draw again."""
     early = token(renew_after=100.0)
-    assert lifetime.state(early, after(99), POLICY) is State.FRESH
-    assert lifetime.state(early, after(100), POLICY) is State.STALE
+    assert lifetime.state(early, after(99), POLICY) is TokenState.FRESH
+    assert lifetime.state(early, after(100), POLICY) is TokenState.STALE
 
 
 @given(lifetimes, draws)
@@ -126,7 +126,7 @@ def test_renewal_keeps_its_margin(seconds: float, draw: float) -> None:
 @given(lifetimes, draws, st.floats(0, 1e9), st.floats(0, 1e9))
 def test_age_never_refreshes(seconds: float, draw: float, earlier: float, later: float) -> None:
     """A token never becomes better with time."""
-    order = [State.FRESH, State.STALE, State.ENDED]
+    order = [TokenState.FRESH, TokenState.STALE, TokenState.ENDED]
     earlier, later = sorted((earlier, later))
     subject = token(seconds, lifetime.renew_after(seconds, draw, POLICY))
     states = [lifetime.state(subject, after(age), POLICY) for age in (earlier, later)]

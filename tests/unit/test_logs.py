@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.model import OWN, AccessEntry
+from proxy.model import OWN, RequestRecord
 from proxy.observe.logs import AccessLog, JsonFormatter, TextFormatter, printable
 
 # What ends a line somewhere, moves a terminal's cursor, hides text, or cannot be written as UTF-8.
@@ -139,9 +139,9 @@ def test_printable_spells_out(text: str, shown: str) -> None:
 WALL = 1_700_000_000.0
 
 
-def entry(**facts: Any) -> AccessEntry:
+def entry(**facts: Any) -> RequestRecord:
     """A request that took 20 ms, 12 of which the upstream needed for the head of its answer."""
-    made = AccessEntry(facts.pop("method", "GET"), 100.0)
+    made = RequestRecord(facts.pop("method", "GET"), 100.0)
     usual = {
         "path": "/v1/job",
         "status": 200,
@@ -171,7 +171,7 @@ FAILED: dict[str, Any] = {"status": 502, "code": "upstream_unreachable", "sent":
 PROBE: dict[str, Any] = OWN_ANSWER | {"route": OWN, "path": "/-/live"}
 
 
-def lines_of(log_format: str, *entries: AccessEntry, **options: Any) -> str:
+def lines_of(log_format: str, *entries: RequestRecord, **options: Any) -> str:
     written: list[str] = []
     AccessLog(written.append, log_format, **options)(entries, WALL - 100.0)
     return "".join(written)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.wire import PATIENCE
 
-from proxy.model import AccessEntry
+from proxy.model import RequestRecord
 from proxy.observe import logs
 
 
@@ -68,7 +68,7 @@ def test_what_the_program_says_goes_at_once(capfd: pytest.CaptureFixture[str], m
             out += capfd.readouterr().out
         assert f"listening {number}" in out
     for status in (200, 201):
-        request = AccessEntry("GET", 1.0)
+        request = RequestRecord("GET", 1.0)
         request.status = status
         told.access([request], 0.0)
         time.sleep(0.02)
@@ -127,7 +127,7 @@ def test_libraries_stay_quiet(library: str, capfd: pytest.CaptureFixture[str]) -
 def test_requests(level: str, access: bool, logged: list[int], capfd: pytest.CaptureFixture[str]) -> None:
     """Neither a level nor `access_log = false` silences the requests that the proxy failed."""
     told = logs.configure("json", level, access=access)
-    fine, failed = AccessEntry("GET", 1.0), AccessEntry("GET", 1.0)
+    fine, failed = RequestRecord("GET", 1.0), RequestRecord("GET", 1.0)
     fine.status, failed.status, failed.code = 200, 502, "upstream_broken"
     told.access([fine, failed], 0.0)
     told.close()

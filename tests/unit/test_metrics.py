@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from proxy.model import OWN, AccessEntry
+from proxy.model import OWN, RequestRecord
 from proxy.observe.metrics import OVERHEAD_BOUNDS, UPSTREAM_BOUNDS, Histogram, Labels, RequestMetrics, labels_of
 
 
-def entry(method: str = "GET", *, took: float = 0.0002, upstream: float = 0.0, **facts: Any) -> AccessEntry:
-    made = AccessEntry(method, 10.0)
+def entry(method: str = "GET", *, took: float = 0.0002, upstream: float = 0.0, **facts: Any) -> RequestRecord:
+    made = RequestRecord(method, 10.0)
     made.route, made.status, made.source = "/", 200, "upstream"
     made.ended = 10.0 + took + upstream
     if upstream:

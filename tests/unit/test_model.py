@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from proxy.http.address import Bind, Upstream
 from proxy.identity.issued import AwsCredentials, Device, Session, Token
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.model import Instant
 
 
@@ -141,7 +141,7 @@ def test_bind(bind: Bind, text: str) -> None:
 
 def test_pool_of_aws() -> None:
     """A pool on AWS has the one issuer, and its key set below it."""
-    pool = Pool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "client")
+    pool = CognitoPool("ap-southeast-2", "ap-southeast-2_UnpJmDeN5", "client")
     issuer = "https://cognito-idp.ap-southeast-2.amazonaws.com/ap-southeast-2_UnpJmDeN5"
     assert pool.issuers == (issuer,)
     assert pool.jwks_url == f"{issuer}/.well-known/jwks.json"
@@ -150,7 +150,7 @@ def test_pool_of_aws() -> None:
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4566", "http://127.0.0.1:4566/"])
 def test_pool_of_an_emulator(endpoint: str) -> None:
     """An emulator's pool has its own key set, and either issuer."""
-    pool = Pool("us-east-1", "us-east-1_abc", "client", endpoint_url=endpoint)
+    pool = CognitoPool("us-east-1", "us-east-1_abc", "client", endpoint_url=endpoint)
     assert pool.issuers == (pool.issuer, "http://127.0.0.1:4566/us-east-1_abc")
     assert pool.jwks_url == "http://127.0.0.1:4566/us-east-1_abc/.well-known/jwks.json"
 
@@ -158,7 +158,7 @@ def test_pool_of_an_emulator(endpoint: str) -> None:
 def test_repr_holds_no_secret() -> None:
     """Passwords, keys and tokens are in no repr: a value may end up in any log."""
     secret = SecretStr("hunter2")
-    pool = Pool("us-east-1", "us-east-1_abc", "client", client_secret=secret)
+    pool = CognitoPool("us-east-1", "us-east-1_abc", "client", client_secret=secret)
     profile = Profile("default", pool, "ada", secret, secret, secret, secret)
     token = Token(secret, secret, secret, {}, Instant(0, 0), 60, 48, "ada", Device("key", "group", secret))
     ends = datetime(2027, 1, 1, tzinfo=UTC)
@@ -176,5 +176,5 @@ def test_a_token_leaves_its_session() -> None:
 
 def test_login_provider() -> None:
     """Identity pools know a user pool by its issuer without the scheme, also where an emulator stands in for it."""
-    pool = Pool("us-east-1", "us-east-1_abc", "client", endpoint_url="http://127.0.0.1:4566")
+    pool = CognitoPool("us-east-1", "us-east-1_abc", "client", endpoint_url="http://127.0.0.1:4566")
     assert pool.login_provider == "cognito-idp.us-east-1.amazonaws.com/us-east-1_abc"

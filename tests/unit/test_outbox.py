@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.http.batching import CROWD, SMALL, Outbox
+from proxy.http.batching import CROWD, SMALL, WriteBatcher
 from proxy.http.buffers import Buffers
-from proxy.http.client.connection import Connection
+from proxy.http.client.connection import UpstreamConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +18,12 @@ class Turn:
 
     def __init__(self, busy: int = CROWD) -> None:
         self._calls: list[Callable[[], None]] = []
-        self.outbox = Outbox(self._calls.append)
-        self.outbox.busy = busy
+        self.batcher = WriteBatcher(self._calls.append)
+        self.batcher.busy = busy
         self.written: list[str] = []
 
     def put(self, name: str) -> None:
-        self.outbox.put(lambda: self.written.append(name))
+        self.batcher.put(lambda: self.written.append(name))
 
     def end(self) -> int:
         """End the turn; how many calls the event loop was asked for."""
@@ -40,7 +40,7 @@ class Turn:
 )
 def test_takes(busy: int, size: int, taken: bool) -> None:
     """Small messages are held where many exchanges are under way; a lone one never waits."""
-    assert Turn(busy).outbox.takes(size) is taken
+    assert Turn(busy).batcher.takes(size) is taken
 
 
 def test_writes_in_a_row() -> None:
@@ -56,7 +56,7 @@ def test_writes_in_a_row() -> None:
 def test_each_turn_has_its_own() -> None:
     """What a write puts in goes out with the next turn, and nothing goes out twice."""
     turn = Turn()
-    turn.outbox.put(lambda: turn.put("later"))
+    turn.batcher.put(lambda: turn.put("later"))
     turn.end()
     assert turn.written == []
     turn.end()
@@ -89,20 +89,20 @@ class Aborting(asyncio.Transport):
 class Nobody:
     """Keeps no connections."""
 
-    def put(self, connection: Connection, *, rests: bool) -> None: ...
+    def put(self, connection: UpstreamConnection, *, rests: bool) -> None: ...
 
-    def spoke(self, connection: Connection) -> None: ...
+    def spoke(self, connection: UpstreamConnection) -> None: ...
 
-    def lost(self, connection: Connection, *, silently: bool) -> None: ...
+    def lost(self, connection: UpstreamConnection, *, silently: bool) -> None: ...
 
 
 async def test_a_request_given_up_holds_up_nobody() -> None:
     """A connection that was dropped before its request went out sends nothing, and the others' requests go out."""
     turn = Turn()
 
-    def begun() -> tuple[Connection, Aborting]:
-        connection = Connection(
-            "http://a", owner=Nobody(), idle_timeout=60, outbox=turn.outbox, buffers=Buffers(1 << 20)
+    def begun() -> tuple[UpstreamConnection, Aborting]:
+        connection = UpstreamConnection(
+            "http://a", owner=Nobody(), idle_timeout=60, batcher=turn.batcher, buffers=Buffers(1 << 20)
         )
         transport = Aborting()
         connection.connection_made(transport)

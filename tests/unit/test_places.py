@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.cli.places import Place, find, parse_place
+from proxy.cli.places import ProxyAddress, find, parse_place
 from proxy.errors import NotRunning, SettingsError
 from proxy.http.address import Bind
 from proxy.settings import load
@@ -104,7 +104,7 @@ def test_no_address(url: str) -> None:
 
 def test_default_place() -> None:
     """Without a port, the scheme's own is meant."""
-    assert parse_place("https://proxy.test") == Place("proxy.test", None, tls=True)
+    assert parse_place("https://proxy.test") == ProxyAddress("proxy.test", None, tls=True)
 
 
 @pytest.mark.usefixtures("_no_files")
@@ -130,7 +130,7 @@ def test_tls(tmp_path: Path) -> None:
     file = tmp_path / "cert.pem"
     file.touch()
     made = options(listen=["127.0.0.1:1"], tls_cert=str(file))
-    assert find(made, None) == Place("127.0.0.1", 1, tls=True, certificate=file)
-    assert find(made, "https://proxy.test:2") == Place("proxy.test", 2, tls=True, certificate=file)
-    assert find(made, "http://proxy.test:2") == Place("proxy.test", 2)
-    assert find(replace(made, admin_listen=(Bind(path="/a"),)), None) == Place(path="/a")
+    assert find(made, None) == ProxyAddress("127.0.0.1", 1, tls=True, certificate=file)
+    assert find(made, "https://proxy.test:2") == ProxyAddress("proxy.test", 2, tls=True, certificate=file)
+    assert find(made, "http://proxy.test:2") == ProxyAddress("proxy.test", 2)
+    assert find(replace(made, admin_listen=(Bind(path="/a"),)), None) == ProxyAddress(path="/a")

@@ -8,8 +8,8 @@ import pytest
 
 from proxy import errors
 from proxy.errors import ProxyError, Source
-from proxy.forward.problems import error_answer
-from proxy.http.response import Answer, json_answer
+from proxy.forward.problems import error_response
+from proxy.http.response import Response, json_response
 
 
 def leaves(base: type[ProxyError] = ProxyError) -> Iterator[type[ProxyError]]:
@@ -24,21 +24,21 @@ LEAVES = sorted(set(leaves()), key=lambda leaf: leaf.__name__)
 every_error = pytest.mark.parametrize("error", LEAVES, ids=lambda error: str(error.__name__))
 
 
-def header(answer: Answer, name: str) -> str | None:
+def header(answer: Response, name: str) -> str | None:
     """The one value of a header, None where it is absent."""
     values = [value.decode() for key, value in answer.headers if key.lower() == name.lower().encode()]
     assert len(values) <= 1
     return values[0] if values else None
 
 
-def body(answer: Answer) -> Any:
+def body(answer: Response) -> Any:
     return json.loads(answer.body)
 
 
 @every_error
 def test_problem_details(error: type[ProxyError]) -> None:
     """An error is a problem document with all of its facts, and with its status in the document and on the wire."""
-    answer = error_answer(error("what happened", hint="what mends it"), graphql=False)
+    answer = error_response(error("what happened", hint="what mends it"), graphql=False)
     assert answer.status == error.status
     assert header(answer, "Content-Type") == "application/problem+json"
     assert body(answer) == {
@@ -55,7 +55,7 @@ def test_problem_details(error: type[ProxyError]) -> None:
 @every_error
 def test_graphql_errors(error: type[ProxyError]) -> None:
     """On a GraphQL route the same facts stand in the extensions of one entry of `errors`."""
-    answer = error_answer(error("what happened", hint="what mends it"), graphql=True)
+    answer = error_response(error("what happened", hint="what mends it"), graphql=True)
     assert answer.status == error.status
     assert header(answer, "Content-Type") == "application/json"
     extensions = {
@@ -72,7 +72,7 @@ def test_graphql_errors(error: type[ProxyError]) -> None:
 @pytest.mark.parametrize("graphql", [False, True], ids=["problem", "GraphQL"])
 def test_headers_of_every_answer(error: type[ProxyError], graphql: bool) -> None:
     """Every answer of the proxy's own says so, is not cached, and has the length that it says."""
-    answer = error_answer(error("é"), graphql=graphql)
+    answer = error_response(error("é"), graphql=graphql)
     assert header(answer, "Proxy-Status") == f"ul-proxy; error={error.proxy_status}"
     assert header(answer, "Cache-Control") == "no-store"
     assert header(answer, "Content-Length") == str(len(answer.body))
@@ -85,14 +85,14 @@ def test_headers_of_every_answer(error: type[ProxyError], graphql: bool) -> None
 )
 def test_retry_after(seconds: float | None, shown: str | None) -> None:
     """Retry-After is in whole seconds, rounded up, never zero, and absent where nobody knows."""
-    answer = error_answer(errors.SignInFailed("x", retry_after=seconds), graphql=False)
+    answer = error_response(errors.SignInFailed("x", retry_after=seconds), graphql=False)
     assert header(answer, "Retry-After") == shown
 
 
 @every_error
 def test_challenge(error: type[ProxyError]) -> None:
     """A 401 names the schemes that are understood (RFC 9110 section 11.6.1), and nothing else does."""
-    answer = error_answer(error("x"), graphql=False)
+    answer = error_response(error("x"), graphql=False)
     challenges = [value for name, value in answer.headers if name == b"WWW-Authenticate"]
     wanted = [b'Bearer realm="ul-proxy"', b'Basic realm="ul-proxy"'] if error.status == 401 else []
     assert challenges == wanted
@@ -103,20 +103,20 @@ def test_challenge(error: type[ProxyError]) -> None:
 )
 def test_odd_text_survives(text: str) -> None:
     """Whatever stands in a detail stands in the body alone, and comes out as it went in."""
-    answer = error_answer(errors.BadRequest(text, hint=text), graphql=False)
+    answer = error_response(errors.BadRequest(text, hint=text), graphql=False)
     assert (body(answer)["detail"], body(answer)["hint"]) == (text, text)
     assert not [value for _, value in answer.headers if b"\r" in value or b"\n" in value]
 
 
 def test_lone_surrogates_survive() -> None:
     """Undecodable bytes of a request, kept as surrogates, do not break the answer that complains of them."""
-    answer = error_answer(errors.BadRequest("/\udce9"), graphql=False)
+    answer = error_response(errors.BadRequest("/\udce9"), graphql=False)
     assert answer.status == 400
 
 
 def test_json_answer() -> None:
     """A value is answered as JSON in UTF-8, with the headers that were asked for behind the usual ones."""
-    answer = json_answer(200, {"city": "Zürich"}, (b"X-Extra", b"1"))
+    answer = json_response(200, {"city": "Zürich"}, (b"X-Extra", b"1"))
     assert answer.status == 200
     assert answer.body == '{"city": "Zürich"}\n'.encode()
     assert answer.headers == (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from proxy.identity.cognito import srp
-from proxy.identity.cognito.srp import Exchange, SrpError
+from proxy.identity.cognito.srp import SrpError, SrpExchange
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "srp.json").read_text("utf-8"))
 CASES: list[dict[str, Any]] = VECTORS["cases"] + VECTORS["disputed"]
@@ -20,8 +20,8 @@ every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]
 QUANTITY_BITS = {"A": 3072, "B": 3072, "u": 256, "S": 3072, "key": 128, "x": 256}
 
 
-def exchange(case: dict[str, Any]) -> Exchange:
-    return Exchange(int(case["a"], 16))
+def exchange(case: dict[str, Any]) -> SrpExchange:
+    return SrpExchange(int(case["a"], 16))
 
 
 def key(case: dict[str, Any]) -> bytes:
@@ -135,7 +135,7 @@ def test_wrong_password_gives_another_key() -> None:
 def test_repr_hides_the_exponent() -> None:
     """Whoever sees `a` can work out the session key: it is in no repr."""
     secret = 0xDEADBEEF
-    shown = repr(Exchange(secret))
+    shown = repr(SrpExchange(secret))
     assert str(secret) not in shown
     assert f"{secret:x}" not in shown
 

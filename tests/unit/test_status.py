@@ -11,7 +11,7 @@ from support.origin import Origin
 
 from proxy.cli import status
 from proxy.cli.inquiry import Inquiry
-from proxy.cli.places import Place, parse_place, place_of
+from proxy.cli.places import ProxyAddress, parse_place, place_of
 from proxy.cli.status import duration, table
 from proxy.errors import SettingsError, StartError
 from proxy.http.address import Bind
@@ -30,15 +30,15 @@ def answer(document: object, status: str = "200 OK") -> bytes:
 @pytest.mark.parametrize(
     ("url", "place", "shown", "named"),
     [
-        ("http://localhost:8080", Place("localhost", 8080), "http://localhost:8080", "localhost:8080"),
-        ("http://127.0.0.1", Place("127.0.0.1"), "http://127.0.0.1", "127.0.0.1"),
-        ("http://[::1]:81/", Place("::1", 81), "http://[::1]:81", "[::1]:81"),
-        ("http://10.0.0.7:8080", Place("10.0.0.7", 8080), "http://10.0.0.7:8080", "localhost"),
-        ("https://proxy.test", Place("proxy.test", tls=True), "https://proxy.test", "proxy.test"),
-        ("unix:/run/ul proxy.sock", Place(path="/run/ul proxy.sock"), "unix:/run/ul proxy.sock", "localhost"),
+        ("http://localhost:8080", ProxyAddress("localhost", 8080), "http://localhost:8080", "localhost:8080"),
+        ("http://127.0.0.1", ProxyAddress("127.0.0.1"), "http://127.0.0.1", "127.0.0.1"),
+        ("http://[::1]:81/", ProxyAddress("::1", 81), "http://[::1]:81", "[::1]:81"),
+        ("http://10.0.0.7:8080", ProxyAddress("10.0.0.7", 8080), "http://10.0.0.7:8080", "localhost"),
+        ("https://proxy.test", ProxyAddress("proxy.test", tls=True), "https://proxy.test", "proxy.test"),
+        ("unix:/run/ul proxy.sock", ProxyAddress(path="/run/ul proxy.sock"), "unix:/run/ul proxy.sock", "localhost"),
     ],
 )
-def test_places(url: str, place: Place, shown: str, named: str) -> None:
+def test_places(url: str, place: ProxyAddress, shown: str, named: str) -> None:
     """An address is shown as it was given; a proxy behind plain HTTP or a socket is called by a name that it knows."""
     assert parse_place(url) == place
     assert (str(place), place.named) == (shown, named)
@@ -121,7 +121,7 @@ async def test_answers_that_are_none(reply: bytes, said: str, hint: str, origin:
 def test_nobody_there(tmp_path: Path) -> None:
     """Where nothing listens, or no socket is, it is told how to start a proxy."""
     with pytest.raises(StartError, match="no proxy runs at unix:"):
-        Inquiry(Place(path=str(tmp_path / "none"))).status()
+        Inquiry(ProxyAddress(path=str(tmp_path / "none"))).status()
 
 
 # ---- how it tells

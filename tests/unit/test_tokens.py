@@ -9,7 +9,7 @@ from support.clock import FakeClock, settle
 
 from proxy.errors import LoginRequired, ProxyError, RefreshRejected, SignInFailed, SignInTimeout, UnknownProfile
 from proxy.errors.defects import Defects, Where
-from proxy.identity.tokens.manager import TokenKeeper
+from proxy.identity.tokens.manager import TokenManager
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def authority(clock: FakeClock) -> ScriptedAuthority:
 
 
 @pytest.fixture
-async def keeper(clock: FakeClock, authority: ScriptedAuthority) -> AsyncIterator[TokenKeeper]:
+async def keeper(clock: FakeClock, authority: ScriptedAuthority) -> AsyncIterator[TokenManager]:
     keeper = new_keeper(authority, patience=15.0)
     yield keeper
     await keeper.close()
@@ -37,7 +37,7 @@ def wrong_password() -> ProxyError:
     return LoginRequired("Cognito refused the user name or password")
 
 
-async def test_a_crowd_on_a_cold_start_shares_one_sign_in(keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+async def test_a_crowd_on_a_cold_start_shares_one_sign_in(keeper: TokenManager, authority: ScriptedAuthority) -> None:
     """Two hundred callers without a token wait for one sign-in and get the same token."""
     authority.gate.clear()
     callers = [asyncio.create_task(keeper.get("default")) for _ in range(200)]
@@ -48,7 +48,7 @@ async def test_a_crowd_on_a_cold_start_shares_one_sign_in(keeper: TokenKeeper, a
     assert len({id(token) for token in tokens}) == 1
 
 
-async def test_a_caller_who_leaves_cancels_nothing(keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+async def test_a_caller_who_leaves_cancels_nothing(keeper: TokenManager, authority: ScriptedAuthority) -> None:
     """The sign-in goes on for the others when the caller who began it goes away."""
     authority.gate.clear()
     first = asyncio.create_task(keeper.get("default"))
@@ -62,7 +62,7 @@ async def test_a_caller_who_leaves_cancels_nothing(keeper: TokenKeeper, authorit
     assert authority.sign_ins == 1
 
 
-async def test_a_fresh_token_is_returned_without_a_call(keeper: TokenKeeper, authority: ScriptedAuthority) -> None:
+async def test_a_fresh_token_is_returned_without_a_call(keeper: TokenManager, authority: ScriptedAuthority) -> None:
     """While the token is fresh, Cognito is left alone."""
     first = await keeper.get("default")
     assert await keeper.get("default") is first
@@ -70,7 +70,7 @@ async def test_a_fresh_token_is_returned_without_a_call(keeper: TokenKeeper, aut
 
 
 async def test_a_stale_token_is_used_while_it_is_renewed(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """After 80 % of its life a token still serves at once, and one renewal begins behind it."""
     first = await keeper.get("default")
@@ -86,7 +86,7 @@ async def test_a_stale_token_is_used_while_it_is_renewed(
 
 
 async def test_an_ended_token_is_never_returned(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """A caller who comes after the token's end waits for the new one."""
     await keeper.get("default")
@@ -95,7 +95,7 @@ async def test_an_ended_token_is_never_returned(
 
 
 async def test_a_machine_that_slept_renews_on_the_next_use(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """The monotonic clock may have stood still: the wall clock alone then ends the token."""
     await keeper.get("default")
@@ -104,7 +104,7 @@ async def test_a_machine_that_slept_renews_on_the_next_use(
 
 
 async def test_a_wall_clock_set_back_ends_no_token(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """Setting the clock back two hours neither ends a token nor prolongs it."""
     first = await keeper.get("default")
@@ -115,7 +115,7 @@ async def test_a_wall_clock_set_back_ends_no_token(
 
 
 async def test_a_failed_renewal_keeps_the_good_token_and_backs_off(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """With Cognito gone, the good token serves until its end and tries are spaced."""
     first = await keeper.get("default")
@@ -133,7 +133,7 @@ async def test_a_failed_renewal_keeps_the_good_token_and_backs_off(
 
 
 async def test_background_renewal_needs_no_caller(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """A day without a single request still leaves a fresh token."""
     task = asyncio.create_task(keeper.keep_fresh("default"))
@@ -145,7 +145,7 @@ async def test_background_renewal_needs_no_caller(
 
 
 async def test_background_sign_in_recovers_without_a_caller(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """A Cognito that is down at the start is tried again until it is back."""
     authority.fail_sign_in = unreachable
@@ -160,7 +160,7 @@ async def test_background_sign_in_recovers_without_a_caller(
 
 
 async def test_brief_trouble_at_the_start_is_sat_out(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """One throttled call does not fail the callers who wait for the first token."""
     failures = iter([SignInFailed("Cognito is throttling")])
@@ -177,7 +177,7 @@ async def test_brief_trouble_at_the_start_is_sat_out(
 
 
 async def test_lasting_trouble_is_told_with_the_time_of_the_next_try(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """After a few tries callers are told; those who come while the keeper backs off are told at once."""
     authority.fail_sign_in = unreachable
@@ -194,7 +194,7 @@ async def test_lasting_trouble_is_told_with_the_time_of_the_next_try(
 
 
 async def test_a_long_outage_costs_each_caller_one_try_at_most(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """A caller who comes when a try is due again waits for that one alone."""
     authority.fail_sign_in = unreachable
@@ -209,7 +209,7 @@ async def test_a_long_outage_costs_each_caller_one_try_at_most(
 
 
 async def test_a_wrong_password_is_tried_once(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """A terminal failure is told to everybody at once and never tried again, however long the wait."""
     authority.fail_sign_in = wrong_password
@@ -237,7 +237,7 @@ async def test_a_slow_sign_in_times_out_for_the_caller_alone(clock: FakeClock, a
 
 
 async def test_a_dead_refresh_token_leads_to_one_sign_in(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """When Cognito refuses the refresh token, the password signs in anew."""
     await keeper.get("default")
@@ -248,7 +248,7 @@ async def test_a_dead_refresh_token_leads_to_one_sign_in(
 
 
 async def test_a_dead_session_without_a_way_to_sign_in_serves_to_the_end(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """A terminal failure of a renewal does not take away the token that is still good."""
     first = await keeper.get("default")
@@ -265,7 +265,7 @@ async def test_a_dead_session_without_a_way_to_sign_in_serves_to_the_end(
 
 
 async def test_a_rejected_token_is_replaced_once(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """Many refusals of one token force one renewal; those who come late get the new token."""
     first = await keeper.get("default")
@@ -279,7 +279,7 @@ async def test_a_rejected_token_is_replaced_once(
 
 
 async def test_an_upstream_that_refuses_everything_causes_no_storm(
-    keeper: TokenKeeper, authority: ScriptedAuthority, clock: FakeClock
+    keeper: TokenManager, authority: ScriptedAuthority, clock: FakeClock
 ) -> None:
     """At most one renewal is forced in 30 seconds."""
     for _ in range(20):
@@ -330,14 +330,14 @@ async def test_a_failure_is_logged_in_sentences(
     assert caplog.messages == [f"no new token for profile default: {then}"]
 
 
-async def test_an_unknown_profile_is_refused(keeper: TokenKeeper) -> None:
+async def test_an_unknown_profile_is_refused(keeper: TokenManager) -> None:
     """A name that nobody configured is an error of its own, which tells those that there are."""
     with pytest.raises(UnknownProfile) as caught:
         await keeper.get("nobody")
     assert caught.value.hint == "The profiles are: default."
 
 
-async def test_a_snapshot_holds_no_secret(keeper: TokenKeeper, clock: FakeClock) -> None:
+async def test_a_snapshot_holds_no_secret(keeper: TokenManager, clock: FakeClock) -> None:
     """What may be told of a profile says when, as whom and how, and never with what."""
     await keeper.get("default")
     await clock.advance(600)

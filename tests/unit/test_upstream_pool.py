@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy.http.client.pool import MAX_AGE, MAX_IDLE, MOST_RESTING, REST, Pool
+from proxy.http.client.pool import MAX_AGE, MAX_IDLE, MOST_RESTING, REST, ConnectionPool
 from proxy.model import Instant
 
 if TYPE_CHECKING:
     import asyncio
 
-    from proxy.http.client.connection import Connection
+    from proxy.http.client.connection import UpstreamConnection
 
 ORIGIN, OTHER = "https://a", "https://b"
 
@@ -55,7 +55,7 @@ class Trial:
         self.slept = 0.0
         self.wall = 0.0
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self.pool = Pool(cast("asyncio.AbstractEventLoop", self), self.now, silence=20.0)
+        self.pool = ConnectionPool(cast("asyncio.AbstractEventLoop", self), self.now, silence=20.0)
 
     def now(self) -> Instant:
         monotonic = self.passed + self.slept
@@ -99,12 +99,12 @@ class Trial:
     def resting(self, origin: str = ORIGIN) -> Pretended:
         return self.put(self.new(origin), rests=True)
 
-    def take(self, *, repeatable: bool = True, origin: str = ORIGIN) -> "Connection | None":
+    def take(self, *, repeatable: bool = True, origin: str = ORIGIN) -> "UpstreamConnection | None":
         return self.pool.take(origin, repeatable=repeatable)
 
 
-def real(connection: Pretended) -> "Connection":
-    return cast("Connection", connection)
+def real(connection: Pretended) -> "UpstreamConnection":
+    return cast("UpstreamConnection", connection)
 
 
 def test_the_one_that_was_used_last_comes_first() -> None:

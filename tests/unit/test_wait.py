@@ -8,7 +8,7 @@ import pytest
 
 from proxy.cli import wait
 from proxy.cli.inquiry import Inquiry, Told
-from proxy.cli.places import Place
+from proxy.cli.places import ProxyAddress
 from proxy.cli.wait import INTERVAL, Reason, until_ready
 from proxy.errors import NotRunning, StartError
 
@@ -108,7 +108,7 @@ def test_reasons(
 ) -> None:
     """A reason is the proxy's own; how to mend it is said where a person can."""
     monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: Told(status, document))
-    assert wait.look(lambda: Inquiry(Place()), 1.0) == reason
+    assert wait.look(lambda: Inquiry(ProxyAddress()), 1.0) == reason
 
 
 def test_a_proxy_that_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_a_proxy_that_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
         raise NotRunning("nobody there", hint="Start it.")
 
     monkeypatch.setattr(Inquiry, "ask", nobody)
-    assert wait.look(lambda: Inquiry(Place()), 1.0) == Reason("not_running", "nobody there", "Start it.")
+    assert wait.look(lambda: Inquiry(ProxyAddress()), 1.0) == Reason("not_running", "nobody there", "Start it.")
 
 
 def test_a_port_that_nobody_has_written_down() -> None:
@@ -135,5 +135,5 @@ def test_a_proxy_that_refuses(status: int, monkeypatch: pytest.MonkeyPatch) -> N
     """A proxy that will not tell this caller will not do so later."""
     monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: Told(status, {"detail": "no", "hint": "Do this."}))
     with pytest.raises(StartError, match="refuses: no") as caught:
-        wait.look(lambda: Inquiry(Place(port=8)), 1.0)
+        wait.look(lambda: Inquiry(ProxyAddress(port=8)), 1.0)
     assert caught.value.hint == "Do this."

@@ -12,7 +12,7 @@ import aiohappyeyeballs
 
 from proxy.errors import SettingsError, UpstreamAway
 from proxy.http.address import Upstream
-from proxy.http.client.connection import Connection
+from proxy.http.client.connection import UpstreamConnection
 from proxy.http.client.dns import Names, Resolve
 from proxy.http.client.faults import passes, reason, translated
 from proxy.http.client.outbound import choose
@@ -69,7 +69,7 @@ class Connector:
         """
         self._tls = None if self._ca_file is None else _tls_context(self._ca_file)
 
-    async def connect(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
+    async def connect(self, upstream: Upstream, new: Callable[[], UpstreamConnection]) -> UpstreamConnection:
         """A connection ready for its first request; raises UpstreamUnreachable or UpstreamTimeout.
 
         Nothing has been sent when it fails: so it is tried again, whatever the request.
@@ -102,7 +102,7 @@ class Connector:
         except (OSError, UnicodeError) as error:
             raise translated(error, host) from error
 
-    async def _try(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
+    async def _try(self, upstream: Upstream, new: Callable[[], UpstreamConnection]) -> UpstreamConnection:
         """Connect, and try again where nobody is there."""
         loop = asyncio.get_running_loop()
         until = loop.time() + min(TRYING, self._timeout)
@@ -117,7 +117,7 @@ class Connector:
             tries += 1
             await asyncio.sleep(pause)
 
-    async def _try_once(self, upstream: Upstream, new: Callable[[], Connection]) -> Connection:
+    async def _try_once(self, upstream: Upstream, new: Callable[[], UpstreamConnection]) -> UpstreamConnection:
         try:
             return await self._secure(await self._open_socket(upstream), upstream, new)
         except (OSError, UnicodeError) as error:

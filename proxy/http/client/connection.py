@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 from proxy.errors import UpstreamBroken
-from proxy.http.batching import Outbox
+from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import LARGE, SMALL, Buffers
 from proxy.http.client.exchange import Exchange
 from proxy.http.client.link import Disconnected, Fate
@@ -29,17 +29,17 @@ _LITTLE_SPACE = _SPACE[:SMALL]
 class Owner(Protocol):
     """Who keeps a connection between two requests."""
 
-    def put(self, connection: "Connection", *, rests: bool) -> None:
+    def put(self, connection: "UpstreamConnection", *, rests: bool) -> None:
         """It can carry another request; where it `rests`, only if nothing comes for a while."""
 
-    def spoke(self, connection: "Connection") -> None:
+    def spoke(self, connection: "UpstreamConnection") -> None:
         """It is broken off, for without having been asked it said something."""
 
-    def lost(self, connection: "Connection", *, silently: bool) -> None:
+    def lost(self, connection: "UpstreamConnection", *, silently: bool) -> None:
         """It has ended, `silently` where the other end was not heard of any more."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """A protocol that hands what it reads to its exchange. `deadline` is the loop's time at which that is given up."""
 
     def __init__(
@@ -48,10 +48,10 @@ class Connection(asyncio.BufferedProtocol):
         *,
         owner: Owner,
         idle_timeout: float,
-        outbox: Outbox,
+        batcher: WriteBatcher,
         buffers: Buffers,
     ) -> None:
-        self._outbox = outbox
+        self._batcher = batcher
         self.buffers = buffers
         self._held = b""
         """What the outbox holds of this connection."""
@@ -85,14 +85,14 @@ class Connection(asyncio.BufferedProtocol):
         exchange = self._exchange = Exchange(self, method, inform, upgrade=upgrade)
         self._sent = self.loop.time()
         self._written = len(data)
-        outbox = self._outbox
-        outbox.busy += 1
+        batcher = self._batcher
+        batcher.busy += 1
         if not self.usable:
             # It was lost, or said something, between the end of its handshake and now.
             exchange.fail(Disconnected(answered=False))
-        elif outbox.takes(len(data)):
+        elif batcher.takes(len(data)):
             self._held = data
-            outbox.put(self._write_held)
+            batcher.put(self._write_held)
         else:
             self._transport.write(data)
         return exchange
@@ -189,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def release(self, fate: Fate) -> None:
         """The exchange is over."""
-        self._outbox.busy -= 1
+        self._batcher.busy -= 1
         self.deadline = math.inf
         if (fate is _KEPT or fate is _RESTS) and self.usable:
             self._exchange = None

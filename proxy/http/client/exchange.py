@@ -227,7 +227,7 @@ class Exchange:
         else:
             self._upgrade = False
             self._delimiter, self._reusable, self._rests = content_of(self._method, head)
-            keep_alive = head.notable.get(b"keep-alive")
+            keep_alive = head.proxy_fields.get(b"keep-alive")
             if keep_alive is not None:
                 self._link.allowance = kept_for(keep_alive)
         self.head = head
@@ -277,7 +277,7 @@ class Exchange:
             self.trailers = decoder.trailers
             self._reusable = self._reusable and not decoder.rest
             self._finish()
-        elif decoder.laborious:
+        elif decoder.costly:
             # Others have a turn before more is read: an event loop reads on as long as something comes.
             self._resting = True
             self._stop()

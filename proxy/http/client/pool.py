@@ -13,7 +13,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from proxy.http.client.connection import Connection
+from proxy.http.client.connection import UpstreamConnection
 from proxy.model import Instant, elapsed
 
 MAX_IDLE = 30.0
@@ -34,7 +34,7 @@ _SLEEP = 5.0
 """Seconds that the loop's clock, which stands still meanwhile, is behind the others after the machine has slept."""
 
 
-class Pool:
+class ConnectionPool:
     """Keeps connections between two requests. It is their `Owner`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], Instant], silence: float) -> None:
@@ -43,20 +43,20 @@ class Pool:
         A connection is dead whose other end has not been heard of for `silence` seconds.
         """
         self._silence = silence
-        self.connections: set[Connection] = set()
-        self._idle: dict[str, list[Connection]] = {}
-        self._resting: set[Connection] = set()
+        self.connections: set[UpstreamConnection] = set()
+        self._idle: dict[str, list[UpstreamConnection]] = {}
+        self._resting: set[UpstreamConnection] = set()
         self._untidy: dict[str, float] = {}
         self._loop = loop
         self._now = now
         self._looked = now(), loop.time()
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: UpstreamConnection) -> None:
         """Have a new connection looked after."""
         if connection.usable:
             self.connections.add(connection)
 
-    def take(self, origin: str, *, repeatable: bool) -> Connection | None:
+    def take(self, origin: str, *, repeatable: bool) -> UpstreamConnection | None:
         """An idle connection to `origin` that the upstream has neither closed nor written to a moment ago.
 
         The event loop hears of that late: a request that must not be sent twice would fail, and any other would take
@@ -97,7 +97,7 @@ class Pool:
 
     # What connections tell.
 
-    def put(self, connection: Connection, *, rests: bool) -> None:
+    def put(self, connection: UpstreamConnection, *, rests: bool) -> None:
         now = self._loop.time()
         connection.rests = rests
         if not rests:
@@ -108,7 +108,7 @@ class Pool:
             self._resting.add(connection)
             self._loop.call_later(REST, self._wake, connection)
 
-    def lost(self, connection: Connection, *, silently: bool) -> None:
+    def lost(self, connection: UpstreamConnection, *, silently: bool) -> None:
         self.connections.discard(connection)
         self._resting.discard(connection)
         idle = self._idle.get(connection.origin)
@@ -118,12 +118,12 @@ class Pool:
             # What has cut off one of them, a router that has forgotten them say, has cut off the others.
             self._drop(connection.origin)
 
-    def spoke(self, connection: Connection) -> None:
+    def spoke(self, connection: UpstreamConnection) -> None:
         if connection.rests:
             self._untidy[connection.origin] = self._loop.time() + _UNTIDY
             self._drop(connection.origin)
 
-    def _keep(self, connection: Connection, now: float) -> None:
+    def _keep(self, connection: UpstreamConnection, now: float) -> None:
         connection.idle_since = now
         until = now + MAX_IDLE
         allowed = connection.allowance
@@ -139,7 +139,7 @@ class Pool:
             idle = self._idle[connection.origin] = []
         idle.append(connection)
 
-    def _wake(self, connection: Connection) -> None:
+    def _wake(self, connection: UpstreamConnection) -> None:
         """Let a connection that has rested be used again."""
         if connection not in self._resting:
             return
@@ -169,6 +169,6 @@ class Pool:
         idle.clear()
 
 
-def _abort(connections: Iterable[Connection]) -> None:
+def _abort(connections: Iterable[UpstreamConnection]) -> None:
     for connection in connections:
         connection.abort()

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from proxy.errors import BadRequest, InternalError, ProxyError, UpstreamBroken
 from proxy.http.address import Upstream
-from proxy.http.batching import Outbox
+from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import Buffers
 from proxy.http.client.connect import Connector
-from proxy.http.client.connection import Connection
+from proxy.http.client.connection import UpstreamConnection
 from proxy.http.client.exchange import Exchange
 from proxy.http.client.link import Disconnected
-from proxy.http.client.pool import Pool
+from proxy.http.client.pool import ConnectionPool
 from proxy.http.grammar import Head, chunk, chunked_content, last_chunk
 from proxy.http.grammar.fields import Headers
 from proxy.http.options import Timeouts
@@ -125,8 +125,8 @@ class PooledTransport:
         self._buffers = buffers
         self._connector = connector
         self._loop = asyncio.get_running_loop()
-        self._pool = Pool(self._loop, now, connector.silence)
-        self._outbox = Outbox(self._loop.call_soon)
+        self._pool = ConnectionPool(self._loop, now, connector.silence)
+        self._batcher = WriteBatcher(self._loop.call_soon)
         self._meanwhile = meanwhile
         self._tick = min(_TICK, timeouts.headers / 4, timeouts.idle / 4)
         self._ticker = self._loop.call_later(self._tick, self._look_at_deadlines)
@@ -140,7 +140,7 @@ class PooledTransport:
                 fresh += 1
                 connection = await self._connect(request.upstream)
             exchange = self._begin(connection, request)
-            if self._meanwhile is not None and self._outbox.busy == 1 and exchange.upload is None:
+            if self._meanwhile is not None and self._batcher.busy == 1 and exchange.upload is None:
                 self._loop.call_soon(self._meanwhile)
             try:
                 await exchange.answered
@@ -158,13 +158,13 @@ class PooledTransport:
         self._ticker.cancel()
         self._pool.close()
 
-    async def _connect(self, upstream: Upstream) -> Connection:
-        def new() -> Connection:
-            return Connection(
+    async def _connect(self, upstream: Upstream) -> UpstreamConnection:
+        def new() -> UpstreamConnection:
+            return UpstreamConnection(
                 upstream.origin,
                 owner=self._pool,
                 idle_timeout=self._timeouts.idle,
-                outbox=self._outbox,
+                batcher=self._batcher,
                 buffers=self._buffers,
             )
 
@@ -172,7 +172,7 @@ class PooledTransport:
         self._pool.add(connection)
         return connection
 
-    def _begin(self, connection: Connection, request: UpstreamRequest) -> Exchange:
+    def _begin(self, connection: UpstreamConnection, request: UpstreamRequest) -> Exchange:
         """Send a request as far as it is at hand, and leave the rest to a task."""
         data = request.head
         body = request.body

@@ -28,7 +28,7 @@ def chunked_content(data: bytes, trailers: Headers = ()) -> bytes:
 class ChunkedDecoder:
     """Takes chunk framing off a content, whatever pieces it comes in."""
 
-    __slots__ = ("_buffer", "_left", "_reading_trailers", "done", "laborious", "rest", "trailers")
+    __slots__ = ("_buffer", "_left", "_reading_trailers", "costly", "done", "rest", "trailers")
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -36,7 +36,7 @@ class ChunkedDecoder:
         """Bytes of the current chunk still to come, its CRLF included."""
         self._reading_trailers = False
         self.done = False
-        self.laborious = False
+        self.costly = False
         """What was fed last was of many chunks."""
         self.trailers: list[Header] = []
         self.rest = b""
@@ -45,7 +45,7 @@ class ChunkedDecoder:
     def feed(self, data: bytes, *, all_of_it: bool = True) -> list[bytes]:
         """The content in `data`, of many chunks in one piece; raises FramingError. After the end, `done` is set.
 
-        Unless it is to be `all_of_it`, many chunks are enough: where it is `laborious` then, more may be left, which
+        Unless it is to be `all_of_it`, many chunks are enough: where it is `costly` then, more may be left, which
         the next call begins with.
         """
         data = self._buffer + data if self._buffer else data
@@ -71,8 +71,8 @@ class ChunkedDecoder:
         self._buffer = b"" if self.done else data[position:]
         if self.done:
             self.rest = data[position:]
-        self.laborious = len(pieces) > MANY_CHUNKS
-        return [b"".join(pieces)] if self.laborious else pieces
+        self.costly = len(pieces) > MANY_CHUNKS
+        return [b"".join(pieces)] if self.costly else pieces
 
     def _begin_chunk(self, data: bytes, start: int, end: int) -> None:
         match = _CHUNK_SIZE.fullmatch(data, start, end)

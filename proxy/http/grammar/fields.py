@@ -39,14 +39,14 @@ def checked_lines(section: bytes) -> list[Header]:
     return lines_of(section)
 
 
-def notable_of(section: bytes) -> list[Header]:
+def proxy_fields_of(section: bytes) -> list[Header]:
     """Those lines of a section that frame a message, concern one connection only or are rewritten, in lower case."""
     return _NOTABLE.findall((b"\n" + section).lower())
 
 
-def values_of(wanted: bytes, notable: Headers) -> list[bytes]:
+def values_of(wanted: bytes, proxy_fields: Headers) -> list[bytes]:
     """The values of one name among notable lines, without the white space behind them."""
-    return [value.rstrip(b" \t") for name, value in notable if name == wanted]
+    return [value.rstrip(b" \t") for name, value in proxy_fields if name == wanted]
 
 
 def field_lines(headers: Headers) -> bytes:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import BadRequest, HeadTooLarge, RequestError, TargetTooLong, UnsupportedCoding, UnsupportedVersion
-from proxy.http.grammar.fields import MAX_HEAD, SECTION, TOKEN, lines_of, notable_of, values_of
+from proxy.http.grammar.fields import MAX_HEAD, SECTION, TOKEN, lines_of, proxy_fields_of, values_of
 
 if TYPE_CHECKING:
     from proxy.http.grammar.fields import Header
@@ -38,26 +38,26 @@ class Fields:
         """
         if _SECTION.fullmatch(section) is None:
             raise BadRequest("a header line is malformed", hint="Send `Name: value`, ended by CR LF (RFC 9112).")
-        notable = notable_of(section)
+        proxy_fields = proxy_fields_of(section)
         self.lasting = _lasts(section)
         """Whether it pays to remember something of it: callers send the same short sections again and again."""
         self.lines: tuple[Header, ...] = tuple(lines_of(section))
-        self.hosts = tuple(values_of(b"host", notable))
+        self.hosts = tuple(values_of(b"host", proxy_fields))
         """The values of `Host`, in lower case."""
         self.connection = frozenset(
-            option.strip(b" \t") for value in values_of(b"connection", notable) for option in value.split(b",")
+            option.strip(b" \t") for value in values_of(b"connection", proxy_fields) for option in value.split(b",")
         )
         """The options of `Connection`, in lower case."""
         self.persistent = b"close" not in self.connection and (minor == 1 or b"keep-alive" in self.connection)
         """Whether the connection may carry another request (RFC 9112 section 9.3)."""
-        self.length = _length(values_of(b"content-length", notable))
+        self.length = _length(values_of(b"content-length", proxy_fields))
         """Bytes of content, None where that is not said."""
-        self.chunked = _chunked(values_of(b"transfer-encoding", notable))
+        self.chunked = _chunked(values_of(b"transfer-encoding", proxy_fields))
         if self.chunked and self.length is not None:
             raise BadRequest("both Transfer-Encoding and Content-Length", hint="Send one of them.")
         if self.chunked and not minor:
             raise BadRequest("HTTP/1.0 knows no Transfer-Encoding", hint="Send Content-Length.")
-        upgrades = values_of(b"upgrade", notable)
+        upgrades = values_of(b"upgrade", proxy_fields)
         # HTTP/1.0 knows no Upgrade: such a field must be ignored (RFC 9110 section 7.8).
         self.upgrade = minor == 1 and upgrades == [b"websocket"] and b"upgrade" in self.connection
         """It asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""

@@ -5,7 +5,7 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
-from proxy.http.grammar.fields import SECTION, FramingError, Header, Headers, lines_of, notable_of
+from proxy.http.grammar.fields import SECTION, FramingError, Header, Headers, lines_of, proxy_fields_of
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
 _TIMEOUT = re.compile(rb"(?:^|[,;\t ])timeout[\t ]*=[\t ]*\"?([0-9]{1,9})")
@@ -14,7 +14,7 @@ _DIGITS = 18
 
 
 class Head(NamedTuple):
-    """The head of an answer; `section` as it was written, `notable` what in it concerns a proxy.
+    """The head of an answer; `section` as it was written, `proxy_fields` what in it concerns a proxy.
 
     That is fields by their name in lower case; the values of one that is repeated are a list (RFC 9110 section 5.3).
     """
@@ -24,7 +24,7 @@ class Head(NamedTuple):
     status: int
     reason: bytes
     section: bytes
-    notable: dict[bytes, bytes]
+    proxy_fields: dict[bytes, bytes]
 
     def __repr__(self) -> str:
         # A field may hold a secret, such as a cookie.
@@ -59,11 +59,11 @@ def parse_head(data: bytes) -> tuple[Head, int]:
     if match is None:
         raise FramingError("not the head of an HTTP/1.1 answer")
     minor, status, reason, section = match.groups(b"")
-    lines = notable_of(section)
-    notable = dict(lines)
-    if len(notable) < len(lines):
-        notable = _combined(lines)
-    return Head(int(minor), int(status), reason, section, notable), match.end()
+    lines = proxy_fields_of(section)
+    proxy_fields = dict(lines)
+    if len(proxy_fields) < len(lines):
+        proxy_fields = _combined(lines)
+    return Head(int(minor), int(status), reason, section, proxy_fields), match.end()
 
 
 def _combined(lines: Headers) -> dict[bytes, bytes]:
@@ -75,9 +75,9 @@ def _combined(lines: Headers) -> dict[bytes, bytes]:
 
 def content_of(method: str, head: Head) -> Content:
     """How the content of the answer to a `method` request ends (RFC 9112 sections 6.3, 9.3); raises FramingError."""
-    minor, status, _, _, notable = head
-    length, coding = notable.get(b"content-length"), notable.get(b"transfer-encoding")
-    alive = _keeps_alive(minor, notable.get(b"connection"))
+    minor, status, _, _, proxy_fields = head
+    length, coding = proxy_fields.get(b"content-length"), proxy_fields.get(b"transfer-encoding")
+    alive = _keeps_alive(minor, proxy_fields.get(b"connection"))
     # Judged before HEAD, 204 and 304, which have no content but whose fields are passed on.
     if coding is not None and (length is not None or not minor or coding.rstrip(b" \t") != b"chunked"):
         raise FramingError("a Transfer-Encoding other than chunked, or a Content-Length beside it")

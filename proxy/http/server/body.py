@@ -8,7 +8,7 @@ from proxy.http.buffers import Buffers
 from proxy.http.grammar.fields import Headers
 
 
-class Incoming:
+class IncomingBody:
     """A content, or one direction of a tunnel: `feed` puts in what has arrived, `read` takes it out.
 
     The caller is made to wait once a portion of `buffers` is here, until somebody wants more than that.
@@ -112,6 +112,6 @@ class Incoming:
             self._waiter.set_result(None)
 
 
-NOTHING = Incoming(lambda: None, lambda: None, Buffers(0))
+NOTHING = IncomingBody(lambda: None, lambda: None, Buffers(0))
 """The content of a request that has none."""
 NOTHING.ended = True

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp.web import RequestHandler
 
 from proxy.errors import ProxyError, RequestError, RequestTimeout
-from proxy.http.batching import Outbox
+from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import Buffers
-from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.server.body import NOTHING, IncomingBody
 from proxy.http.server.flow import Flow, Hold
 from proxy.http.server.parser import Message, RequestParser
-from proxy.http.server.request import Caller
-from proxy.http.server.turns import Turns
+from proxy.http.server.request import ServerRequest
+from proxy.http.server.turns import RequestQueue
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -56,7 +56,7 @@ _UNUSED: dict[str, Any] = {"access_log": None, "keepalive_timeout": 0}
 """What aiohttp is to leave out: its own log, and its own timer, in whose place there is `check_progress`."""
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """Of a connection; see the table above."""
 
     OPEN = auto()
@@ -71,28 +71,28 @@ class Host(Protocol):
     """Who answers the requests of a connection."""
 
     draining: bool
-    outbox: Outbox
+    batcher: WriteBatcher
     buffers: Buffers
-    answer: Callable[[Caller], Awaitable[None]]
+    answer: Callable[[ServerRequest], Awaitable[None]]
     """Answers a request."""
-    refuse: Callable[[Caller, ProxyError], None]
+    refuse: Callable[[ServerRequest, ProxyError], None]
     """Answers what could not be read as one."""
 
-    def opened(self, connection: "Connection") -> None:
+    def opened(self, connection: "CallerConnection") -> None:
         """A caller has connected."""
 
-    def half_closed(self, connection: "Connection") -> None:
+    def half_closed(self, connection: "CallerConnection") -> None:
         """A caller sends no more, and may have gone."""
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "CallerConnection") -> None:
         """A connection has ended."""
 
 
-class Connection(RequestHandler):
+class CallerConnection(RequestHandler):
     """Reads requests from a caller and answers them in turn, each in a task of its own.
 
     aiohttp's own loop makes a request object, a writer and a response object for every request, and answers what is
-    malformed with the offending bytes. This one makes a `Caller`.
+    malformed with the offending bytes. This one makes a `ServerRequest`.
     """
 
     __slots__ = (
@@ -108,30 +108,30 @@ class Connection(RequestHandler):
         "_turns",
         "caller",
         "flow",
+        "over_limit",
         "own",
         "refused",
         "secure",
-        "surplus",
     )
 
     def __init__(self, server: "web.Server", host: Host, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, loop=loop, **_UNUSED)
         self._host = host
         self._event_loop = loop
-        self._state = State.OPEN
-        self.flow = Flow(loop, host.buffers, host.outbox)
+        self._state = ConnectionState.OPEN
+        self.flow = Flow(loop, host.buffers, host.batcher)
         # Nothing of this refers back to the connection: only the garbage collector would free such a circle.
         self._new_content = partial(_content, self.flow, host.buffers)
         self._requests = RequestParser(self._new_content, queue_limit=_MOST_WAITING)
-        self._turns = Turns(loop, self._work_for, self._all_answered)
-        self.caller: Caller | None = None
+        self._turns = RequestQueue(loop, self._work_for, self._all_answered)
+        self.caller: ServerRequest | None = None
         """Whose request is being answered."""
-        self._tunnel: Incoming | None = None
+        self._tunnel: IncomingBody | None = None
         self._early = b""
         """What has come for a tunnel that is not open yet."""
         self.secure = False
         """It is encrypted."""
-        self.surplus = False
+        self.over_limit = False
         """There are too many connections: this one is served with an error."""
         self.own = False
         """Its last request was about the proxy itself."""
@@ -156,17 +156,17 @@ class Connection(RequestHandler):
     @property
     def ending(self) -> bool:
         """Whether the answer to the current request is to be the last: no other waits, and none is to follow."""
-        last = self._host.draining or self._state is State.HALF_CLOSED
+        last = self._host.draining or self._state is ConnectionState.HALF_CLOSED
         return last and not self._turns.waiting and not self._more
 
     def check_progress(self, now: float, *, head: float, idle: float) -> None:
         """Give up a caller who is too slow: `head` seconds for a request's head, `idle` for content to move."""
-        if self._state is State.TUNNEL:
+        if self._state is ConnectionState.TUNNEL:
             # It may be silent, and held up, for as long as both ends like; but there they must be.
             if self.flow.unheard(now, _SILENCE) and self.transport is not None:
                 self.transport.abort()
             return
-        if self.flow.reading and self._state is not State.HALF_CLOSED:
+        if self.flow.reading and self._state is not ConnectionState.HALF_CLOSED:
             self._check_reading(now, head, idle)
         stuck_since = self.flow.stuck_since
         if stuck_since is not None and now - stuck_since > idle:
@@ -195,16 +195,16 @@ class Connection(RequestHandler):
             # There is nothing to answer; an empty line behind a request that is being answered means nothing.
             self.force_close()
 
-    # What a request's Caller asks.
+    # What a ServerRequest asks.
 
-    def open_tunnel(self) -> Incoming:
+    def open_tunnel(self) -> IncomingBody:
         """Leave HTTP; what the caller sends from now on, and has sent since it asked for that."""
         tunnel = self._tunnel = self._new_content()
         self.flow.keep_alive(_SILENCE)
-        if self._state is not State.SWITCHING:
+        if self._state is not ConnectionState.SWITCHING:
             tunnel.end()
             return tunnel
-        self._state = State.TUNNEL
+        self._state = ConnectionState.TUNNEL
         tunnel.feed(self._early)
         self._early = b""
         self.flow.release(Hold.SWITCH)
@@ -223,7 +223,7 @@ class Connection(RequestHandler):
         self._host.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._state = State.LOST
+        self._state = ConnectionState.LOST
         super().connection_lost(exc)
         self.flow.lose()
         self._requests.lose_content()
@@ -236,11 +236,11 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         self._heard = self._event_loop.time()
         state = self._state
-        if state is State.OPEN:
+        if state is ConnectionState.OPEN:
             self._receive_requests(data)
-        elif state is State.TUNNEL and self._tunnel is not None:
+        elif state is ConnectionState.TUNNEL and self._tunnel is not None:
             self._tunnel.feed(data)
-        elif state is State.SWITCHING:
+        elif state is ConnectionState.SWITCHING:
             self._early += data
             if len(self._early) >= _MOST_EARLY:
                 self.flow.hold(Hold.SWITCH)
@@ -250,11 +250,15 @@ class Connection(RequestHandler):
         # With TLS an end is always that of both directions.
         if transport is None or not transport.can_write_eof():
             return False
-        if state is State.TUNNEL and self._tunnel is not None:
+        if state is ConnectionState.TUNNEL and self._tunnel is not None:
             self._tunnel.end()
             return True
-        if state is State.OPEN and self._requests.content is None and (self._turns.busy or self._turns.waiting):
-            self._state = State.HALF_CLOSED
+        if (
+            state is ConnectionState.OPEN
+            and self._requests.content is None
+            and (self._turns.busy or self._turns.waiting)
+        ):
+            self._state = ConnectionState.HALF_CLOSED
             self._host.half_closed(self)
             return True
         return False
@@ -279,8 +283,8 @@ class Connection(RequestHandler):
     def force_close(self) -> None:
         """Close, whatever is under way."""
         self.flow.flush()
-        if self._state is not State.LOST:
-            self._state = State.CLOSING
+        if self._state is not ConnectionState.LOST:
+            self._state = ConnectionState.CLOSING
         super().force_close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
@@ -300,11 +304,11 @@ class Connection(RequestHandler):
         arrived, leaves, early = requests.feed_data(data)
         turns.add(arrived)
         if leaves:
-            self._state = State.SWITCHING
+            self._state = ConnectionState.SWITCHING
             self._early = early
         if requests.full:
             self.flow.hold(Hold.REQUESTS)
-        if requests.laborious and not self.flow.held_for(Hold.TURN):
+        if requests.costly and not self.flow.held_for(Hold.TURN):
             # An event loop reads on as long as something comes, and nobody else would have a turn.
             self.flow.hold(Hold.TURN)
             self._event_loop.call_soon(self._take_turn)
@@ -317,14 +321,14 @@ class Connection(RequestHandler):
     def _take_turn(self) -> None:
         """Read on where others had a turn, first of all what has come already."""
         self.flow.release(Hold.TURN)
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self._receive_requests(b"")
 
     def _make_room(self) -> None:
         """Let the parser go on, which stops when too many requests wait."""
         self._requests.message_consumed()
         if self.flow.held_for(Hold.REQUESTS) and len(self._turns.waiting) <= _FEW_WAITING:
-            if self._state is State.OPEN:
+            if self._state is ConnectionState.OPEN:
                 self._receive_requests(b"")
             if not self._requests.full:
                 self.flow.release(Hold.REQUESTS)
@@ -332,7 +336,7 @@ class Connection(RequestHandler):
     @property
     def _more(self) -> bool:
         """Whether something of another request has come. The event loop hears of it late: the socket is asked."""
-        return self._state is not State.HALF_CLOSED and (self._requests.amid_head or self.flow.has_input())
+        return self._state is not ConnectionState.HALF_CLOSED and (self._requests.amid_head or self.flow.has_input())
 
     # Answering them.
 
@@ -342,20 +346,20 @@ class Connection(RequestHandler):
         if isinstance(head, ProxyError):
             return self._refuse(head, content)
         # Not in the task, which may begin later: until then the connection would pass for idle.
-        caller = self.caller = Caller(self, head, content, closing=self.surplus)
-        caller.surplus = self.surplus
-        self._host.outbox.busy += 1
+        caller = self.caller = ServerRequest(self, head, content, closing=self.over_limit)
+        caller.over_limit = self.over_limit
+        self._host.batcher.busy += 1
         return self._answer(caller, content)
 
-    async def _refuse(self, error: ProxyError, content: Incoming) -> None:
+    async def _refuse(self, error: ProxyError, content: IncomingBody) -> None:
         """Answer what could not be read as a request, and close the connection."""
         try:
-            self._host.refuse(Caller(self, None, content, closing=True), error)
+            self._host.refuse(ServerRequest(self, None, content, closing=True), error)
             await self._linger()
         finally:
             self._end()
 
-    async def _answer(self, caller: Caller, content: Incoming) -> None:
+    async def _answer(self, caller: ServerRequest, content: IncomingBody) -> None:
         """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
         host = self._host
         lasts = False
@@ -364,7 +368,7 @@ class Connection(RequestHandler):
             try:
                 await host.answer(caller)
             finally:
-                host.outbox.busy -= 1
+                host.batcher.busy -= 1
                 self.caller = None
                 self.own = caller.own
                 self.refused = caller.refused
@@ -377,14 +381,14 @@ class Connection(RequestHandler):
                 # Who sends request after request and reads no answer must not fill the memory with them.
                 with suppress(ConnectionError):  # they may have left, which is no defect
                     await self.flow.drained()
-            half_closed = self._state is State.HALF_CLOSED and self._turns.waiting
-            lasts = caller.keep_alive and (self._state is State.OPEN or bool(half_closed))
+            half_closed = self._state is ConnectionState.HALF_CLOSED and self._turns.waiting
+            lasts = caller.keep_alive and (self._state is ConnectionState.OPEN or bool(half_closed))
         finally:
             content.drop()
             if not lasts:
                 self._end()
 
-    async def _read_out(self, content: Incoming) -> None:
+    async def _read_out(self, content: IncomingBody) -> None:
         """Read on for a while what was not wanted, so that the next request can be read."""
         if content.at_hand() is not None:
             return
@@ -394,7 +398,7 @@ class Connection(RequestHandler):
                     pass
         except (TimeoutError, ConnectionError, RequestError):
             await self._linger()
-            self._state = State.CLOSING
+            self._state = ConnectionState.CLOSING
 
     # Ending.
 
@@ -403,11 +407,11 @@ class Connection(RequestHandler):
         transport, tunnel = self.transport, self._tunnel
         if transport is None or transport.is_closing() or not transport.can_write_eof():
             return
-        if self._state is State.HALF_CLOSED or (tunnel is not None and tunnel.ended):
+        if self._state is ConnectionState.HALF_CLOSED or (tunnel is not None and tunnel.ended):
             # They have ended their direction already, and nobody will tell once more.
             return
         # What still comes is read and forgotten: what the kernel holds unread at the end makes it send a reset.
-        self._state = State.CLOSING
+        self._state = ConnectionState.CLOSING
         self.flow.flush()
         with suppress(OSError):  # reset a moment ago
             transport.write_eof()
@@ -416,17 +420,17 @@ class Connection(RequestHandler):
 
     def _all_answered(self) -> None:
         # The caller may have ended its direction when the last answer was out already, and its task was not done yet.
-        if self._state is State.HALF_CLOSED:
+        if self._state is ConnectionState.HALF_CLOSED:
             self._end()
 
     def _end(self) -> None:
-        if self._state is not State.LOST:
-            self._state = State.CLOSING
+        if self._state is not ConnectionState.LOST:
+            self._state = ConnectionState.CLOSING
         self.flow.flush()
         if self.transport is not None:
             self.transport.close()
 
 
-def _content(flow: Flow, buffers: Buffers) -> Incoming:
+def _content(flow: Flow, buffers: Buffers) -> IncomingBody:
     """What takes the content of a request, or one direction of a tunnel."""
-    return Incoming(lambda: flow.hold(Hold.CONTENT), lambda: flow.release(Hold.CONTENT), buffers)
+    return IncomingBody(lambda: flow.hold(Hold.CONTENT), lambda: flow.release(Hold.CONTENT), buffers)

@@ -10,7 +10,7 @@ import socket
 from contextlib import suppress
 from enum import Enum, auto
 
-from proxy.http.batching import Outbox
+from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import Buffers
 from proxy.http.server.portions import Portions
 from proxy.http.sockets import hold_little, keep_alive, unheard
@@ -33,15 +33,15 @@ class Flow:
     """Reads from and writes to the transport of one connection, each at the pace of whoever is slower."""
 
     __slots__ = (
-        *("_buffers", "_held", "_holds", "_loop", "_lost", "_outbox", "_room", "_transport"),
+        *("_buffers", "_held", "_holds", "_loop", "_lost", "_batcher", "_room", "_transport"),
         *("_written", "sent", "stuck_since"),
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers, outbox: Outbox) -> None:
-        """`outbox` holds small writes until the end of the turn."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers, batcher: WriteBatcher) -> None:
+        """`batcher` holds small writes until the end of the turn."""
         self._loop = loop
         self._buffers = buffers
-        self._outbox = outbox
+        self._batcher = batcher
         self._held = b""
         """What the outbox holds."""
         self._written = 0
@@ -102,12 +102,12 @@ class Flow:
 
     def send(self, data: bytes, *, soon: bool = False) -> None:
         """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
-        transport, outbox = self._transport, self._outbox
+        transport, batcher = self._transport, self._batcher
         if transport is None:
             return
-        if soon and outbox.takes(len(self._held) + len(data)):
+        if soon and batcher.takes(len(self._held) + len(data)):
             if not self._held:
-                outbox.put(self.flush)
+                batcher.put(self.flush)
             self._held += data
             return
         if self._held:

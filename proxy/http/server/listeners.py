@@ -12,7 +12,7 @@ from proxy.http.address import Bind, is_loopback, stays_here
 from proxy.http.buffers import Buffers
 from proxy.http.options import CertificateFiles, Timeouts
 from proxy.http.server.listen import BACKLOG, PortFile, let_nobody_in, open_sockets, url_of, waiting_at
-from proxy.http.server.request import Caller
+from proxy.http.server.request import ServerRequest
 from proxy.http.server.server import GRACE, Limits, Server
 from proxy.http.server.tls import CallerTls
 from proxy.model import Clock
@@ -52,7 +52,7 @@ class ListenOptions(Protocol):
         """Seconds for which callers are still let in once the proxy is told to end."""
 
 
-class Door(Enum):
+class ListenerRole(Enum):
     """What is behind a listening socket."""
 
     CALLERS = auto()
@@ -66,14 +66,14 @@ class Door(Enum):
 class Handler(Protocol):
     """Who answers requests."""
 
-    async def handle(self, caller: Caller) -> None:
+    async def handle(self, caller: ServerRequest) -> None:
         """Answer one."""
 
-    def refuse(self, caller: Caller, error: ProxyError) -> None:
+    def refuse(self, caller: ServerRequest, error: ProxyError) -> None:
         """Answer what could not be read as one."""
 
 
-class Doors:
+class Listeners:
     """Listens from the first moment, and lets callers in once it is told who answers them."""
 
     def __init__(self, options: ListenOptions, buffers: Buffers, sockets: Sequence[socket.socket] = ()) -> None:
@@ -83,42 +83,42 @@ class Doors:
         self._passed = bool(sockets)
         """Others have the callers' listeners as well, and may go on to listen."""
         self._tls = CallerTls(options.tls) if options.tls is not None else None
-        self._sockets = [(Door.CALLERS, sock) for sock in sockets]
-        self._listeners: list[tuple[Door, asyncio.Server]] = []
-        self._servers: dict[Door, Server] = {}
+        self._sockets = [(ListenerRole.CALLERS, sock) for sock in sockets]
+        self._listeners: list[tuple[ListenerRole, asyncio.Server]] = []
+        self._servers: dict[ListenerRole, Server] = {}
         self._port_file: PortFile | None = None
         try:
-            for door, bind in _binds(options, passed=self._passed):
-                setting = "listen" if door is Door.CALLERS else "admin_listen"
-                self._sockets += [(door, sock) for sock in open_sockets(bind, setting)]
+            for role, bind in _binds(options, passed=self._passed):
+                setting = "listen" if role is ListenerRole.CALLERS else "admin_listen"
+                self._sockets += [(role, sock) for sock in open_sockets(bind, setting)]
         except BaseException:
             self.close()
             raise
         tls = self._tls is not None
-        self.urls = [url_of(sock, tls=tls) for door, sock in self._sockets if door is Door.CALLERS]
-        self.exposed = any(door is Door.CALLERS and not _stays_here(sock) for door, sock in self._sockets)
+        self.urls = [url_of(sock, tls=tls) for role, sock in self._sockets if role is ListenerRole.CALLERS]
+        self.exposed = any(role is ListenerRole.CALLERS and not _stays_here(sock) for role, sock in self._sockets)
         """Callers may be on other machines."""
-        self.admin_urls = [url_of(sock, tls=tls) for door, sock in self._sockets if door is not Door.CALLERS]
+        self.admin_urls = [url_of(sock, tls=tls) for role, sock in self._sockets if role is not ListenerRole.CALLERS]
         """Where the own endpoints are, if not at `urls`."""
 
-    async def open(self, handlers: Mapping[Door, Handler]) -> None:
+    async def open(self, handlers: Mapping[ListenerRole, Handler]) -> None:
         """Let callers in. Raises StartError where the port file cannot be written."""
         options, loop = self._options, asyncio.get_running_loop()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
         self._servers = {
-            door: Server(handlers[door].handle, handlers[door].refuse, limits, self._buffers)
-            for door in dict.fromkeys(door for door, _ in self._sockets)
+            role: Server(handlers[role].handle, handlers[role].refuse, limits, self._buffers)
+            for role in dict.fromkeys(role for role, _ in self._sockets)
         }
-        for door, sock in self._sockets:
-            server, tls = self._servers[door], self._tls_of(sock)
-            self._listeners.append((door, await loop.create_server(server, sock=sock, backlog=BACKLOG, **tls)))
+        for role, sock in self._sockets:
+            server, tls = self._servers[role], self._tls_of(sock)
+            self._listeners.append((role, await loop.create_server(server, sock=sock, backlog=BACKLOG, **tls)))
         if options.port_file is not None:
-            self._port_file = PortFile(options.port_file, self._at(Door.CALLERS))
+            self._port_file = PortFile(options.port_file, self._at(ListenerRole.CALLERS))
 
-    def hand_over(self, handlers: Mapping[Door, Handler]) -> None:
+    def hand_over(self, handlers: Mapping[ListenerRole, Handler]) -> None:
         """Have others answer from now on."""
-        for door, server in self._servers.items():
-            server.answer, server.refuse = handlers[door].handle, handlers[door].refuse
+        for role, server in self._servers.items():
+            server.answer, server.refuse = handlers[role].handle, handlers[role].refuse
 
     def reload(self, options: ListenOptions) -> bool:
         """Show the certificate of `options`; False where that takes a restart. Raises SettingsError."""
@@ -129,7 +129,7 @@ class Doors:
     @property
     def in_flight(self) -> int:
         """Requests that are being answered, but for those about the proxy itself."""
-        return self._servers[Door.CALLERS].in_flight
+        return self._servers[ListenerRole.CALLERS].in_flight
 
     @property
     def connections(self) -> int:
@@ -149,15 +149,15 @@ class Doors:
         if self._options.drain_delay:
             await clock.sleep(self._options.drain_delay)
         if not self._passed:
-            for sock in self._at(Door.CALLERS):
+            for sock in self._at(ListenerRole.CALLERS):
                 let_nobody_in(sock)
         # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
         # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
         await asyncio.sleep(_NEXT_ROUND)
-        server, loop = self._servers[Door.CALLERS], asyncio.get_running_loop()
+        server, loop = self._servers[ListenerRole.CALLERS], asyncio.get_running_loop()
         # The system has let these in, and they may have sent a request: to close would reset them.
-        late = [(caller, self._tls_of(sock)) for sock in self._at(Door.CALLERS) for caller in waiting_at(sock)]
-        self._close(Door.CALLERS)
+        late = [(caller, self._tls_of(sock)) for sock in self._at(ListenerRole.CALLERS) for caller in waiting_at(sock)]
+        self._close(ListenerRole.CALLERS)
         connected = (loop.connect_accepted_socket(server, caller, **tls) for caller, tls in late)
         # A handshake that fails is over.
         await asyncio.gather(*connected, return_exceptions=True)
@@ -167,15 +167,15 @@ class Doors:
 
     def close(self) -> None:
         """Listen no more."""
-        self._close(*Door)
+        self._close(*ListenerRole)
 
     async def cut_off(self) -> None:
         """Break off the requests that are still being answered, and close every connection."""
         for server in self._servers.values():
             await server.cut_off()
 
-    def _at(self, door: Door) -> list[socket.socket]:
-        return [sock for at, sock in self._sockets if at is door]
+    def _at(self, role: ListenerRole) -> list[socket.socket]:
+        return [sock for at, sock in self._sockets if at is role]
 
     def _tls_of(self, sock: socket.socket) -> dict[str, Any]:
         """What the event loop is told of TLS for the connections of a listener."""
@@ -184,23 +184,23 @@ class Doors:
         timeout = self._options.timeouts.head
         return {"ssl": self._tls.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": _TLS_SHUTDOWN}
 
-    def _close(self, *doors: Door) -> None:
-        for door, listener in self._listeners:
-            if door in doors:
+    def _close(self, *listeners: ListenerRole) -> None:
+        for role, listener in self._listeners:
+            if role in listeners:
                 listener.close()
         if self._port_file is not None:
             self._port_file.remove()
-        for door, sock in self._sockets:
-            if door in doors:
+        for role, sock in self._sockets:
+            if role in listeners:
                 sock.close()
-        self._sockets = [(door, sock) for door, sock in self._sockets if door not in doors]
+        self._sockets = [(role, sock) for role, sock in self._sockets if role not in listeners]
 
 
 def _stays_here(sock: socket.socket) -> bool:
     return sock.family == socket.AF_UNIX or is_loopback(sock.getsockname()[0])
 
 
-def _binds(options: ListenOptions, *, passed: bool) -> list[tuple[Door, Bind]]:
+def _binds(options: ListenOptions, *, passed: bool) -> list[tuple[ListenerRole, Bind]]:
     """Where to listen, and what is to be there; `passed` where somebody else has opened what callers use."""
-    admin = [(Door.ADMIN if stays_here(bind) else Door.PUBLIC, bind) for bind in options.admin_listen]
-    return [*((Door.CALLERS, bind) for bind in (() if passed else options.listen)), *admin]
+    admin = [(ListenerRole.ADMIN if stays_here(bind) else ListenerRole.PUBLIC, bind) for bind in options.admin_listen]
+    return [*((ListenerRole.CALLERS, bind) for bind in (() if passed else options.listen)), *admin]

@@ -13,9 +13,9 @@ from proxy.http.grammar import (
     check_beginning,
     parse_request,
 )
-from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.server.body import NOTHING, IncomingBody
 
-Message: TypeAlias = tuple[RequestHead | ProxyError, Incoming]
+Message: TypeAlias = tuple[RequestHead | ProxyError, IncomingBody]
 """A request's head, or why what came is none, and its content."""
 
 _CR = 13
@@ -31,18 +31,18 @@ class RequestParser:
     One grammar judges what comes in and what goes out again, so that the two cannot differ.
     """
 
-    def __init__(self, new_content: Callable[[], Incoming], *, queue_limit: int) -> None:
+    def __init__(self, new_content: Callable[[], IncomingBody], *, queue_limit: int) -> None:
         """`new_content` makes what takes the content of a request; `queue_limit` is how many requests may wait."""
         self._new_content = new_content
         self._queue_limit = queue_limit
         self._queued = 0
         self._buffer = b""
-        self.content: Incoming | None = None
+        self.content: IncomingBody | None = None
         """The content that is arriving."""
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._closed = False
-        self.laborious = False
+        self.costly = False
         """What came last took long to read. The rest is kept, if there is any: the next `feed_data` goes on with it."""
 
     @property
@@ -81,16 +81,16 @@ class RequestParser:
     def feed_data(self, data: bytes) -> tuple[list[Message], bool, bytes]:
         """The requests that begin in `data`, whether the last of them wants to leave HTTP, and what came behind it."""
         messages: list[Message] = []
-        self.laborious = False
+        self.costly = False
         if self._closed:
             return messages, False, b""
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
         while data and not self._closed:
-            if self.content is not None and not self.laborious:
+            if self.content is not None and not self.costly:
                 data = self._feed_content(data)
-            elif self.laborious or self._queued >= self._queue_limit:
+            elif self.costly or self._queued >= self._queue_limit:
                 self._buffer = data
                 break
             else:
@@ -119,7 +119,7 @@ class RequestParser:
         """One request less waits."""
         self._queued -= 1
 
-    def _begin_content(self, head: RequestHead) -> Incoming:
+    def _begin_content(self, head: RequestHead) -> IncomingBody:
         fields = head.fields
         if not fields.chunked and not fields.length:
             return NOTHING
@@ -152,7 +152,7 @@ class RequestParser:
             except FramingError as error:
                 self.fail_content(BadRequest(f"the request's content is malformed: {error}", hint="Check its chunks."))
                 return b""
-            self.laborious = self._decoder.laborious
+            self.costly = self._decoder.costly
             if not self._decoder.done:
                 return behind
             rest = self._decoder.rest + behind

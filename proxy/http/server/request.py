@@ -11,8 +11,8 @@ from typing import Protocol
 from proxy.errors import RequestError
 from proxy.http.grammar import Fields, RequestHead, field_lines, last_chunk
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer
-from proxy.http.server.body import NOTHING, Incoming
+from proxy.http.response import Response
+from proxy.http.server.body import NOTHING, IncomingBody
 from proxy.http.server.flow import Flow
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -22,7 +22,7 @@ _JOINED = 64 * 1024
 """Bytes up to which copying content behind its head is cheaper than a write of its own."""
 
 
-class Line(Protocol):
+class CallerLink(Protocol):
     """The connection that a request came on."""
 
     flow: Flow
@@ -34,11 +34,11 @@ class Line(Protocol):
     def ending(self) -> bool:
         """Whether the answer to the current request is to be the last."""
 
-    def open_tunnel(self) -> Incoming:
+    def open_tunnel(self) -> IncomingBody:
         """Leave HTTP; what the caller sends from now on."""
 
 
-class Caller:
+class ServerRequest:
     """One request and the way back to whoever sent it."""
 
     head = RequestHead("-", "-", 1, Fields(b""))
@@ -46,7 +46,7 @@ class Caller:
     method = head.method
     status: int = 0
     """Of the answer; 0 before it began."""
-    surplus = False
+    over_limit = False
     """It came on a connection too many."""
     own = False
     """It is about the proxy itself."""
@@ -64,9 +64,11 @@ class Caller:
     _bodiless = False
     _unsent: bytes | None = None
     """The head of the answer, until it goes out."""
-    _tunnel: Incoming | None = None
+    _tunnel: IncomingBody | None = None
 
-    def __init__(self, connection: Line, head: RequestHead | None, content: Incoming, *, closing: bool) -> None:
+    def __init__(
+        self, connection: CallerLink, head: RequestHead | None, content: IncomingBody, *, closing: bool
+    ) -> None:
         """`head` is None where none could be read; `closing`: the connection may carry no other request."""
         self._connection = connection
         self._flow = connection.flow
@@ -190,13 +192,13 @@ class Caller:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: Response) -> None:
         """Send a whole answer that this proxy made."""
         self.own_content = answer.body
         self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=True)
         self.finish(answer.body)
 
-    async def stream(self, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
+    async def stream(self, answer: Response, pieces: AsyncGenerator[bytes, None]) -> None:
         """Send an answer of this proxy's whose content comes in pieces, as fast as the caller takes them."""
         async with aclosing(pieces):
             self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=False)

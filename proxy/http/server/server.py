@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from proxy.errors import ProxyError
-from proxy.http.batching import Outbox
+from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import Buffers
-from proxy.http.server.connection import Connection
+from proxy.http.server.connection import CallerConnection
 from proxy.http.server.peers import there
-from proxy.http.server.request import Caller
+from proxy.http.server.request import ServerRequest
 
 _TICK = 1.0
 """Seconds between two looks at slow callers, at most."""
@@ -38,54 +38,54 @@ class Limits:
 
 
 class Server(web.Server):
-    """Accepts connections and hands each request to `handle` as a Caller."""
+    """Accepts connections and hands each request to `handle` as a ServerRequest."""
 
     def __init__(
         self,
-        handle: Callable[[Caller], Awaitable[None]],
-        refuse: Callable[[Caller, ProxyError], None],
+        handle: Callable[[ServerRequest], Awaitable[None]],
+        refuse: Callable[[ServerRequest, ProxyError], None],
         limits: Limits,
         buffers: Buffers,
     ) -> None:
         """`handle` answers a request, `refuse` what cannot be read as one."""
         super().__init__(_unused)
         self._event_loop = asyncio.get_running_loop()
-        self._open: dict[Connection, float | None] = {}
+        self._open: dict[CallerConnection, float | None] = {}
         """Every connection, with the loop's time since which it has been quiet while the proxy drains."""
         self.answer = handle
         self.refuse = refuse
         self._limits = limits
         self.buffers = buffers
-        self.outbox = Outbox(self._event_loop.call_soon)
+        self.batcher = WriteBatcher(self._event_loop.call_soon)
         self.draining = False
         """Answers are the last of their connections."""
         self._left = asyncio.Event()
         """A connection has ended."""
-        self._half_closed: set[Connection] = set()
+        self._half_closed: set[CallerConnection] = set()
         self._looking: asyncio.TimerHandle | None = None
         """For the callers of those connections."""
         self._tick = min(_TICK, limits.head / 4, limits.idle / 4)
         self._ticker = self._event_loop.call_later(self._tick, self._watch)
 
-    def __call__(self) -> Connection:
-        return Connection(self, self, self._event_loop)
+    def __call__(self) -> CallerConnection:
+        return CallerConnection(self, self, self._event_loop)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: CallerConnection) -> None:
         """A caller has connected."""
         self._open[connection] = None
-        surplus = len(self._open) - self._limits.connections
-        if surplus > _SURPLUS and connection.transport is not None:
+        over_limit = len(self._open) - self._limits.connections
+        if over_limit > _SURPLUS and connection.transport is not None:
             connection.transport.abort()
-        elif surplus > 0:
-            connection.surplus = True
+        elif over_limit > 0:
+            connection.over_limit = True
 
-    def half_closed(self, connection: Connection) -> None:
+    def half_closed(self, connection: CallerConnection) -> None:
         """A caller sends no more, and may have gone."""
         self._half_closed.add(connection)
         if self._looking is None:
             self._looking = self._event_loop.call_later(_LOOK, self._look_for_callers)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: CallerConnection) -> None:
         """A connection has ended."""
         self._open.pop(connection, None)
         self._half_closed.discard(connection)
@@ -120,7 +120,7 @@ class Server(web.Server):
         """Requests that are being answered, but for those about the proxy itself."""
         return sum(not caller.own for caller in self._callers())
 
-    def _callers(self) -> list[Caller]:
+    def _callers(self) -> list[ServerRequest]:
         """Those whose requests are being answered."""
         return [connection.caller for connection in self._open if connection.caller is not None]
 
@@ -166,7 +166,7 @@ class Server(web.Server):
         await self.shutdown(0.1)
 
 
-def _lingers(connection: Connection) -> bool:
+def _lingers(connection: CallerConnection) -> bool:
     """Whether the end does not wait for a connection: it was asked about the proxy itself, or takes no such answer."""
     caller = connection.caller
     if caller is None:
@@ -175,4 +175,4 @@ def _lingers(connection: Connection) -> bool:
 
 
 async def _unused(request: web.BaseRequest) -> web.StreamResponse:
-    raise RuntimeError("a Connection answers by itself")
+    raise RuntimeError("a CallerConnection answers by itself")

@@ -9,7 +9,7 @@ from proxy.http.server.parser import Message
 from proxy.http.server.tasks import begin
 
 
-class Turns:
+class RequestQueue:
     """Answers requests in the order in which they came."""
 
     __slots__ = ("_all_answered", "_loop", "_task", "_work_for", "busy", "waiting")

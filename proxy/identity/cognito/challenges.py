@@ -67,7 +67,7 @@ async def prove_device(conversation: Conversation, posed: Challenge) -> Answer:
 def _proof(
     conversation: Conversation,
     posed: Challenge,
-    exchange: srp.Exchange,
+    exchange: srp.SrpExchange,
     password: SecretStr,
     *,
     pool: str,

@@ -16,7 +16,7 @@ from proxy.identity.cognito.failures import Refused
 from proxy.identity.cognito.results import Challenge, Delivery
 from proxy.identity.cognito.unattended import SettingsFirst
 from proxy.identity.issued import Device
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 from proxy.model import Clock
 
 _TRIES = 5
@@ -35,7 +35,7 @@ class Conversation:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: CognitoPool,
         username: str,
         password: SecretStr,
         *,
@@ -53,7 +53,7 @@ class Conversation:
         self.password = password
         self.answerer = answerer
         self.device = device
-        self.exchange: srp.Exchange | None = None
+        self.exchange: srp.SrpExchange | None = None
         self.second_factor = False
         """Whether one was shown."""
         self._calls = calls
@@ -105,9 +105,9 @@ class Conversation:
         """An operation that needs no sign-in, such as ForgotPassword."""
         return await self.call(operation, payloads.for_account(self.pool, self.given, parameters))
 
-    def new_exchange(self) -> srp.Exchange:
+    def new_exchange(self) -> srp.SrpExchange:
         """An SRP exchange with a private exponent of its own."""
-        return srp.Exchange(srp.private_exponent(self._random(srp.PRIVATE_BYTES)))
+        return srp.SrpExchange(srp.private_exponent(self._random(srp.PRIVATE_BYTES)))
 
     def server_time(self, posed: Challenge) -> datetime:
         """What time Cognito has, as far as is known."""

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 
 
 class Endpoint(NamedTuple):
@@ -17,11 +17,11 @@ class Endpoint(NamedTuple):
         return self.url or f"https://{self.service}.{self.region}.amazonaws.com"
 
 
-def user_pool(pool: Pool) -> Endpoint:
+def user_pool(pool: CognitoPool) -> Endpoint:
     return Endpoint("cognito-idp", pool.region, pool.endpoint_url)
 
 
-def identity_pool(pool: Pool, identity_pool_id: str) -> Endpoint:
+def identity_pool(pool: CognitoPool, identity_pool_id: str) -> Endpoint:
     """An identity pool is in the region that its id begins with. An emulator has both services at one address."""
     region = identity_pool_id.partition(":")[0]
     return Endpoint("cognito-identity", region, pool.identity_endpoint_url or pool.endpoint_url)

@@ -21,7 +21,7 @@ from proxy.identity.cognito.failures import Refused
 from proxy.identity.cognito.keys import KeySets, KeysUnavailable
 from proxy.identity.cognito.unattended import OneTimeCodes, SettingsFirst
 from proxy.identity.issued import AwsCredentials, Device, Session, Token
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
 from proxy.model import Clock
@@ -55,7 +55,7 @@ class Cognito:
         # A share of what callers wait for: without keys the sign-in still has to be in time.
         self._keys = KeySets(clock=clock, timeout=timeout / 3, outbound=outbound, ca_file=ca_file)
         self._codes = OneTimeCodes(clock)
-        self._without_get_tokens: set[Pool] = set()
+        self._without_get_tokens: set[CognitoPool] = set()
 
     async def sign_in(self, profile: Profile, person: Answerer | None = None, *, device: Device | None = None) -> Token:
         """A new session from the profile's login.
@@ -121,7 +121,7 @@ class Cognito:
     async def close(self) -> None:
         await self._calls.close()
 
-    async def _renewed(self, pool: Pool, session: Session, refresh_token: SecretStr) -> dict[str, Any]:
+    async def _renewed(self, pool: CognitoPool, session: Session, refresh_token: SecretStr) -> dict[str, Any]:
         if pool not in self._without_get_tokens:
             parameters = payloads.tokens_from_refresh_token(pool, session, refresh_token)
             try:
@@ -138,7 +138,7 @@ class Cognito:
             self._without_get_tokens.add(pool)
         return answer
 
-    async def _call_twice(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _call_twice(self, pool: CognitoPool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """A call that is made again at once where its answer is lost.
 
         It may have been carried out: a refresh token that rotates is used up then, and works for a moment only.
@@ -149,13 +149,13 @@ class Cognito:
             log.info("asking again: %s", lost.detail)
             return await self._calls.call(user_pool(pool), operation, parameters)
 
-    async def _expect_result(self, pool: Pool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _expect_result(self, pool: CognitoPool, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         try:
             return await self._calls.call(user_pool(pool), operation, parameters)
         except Refused as refused:
             raise refused.meaning from None
 
-    async def _token(self, pool: Pool, answer: Mapping[str, Any], session: Session) -> Token:
+    async def _token(self, pool: CognitoPool, answer: Mapping[str, Any], session: Session) -> Token:
         """The tokens of an answer; what it does not hold is as it was in `session`."""
         if posed := results.challenge(answer):
             raise failures.from_challenge(posed.name)

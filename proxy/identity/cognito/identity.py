@@ -8,11 +8,11 @@ from proxy.identity.cognito.calls import Calls
 from proxy.identity.cognito.endpoints import identity_pool
 from proxy.identity.cognito.failures import Refused
 from proxy.identity.issued import AwsCredentials
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 from proxy.model import Clock
 
 
-async def credentials(calls: Calls, pool: Pool, id_token: SecretStr, clock: Clock) -> AwsCredentials:
+async def credentials(calls: Calls, pool: CognitoPool, id_token: SecretStr, clock: Clock) -> AwsCredentials:
     """The credentials of the user whom `id_token` names; raises a CredentialError."""
     if pool.identity_pool_id is None:
         raise CredentialMissing("there is no identity pool to ask", hint="Set cognito.identity_pool_id.")

@@ -14,7 +14,7 @@ from proxy.http.address import Upstream
 from proxy.http.client.outbound import choose, url_of
 from proxy.http.options import OutboundProxies
 from proxy.identity.claims import ClaimsError, UnknownKey, verify
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 from proxy.model import Clock
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class KeySets:
         self._sets: TTLCache[str, KeySet] = TTLCache(256, _KEEP, timer=lambda: clock.now().monotonic)
         self._missing: TTLCache[str, bool] = TTLCache(256, _PAUSE, timer=lambda: clock.now().monotonic)
 
-    async def verify(self, pool: Pool, id_token: str, access_token: str) -> dict[str, Any]:
+    async def verify(self, pool: CognitoPool, id_token: str, access_token: str) -> dict[str, Any]:
         """The claims of the ID token of a sign-in, both tokens checked; raises ClaimsError.
 
         Where no keys of the pool can be fetched the signatures are left unchecked, with a warning. Where some are
@@ -59,7 +59,7 @@ class KeySets:
             raise KeysUnavailable("the token is signed with a new key, and the user pool's keys cannot be fetched")
         return _verify_both(keys, pool, id_token, access_token)
 
-    async def _fetch(self, pool: Pool) -> KeySet | None:
+    async def _fetch(self, pool: CognitoPool) -> KeySet | None:
         """The pool's key set, None where it cannot be fetched; raises KeysUnavailable where it is nonsense."""
         url = pool.jwks_url
         if url in self._missing:
@@ -97,7 +97,7 @@ class KeySets:
         return body
 
 
-def _verify_both(keys: KeySet | None, pool: Pool, id_token: str, access_token: str) -> dict[str, Any]:
+def _verify_both(keys: KeySet | None, pool: CognitoPool, id_token: str, access_token: str) -> dict[str, Any]:
     claims = verify(id_token, keys, pool=pool, token_use="id")
     verify(access_token, keys, pool=pool, token_use="access")
     return claims

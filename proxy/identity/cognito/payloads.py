@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from proxy.identity.cognito import srp
 from proxy.identity.cognito.results import SrpChallenge
 from proxy.identity.issued import Device, Session
-from proxy.identity.profile import Pool
+from proxy.identity.profile import CognitoPool
 
 Parameters = dict[str, Any]
 
@@ -27,7 +27,7 @@ def secret_hash(client_secret: SecretStr, username: str, client_id: str) -> str:
 
 
 def initiate_auth(
-    pool: Pool, flow: str, parameters: Mapping[str, str], username: str, device: Device | None
+    pool: CognitoPool, flow: str, parameters: Mapping[str, str], username: str, device: Device | None
 ) -> Parameters:
     """InitiateAuth. `username` is what a person typed, or for a renewal what Cognito keeps."""
     return {
@@ -38,7 +38,7 @@ def initiate_auth(
 
 
 def respond(
-    pool: Pool,
+    pool: CognitoPool,
     challenge: str,
     responses: Mapping[str, str],
     *,
@@ -61,7 +61,7 @@ def respond(
 
 
 def proof(
-    exchange: srp.Exchange, given: SrpChallenge, password: SecretStr, *, pool: str, user: str, now: datetime
+    exchange: srp.SrpExchange, given: SrpChallenge, password: SecretStr, *, pool: str, user: str, now: datetime
 ) -> dict[str, str]:
     """The responses to PASSWORD_VERIFIER, or for a device to DEVICE_PASSWORD_VERIFIER; raises SrpError."""
     key = exchange.key(pool, user, password, given.srp_b, given.salt)
@@ -73,12 +73,12 @@ def proof(
     }
 
 
-def for_account(pool: Pool, username: str, parameters: Mapping[str, str]) -> Parameters:
+def for_account(pool: CognitoPool, username: str, parameters: Mapping[str, str]) -> Parameters:
     """ForgotPassword, ConfirmForgotPassword, ConfirmSignUp and ResendConfirmationCode."""
     return {"ClientId": pool.client_id, "Username": username, **parameters, **_hash(pool, "SecretHash", username)}
 
 
-def tokens_from_refresh_token(pool: Pool, session: Session, refresh_token: SecretStr) -> Parameters:
+def tokens_from_refresh_token(pool: CognitoPool, session: Session, refresh_token: SecretStr) -> Parameters:
     """GetTokensFromRefreshToken."""
     return {
         "ClientId": pool.client_id,
@@ -88,13 +88,13 @@ def tokens_from_refresh_token(pool: Pool, session: Session, refresh_token: Secre
     }
 
 
-def refresh_token_auth(pool: Pool, session: Session, refresh_token: SecretStr) -> Parameters:
+def refresh_token_auth(pool: CognitoPool, session: Session, refresh_token: SecretStr) -> Parameters:
     """InitiateAuth with REFRESH_TOKEN_AUTH, for endpoints that know no other renewal."""
     parameters = {"REFRESH_TOKEN": refresh_token.get_secret_value()}
     return initiate_auth(pool, "REFRESH_TOKEN_AUTH", parameters, session.username or "", session.device)
 
 
-def revoke_token(pool: Pool, refresh_token: SecretStr) -> Parameters:
+def revoke_token(pool: CognitoPool, refresh_token: SecretStr) -> Parameters:
     """RevokeToken."""
     return {"ClientId": pool.client_id, "Token": refresh_token.get_secret_value(), **_secret(pool)}
 
@@ -119,13 +119,13 @@ def remember_device(access_token: SecretStr, device: Device) -> Parameters:
     }
 
 
-def _hash(pool: Pool, name: str, username: str) -> dict[str, str]:
+def _hash(pool: CognitoPool, name: str, username: str) -> dict[str, str]:
     if pool.client_secret is None:
         return {}
     return {name: secret_hash(pool.client_secret, username, pool.client_id)}
 
 
-def _secret(pool: Pool) -> dict[str, str]:
+def _secret(pool: CognitoPool) -> dict[str, str]:
     return {"ClientSecret": pool.client_secret.get_secret_value()} if pool.client_secret is not None else {}
 
 

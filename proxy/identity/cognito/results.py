@@ -66,7 +66,7 @@ class Delivery(NamedTuple):
     destination: str | None
 
 
-class Credentials(NamedTuple):
+class IssuedCredentials(NamedTuple):
     """The Credentials of GetCredentialsForIdentity."""
 
     access_key_id: str
@@ -132,13 +132,13 @@ def identity_id(answer: Answer) -> str:
     return text(answer, "IdentityId")
 
 
-def credentials(answer: Answer) -> Credentials:
+def credentials(answer: Answer) -> IssuedCredentials:
     """Raises SignInFailed where something is missing."""
     given = _mapping(answer, "Credentials")
     expiration = given.get("Expiration")
     if not isinstance(expiration, datetime):
         raise SignInFailed("Cognito's answer lacks Expiration")
-    return Credentials(
+    return IssuedCredentials(
         access_key_id=text(given, "AccessKeyId"),
         secret_key=text(given, "SecretKey"),
         session_token=text(given, "SessionToken"),

@@ -124,7 +124,7 @@ def claim(key: bytes, pool: str, user: str, secret_block: bytes, stamp: str) -> 
 
 
 @dataclass(frozen=True)
-class Exchange:
+class SrpExchange:
     """One sign-in from the client's side, begun with the private exponent `a`."""
 
     a: int = field(repr=False)

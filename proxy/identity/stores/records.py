@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from proxy.identity.issued import Session
-from proxy.identity.profile import Pool, Profile
+from proxy.identity.profile import CognitoPool, Profile
 
 VERSION = 1
 
@@ -68,7 +68,7 @@ _DOCUMENT = TypeAdapter(_Document)
 
 
 def key_of(profile: Profile) -> Key:
-    pool: Pool = profile.pool
+    pool: CognitoPool = profile.pool
     return Key(profile.name, pool.user_pool_id, pool.client_id, pool.endpoint_url)
 
 

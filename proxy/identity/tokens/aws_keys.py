@@ -42,7 +42,7 @@ class _Slot:
     error: ProxyError | None = None
 
 
-class AwsCredentialsKeeper:
+class AwsKeys:
     """Good credentials for every profile, whoever wants them: one flight a profile fetches them, ahead of their end."""
 
     def __init__(

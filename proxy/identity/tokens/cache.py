@@ -2,13 +2,13 @@
 
 from cachetools import Cache, LRUCache
 
-from proxy.identity.tokens.state import Slot
+from proxy.identity.tokens.state import ProfileState
 
 
-class Slots(LRUCache[str, Slot]):
-    """Slots by profile. The one that was unused longest makes room, if nothing is lost with it."""
+class ProfileStates(LRUCache[str, ProfileState]):
+    """The states of profiles, by name. The one that was unused longest makes room, if nothing is lost with it."""
 
-    def popitem(self) -> tuple[str, Slot]:
+    def popitem(self) -> tuple[str, ProfileState]:
         kept = []
         try:
             while True:
@@ -23,6 +23,6 @@ class Slots(LRUCache[str, Slot]):
             for name, slot in kept:
                 self[name] = slot
 
-    def peek(self, name: str) -> Slot | None:
+    def peek(self, name: str) -> ProfileState | None:
         """A slot, without counting it as used."""
         return Cache.__getitem__(self, name) if name in self else None

@@ -7,7 +7,7 @@ from proxy.identity.issued import Device, Session, Token
 from proxy.identity.profile import Profile
 
 
-class Authority(Protocol):
+class TokenIssuer(Protocol):
     """Who issues tokens. Both methods raise an error of `errors.py`."""
 
     async def sign_in(self, profile: Profile, *, device: Device | None = None) -> Token:

@@ -14,7 +14,7 @@ _SET_BACK = 60.0
 """Seconds by which the wall clock may fall behind the monotonic one unremarked: it is slewed, and tokens live a day."""
 
 
-class State(Enum):
+class TokenState(Enum):
     FRESH = auto()
     STALE = auto()
     """Good, but a renewal is due."""
@@ -50,12 +50,12 @@ def is_trusted(token: Token, now: Instant) -> bool:
     return now.monotonic - token.arrived.monotonic - _SET_BACK < now.wall - token.arrived.wall
 
 
-def state(token: Token, now: Instant, policy: RenewalPolicy) -> State:
+def state(token: Token, now: Instant, policy: RenewalPolicy) -> TokenState:
     """What `token` is good for at `now`."""
     age = elapsed(token.arrived, now)
     if is_fresh(token, now):
-        return State.FRESH
-    return State.STALE if age < usable(token.lifetime, policy) else State.ENDED
+        return TokenState.FRESH
+    return TokenState.STALE if age < usable(token.lifetime, policy) else TokenState.ENDED
 
 
 def backoff(failures: int, draw: float, policy: RenewalPolicy) -> float:

@@ -13,11 +13,11 @@ from proxy.identity.issued import Token
 from proxy.identity.profile import Profile
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
-from proxy.identity.tokens.cache import Slots
-from proxy.identity.tokens.interfaces import Authority, SessionStore
-from proxy.identity.tokens.lifetime import State
+from proxy.identity.tokens.cache import ProfileStates
+from proxy.identity.tokens.interfaces import SessionStore, TokenIssuer
+from proxy.identity.tokens.lifetime import TokenState
 from proxy.identity.tokens.renewal import Renewals
-from proxy.identity.tokens.state import Slot, Snapshot
+from proxy.identity.tokens.state import ProfileState, Snapshot
 from proxy.model import Clock, elapsed
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ _LANDING = 5.0
 """Seconds for which the end waits for renewals whose refresh token may be used up already, and then for the store."""
 
 
-class TokenKeeper:
+class TokenManager:
     """The cache of tokens by profile."""
 
     def __init__(
         self,
-        authority: Authority,
+        authority: TokenIssuer,
         profiles: Mapping[str, Profile],
         store: SessionStore,
         *,
@@ -61,8 +61,8 @@ class TokenKeeper:
         self._policy = policy
         self._patience = patience
         self._on_login_required = on_login_required
-        self._slots = Slots(capacity)
-        self._flights: dict[asyncio.Task[Token | ProxyError], Slot] = {}
+        self._slots = ProfileStates(capacity)
+        self._flights: dict[asyncio.Task[Token | ProxyError], ProfileState] = {}
         self._background: dict[str, asyncio.Task[None]] = {}
         self._always: frozenset[str] | None = None
         """Whose tokens are kept fresh whether or not they are used; None before `start`."""
@@ -125,9 +125,9 @@ class TokenKeeper:
         if lifetime.is_fresh(token, now):
             return token
         state = lifetime.state(token, now, self._policy)
-        if state is State.STALE and slot.flight is None and slot.refusal(now) is None:
+        if state is TokenState.STALE and slot.flight is None and slot.refusal(now) is None:
             self._take_off(slot)
-        return None if state is State.ENDED else token
+        return None if state is TokenState.ENDED else token
 
     def reject(self, name: str, token: Token) -> bool:
         """An upstream refused `token`: drop it, unless it has been replaced. Returns whether to `get` another.
@@ -185,12 +185,14 @@ class TokenKeeper:
     def snapshot(self, name: str) -> Snapshot:
         """What may be told of a profile; raises UnknownProfile."""
         now = self._clock.now()
-        slot = self._slots.peek(name) or Slot(self._profile(name), now)
+        slot = self._slots.peek(name) or ProfileState(self._profile(name), now)
         return slot.snapshot(now, self._policy)
 
     async def has_session(self, name: str) -> bool:
         """Whether a session is kept that may bring a token without a sign-in; raises UnknownProfile."""
-        return await self._renewals.has_session(self._slots.peek(name) or Slot(self._profile(name), self._clock.now()))
+        return await self._renewals.has_session(
+            self._slots.peek(name) or ProfileState(self._profile(name), self._clock.now())
+        )
 
     async def close(self) -> None:
         """End all flights; those that may have used up a refresh token are given a moment to save its successor.
@@ -228,22 +230,22 @@ class TokenKeeper:
             )
         return profile
 
-    def _slot(self, name: str) -> Slot:
+    def _slot(self, name: str) -> ProfileState:
         slot = self._slots.get(name)
         if slot is None:
-            slot = self._slots[name] = Slot(self._profile(name), self._clock.now())
+            slot = self._slots[name] = ProfileState(self._profile(name), self._clock.now())
             if self._always is not None and name not in self._always:
                 self._keep_in_background(name, idle=IDLE)
         return slot
 
-    def _in_background(self, name: str) -> Slot | None:
+    def _in_background(self, name: str) -> ProfileState | None:
         """The slot of a profile that is to be kept fresh, without counting that as a use."""
         slot = self._slots.peek(name)
         profile = self._profiles.get(name)
         if profile is None or profile.personal_access_token is not None:
             return None
         if slot is None and (self._always is None or name in self._always):
-            slot = self._slots[name] = Slot(profile, self._clock.now())
+            slot = self._slots[name] = ProfileState(profile, self._clock.now())
         return slot
 
     def _keep_in_background(self, name: str, *, idle: float | None = None) -> None:
@@ -260,7 +262,7 @@ class TokenKeeper:
                 return
             await self._clock.sleep(_LOOK_AGAIN)
 
-    async def _wait_for_flight(self, slot: Slot) -> Token:
+    async def _wait_for_flight(self, slot: ProfileState) -> Token:
         if slot.flight is None and (refusal := slot.refusal(self._clock.now())) is not None:
             raise refusal
         flight = slot.flight or self._take_off(slot)
@@ -273,12 +275,12 @@ class TokenKeeper:
             raise outcome.again(outcome.retry_after)
         return outcome
 
-    def _take_off(self, slot: Slot) -> asyncio.Task[Token | ProxyError]:
+    def _take_off(self, slot: ProfileState) -> asyncio.Task[Token | ProxyError]:
         flight = slot.flight = asyncio.create_task(self._fly(slot), name=f"flight of profile {slot.profile.name}")
         self._flights[flight] = slot
         return flight
 
-    async def _fly(self, slot: Slot) -> Token | ProxyError:
+    async def _fly(self, slot: ProfileState) -> Token | ProxyError:
         """Sign in or renew. Where there is no token at all, brief trouble is sat out before those who wait are told."""
         try:
             while True:
@@ -295,7 +297,7 @@ class TokenKeeper:
                 del self._flights[slot.flight]
             slot.flight = None
 
-    async def _try(self, slot: Slot) -> Token | ProxyError:
+    async def _try(self, slot: ProfileState) -> Token | ProxyError:
         try:
             token = await self._renewals.obtain(slot)
         except ProxyError as error:
@@ -310,7 +312,7 @@ class TokenKeeper:
         log.info("%s: profile %s has a token good for %d s", slot.outcome, slot.profile.name, token.lifetime)
         return token
 
-    def _failed(self, slot: Slot, error: ProxyError) -> ProxyError:
+    def _failed(self, slot: ProfileState, error: ProxyError) -> ProxyError:
         slot.failed_at = self._clock.now()
         if error is slot.error:  # nothing has been mended, and everybody has been told
             return error.again()

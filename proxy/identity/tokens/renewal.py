@@ -16,8 +16,8 @@ from proxy.errors import (
 )
 from proxy.identity.issued import Session, Token
 from proxy.identity.profile import Profile
-from proxy.identity.tokens.interfaces import Authority, SessionStore
-from proxy.identity.tokens.state import Slot
+from proxy.identity.tokens.interfaces import SessionStore, TokenIssuer
+from proxy.identity.tokens.state import ProfileState
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 class Renewals:
     """Renews where it can and signs in where it must. What it returns outlives the process if the store does."""
 
-    def __init__(self, authority: Authority, store: SessionStore) -> None:
+    def __init__(self, authority: TokenIssuer, store: SessionStore) -> None:
         self._authority = authority
         self._store = store
 
-    async def obtain(self, slot: Slot) -> Token:
+    async def obtain(self, slot: ProfileState) -> Token:
         """A new token; its refresh token is in the store by then. Raises a CredentialError.
 
         Another process that shares the store may have renewed meanwhile: what it left is used, never what it used up.
@@ -53,12 +53,12 @@ class Renewals:
             slot.outcome = "signed in"
             return token
 
-    async def has_session(self, slot: Slot) -> bool:
+    async def has_session(self, slot: ProfileState) -> bool:
         """Whether there is a session that may work."""
         session = await self._kept(slot)
         return session is not None and session.refresh_token not in (None, slot.refused)
 
-    async def save_again(self, slot: Slot) -> None:
+    async def save_again(self, slot: ProfileState) -> None:
         """Give the store what it could not be given before, quietly: the first failure has been told."""
         if slot.unsaved:
             with suppress(StoreFailed):
@@ -66,7 +66,7 @@ class Renewals:
                 async with self._store.exclusive(slot.profile):
                     await self._save_unsaved(slot)
 
-    async def _save_unsaved(self, slot: Slot) -> None:
+    async def _save_unsaved(self, slot: ProfileState) -> None:
         session = slot.session
         if not slot.unsaved or session is None or session.refresh_token in (None, slot.refused):
             return
@@ -74,7 +74,7 @@ class Renewals:
         slot.unsaved = False
         log.info("the session of profile %s is saved now", slot.profile.name)
 
-    async def _renewed(self, slot: Slot, session: Session) -> Token:
+    async def _renewed(self, slot: ProfileState, session: Session) -> Token:
         slot.landing = True
         try:
             try:
@@ -91,7 +91,7 @@ class Renewals:
         slot.outcome = "renewed"
         return token
 
-    async def _kept(self, slot: Slot) -> Session | None:
+    async def _kept(self, slot: ProfileState) -> Session | None:
         """The newest session."""
         if not slot.unsaved:
             try:
@@ -100,7 +100,7 @@ class Renewals:
                 log.warning("the session of profile %s cannot be loaded: %s", slot.profile.name, error.detail)
         return slot.session
 
-    async def _keep(self, slot: Slot, session: Session, before: Session | None) -> None:
+    async def _keep(self, slot: ProfileState, session: Session, before: Session | None) -> None:
         is_kept = session == before and not slot.unsaved
         slot.session, slot.unsaved = session, False
         if session.refresh_token is None or is_kept:
@@ -130,7 +130,7 @@ class Renewals:
             yield
 
 
-def _refuse_without_password(slot: Slot, rejected: RefreshRejected | None, session: Session | None) -> None:
+def _refuse_without_password(slot: ProfileState, rejected: RefreshRejected | None, session: Session | None) -> None:
     """Raise what stands in the way of a sign-in, where nobody has mended it."""
     profile = slot.profile
     if slot.error is not None and slot.grounded:

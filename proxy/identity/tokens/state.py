@@ -12,7 +12,7 @@ from proxy.identity.issued import Session, Token
 from proxy.identity.profile import Profile
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
-from proxy.identity.tokens.lifetime import State
+from proxy.identity.tokens.lifetime import TokenState
 from proxy.model import Instant, elapsed
 
 LOOK_AGAIN = 1.0
@@ -42,7 +42,7 @@ class Snapshot:
 
 
 @dataclass(slots=True)
-class Slot:
+class ProfileState:
     """All that is known of one profile."""
 
     profile: Profile
@@ -99,7 +99,7 @@ class Slot:
         return max(0.0, due)
 
     def usable(self, now: Instant, policy: RenewalPolicy) -> bool:
-        return self.token is not None and lifetime.state(self.token, now, policy) is not State.ENDED
+        return self.token is not None and lifetime.state(self.token, now, policy) is not TokenState.ENDED
 
     def state_name(self, now: Instant, policy: RenewalPolicy) -> str:
         if self.token is not None and self.usable(now, policy):
@@ -108,15 +108,15 @@ class Slot:
             return "retrying" if self.error.transient else self.error.code
         return "none" if self.token is None else "ended"
 
-    def with_login(self, profile: Profile) -> "Slot":
+    def with_login(self, profile: Profile) -> "ProfileState":
         """The slot of the same profile once its login has changed: whatever failed may work now.
 
         The token and the session stay where they are the same user's.
         """
         before = self.profile
         if (profile.pool, profile.username) != (before.pool, before.username):
-            return Slot(profile, self.used, sign_ins=self.sign_ins, renewals=self.renewals)
-        return Slot(
+            return ProfileState(profile, self.used, sign_ins=self.sign_ins, renewals=self.renewals)
+        return ProfileState(
             profile,
             self.used,
             token=self.token,

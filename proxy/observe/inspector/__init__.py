@@ -1,7 +1,7 @@
 """The live inspector: a page at `/-/` that shows requests as they come, and what went over the wire for each.
 
-`page` is what a browser loads, `desk` answers it, `feed` tells it what is new. A `session` lasts while somebody looks
-on: its `recorder` listens in on requests, `wire` is what that hears, `told` what becomes of it for the page, by way of
+`page` is what a browser loads, `responder` answers it, `feed` tells it what is new. A `session` lasts while somebody
+looks on: its `recorder` listens in on requests, `wire` is what that hears, `told` what becomes of it for the page, by way of
 `fields`, `contents` and `curl`, none of which shows what `masks` hide. All of it is imported by the first page that
 asks, and for nobody nothing is kept but what the log says of the last requests.
 """
@@ -11,11 +11,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from proxy.forward.forwarder import Tap
+from proxy.forward.forwarder import Interceptor
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer
+from proxy.http.response import Response
 from proxy.observe.inspector.options import InspectorOptions
-from proxy.observe.request_log import Journal, Recent
+from proxy.observe.request_log import Recent, RequestLog
 
 __all__ = ["Inspector", "InspectorOptions"]
 
@@ -28,40 +28,44 @@ GRACE = 5.0
 class Inspector:
     """Answers for the page, from the first request on; until then it is hardly there."""
 
-    def __init__(self, journal: Journal, look_on: Callable[[Tap | None], None], *, grace: float = GRACE) -> None:
+    def __init__(
+        self, request_log: RequestLog, look_on: Callable[[Interceptor | None], None], *, grace: float = GRACE
+    ) -> None:
         """`look_on` has requests tapped, or not any more; `grace` in seconds."""
-        self._journal = journal
+        self._request_log = request_log
         self._recent = Recent(RECENT)
         self._look_on = look_on
         self._grace = grace
-        self._desk: Any = None
+        self._responder: Any = None
         self._closed = False
-        journal.follow(self._recent)
+        request_log.follow(self._recent)
 
     def adopt(self, options: InspectorOptions) -> None:
         """Go by the settings as they are now, to be told before anybody asks."""
         self._adopted = options
-        if self._desk is not None:
-            self._desk.adopt(options)
+        if self._responder is not None:
+            self._responder.adopt(options)
 
-    async def __call__(self, path: str, headers: Headers) -> Answer:
+    async def __call__(self, path: str, headers: Headers) -> Response:
         """The answer to GET on `/-/` or below `/-/inspector/`.
 
         Raises NoRoute, OriginNotAllowed, Overloaded or Draining.
         """
-        if self._desk is None:
+        if self._responder is None:
             # In a thread: what is imported, and the files that are read, would hold up requests.
-            module = await asyncio.to_thread(importlib.import_module, "proxy.observe.inspector.desk")
-            if self._desk is None:
-                desk = self._desk = module.Desk(self._journal, self._recent, self._look_on, grace=self._grace)
-                desk.adopt(self._adopted)
+            module = await asyncio.to_thread(importlib.import_module, "proxy.observe.inspector.responder")
+            if self._responder is None:
+                responder = self._responder = module.Desk(
+                    self._request_log, self._recent, self._look_on, grace=self._grace
+                )
+                responder.adopt(self._adopted)
                 if self._closed:
-                    desk.close()
-        answer: Answer = self._desk.answer(path, headers)
+                    responder.close()
+        answer: Response = self._responder.answer(path, headers)
         return answer
 
     def close(self) -> None:
         """End what pages are told: the proxy drains."""
         self._closed = True
-        if self._desk is not None:
-            self._desk.close()
+        if self._responder is not None:
+            self._responder.close()

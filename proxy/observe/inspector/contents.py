@@ -19,7 +19,7 @@ _UNCUT = 4
 """Bytes of the longest character in UTF-8."""
 
 
-class Content(NamedTuple):
+class ShownContent(NamedTuple):
     """A content for people."""
 
     kind: str
@@ -29,30 +29,30 @@ class Content(NamedTuple):
     """What is to be known of it besides, such as how much is missing."""
 
     def __repr__(self) -> str:
-        return f"Content({self.kind!r})"
+        return f"ShownContent({self.kind!r})"
 
 
-def shown(data: bytes, total: int, media_type: str, coding: str, masks: Masks) -> Content:
+def shown(data: bytes, total: int, media_type: str, coding: str, masks: Masks) -> ShownContent:
     """The first bytes of a content of `total` bytes, whose fields name `media_type` and the content `coding`."""
     if not total:
-        return Content("none", "", "")
+        return ShownContent("none", "", "")
     if not data:
-        return Content("binary", "", f"{size(total)}, not kept")
+        return ShownContent("binary", "", f"{size(total)}, not kept")
     notes = [f"the first {size(len(data))} of {size(total)}" if len(data) < total else size(total)]
     whole = len(data) >= total
     if coding not in ("", "identity"):
         decoded = _decoded(data, coding)
         if decoded is None:
-            return Content("binary", "", f"{notes[0]}, compressed ({coding})")
+            return ShownContent("binary", "", f"{notes[0]}, compressed ({coding})")
         data, ended = decoded
         whole = whole and ended
         notes.append(f"decoded from {coding}" if whole else f"the beginning, decoded from {coding}")
     text = _text(data, whole=whole)
     if text is None:
-        return Content("binary", "", ", ".join([*notes, "binary"]))
+        return ShownContent("binary", "", ", ".join([*notes, "binary"]))
     if _is_json(text, media_type, whole=whole):
-        return Content("json", pretty(text, masks), ", ".join(notes))
-    return Content("text", _plain(text, media_type, masks), ", ".join(notes))
+        return ShownContent("json", pretty(text, masks), ", ".join(notes))
+    return ShownContent("text", _plain(text, media_type, masks), ", ".join(notes))
 
 
 def as_written(text: str, media_type: str, masks: Masks) -> str:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from proxy.observe.addresses import curl
 from proxy.observe.inspector.contents import as_written, is_plain
-from proxy.observe.inspector.fields import Line, came, value_of
+from proxy.observe.inspector.fields import FieldLine, came, value_of
 from proxy.observe.inspector.masks import HIDDEN, Masks
-from proxy.observe.inspector.wire import Request
+from proxy.observe.inspector.wire import RecordedRequest
 
 _LEFT_OUT = frozenset(
     (
@@ -33,7 +33,7 @@ _LEFT_OUT = frozenset(
 _ANY = "*/*"
 
 
-class Place(NamedTuple):
+class CurlTarget(NamedTuple):
     """Where the proxy is called, and what that takes."""
 
     origin: str
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     """Callers must present the client token."""
 
 
-def curl_line(place: Place, request: Request, content: bytes | None, masks: Masks) -> str:
+def curl_line(place: CurlTarget, request: RecordedRequest, content: bytes | None, masks: Masks) -> str:
     """The line that sends a request to the proxy.
 
     `content` is None where not all of it is known: the line then reads it from a file. Masked values are left for a
@@ -70,7 +70,7 @@ def _method(method: str, *, has_content: bool) -> list[str]:
     return [] if method == ("POST" if has_content else "GET") else ["-X", method]
 
 
-def _is_sent(line: Line) -> bool:
+def _is_sent(line: FieldLine) -> bool:
     name = line.name.lower()
     if name in _LEFT_OUT or name.startswith(("sec-", "proxy-")) or (name, line.value) == ("accept", _ANY):
         return False

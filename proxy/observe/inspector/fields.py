@@ -15,7 +15,7 @@ _OPEN = frozenset(
 """What the proxy adds to a request that is no credential."""
 
 
-class Line(NamedTuple):
+class FieldLine(NamedTuple):
     """A field line for people."""
 
     mark: str
@@ -24,21 +24,21 @@ class Line(NamedTuple):
     value: str
 
     def __repr__(self) -> str:
-        return f"Line({self.mark!r}, {self.name!r})"
+        return f"FieldLine({self.mark!r}, {self.name!r})"
 
 
-def came(lines: Headers, masks: Masks) -> list[Line]:
+def came(lines: Headers, masks: Masks) -> list[FieldLine]:
     """Field lines that were not passed on, nor kept from it."""
     return [_shown(PASSED, line, masks) for line in lines]
 
 
-def compared(before: Headers, after: Headers, masks: Masks, *, credential: bool = False) -> list[Line]:
+def compared(before: Headers, after: Headers, masks: Masks, *, credential: bool = False) -> list[FieldLine]:
     """The lines `before`, of which some stayed, and behind them what was added for `after`.
 
     Where a `credential` may be among what was added, it is hidden whatever its name.
     """
     left = Counter(map(_key, after))
-    lines: list[Line] = []
+    lines: list[FieldLine] = []
     for line in before:
         passed = left[_key(line)] > 0
         left[_key(line)] -= passed
@@ -65,9 +65,9 @@ def _rest(after: Headers, left: Counter[Header]) -> Iterable[Header]:
     return reversed(rest)
 
 
-def _shown(mark: str, line: Header, masks: Masks) -> Line:
+def _shown(mark: str, line: Header, masks: Masks) -> FieldLine:
     name, value = map(_text, line)
-    return Line(mark, name, masks.field(name, value))
+    return FieldLine(mark, name, masks.field(name, value))
 
 
 def _text(data: bytes) -> str:

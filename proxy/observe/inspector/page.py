@@ -4,20 +4,20 @@ from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
-from proxy.http.response import Answer
+from proxy.http.response import Response
 
 _FOLDER = Path(__file__).parent
 _STYLE, _SCRIPT = '<link rel="stylesheet" href="page.css">', '<script src="page.js" defer></script>'
 
 
-def _page() -> Answer:
+def _page() -> Response:
     style, script = (_FOLDER.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     text = _FOLDER.joinpath("page.html").read_text("utf-8")
     text = text.replace(_STYLE, f"<style>{style}</style>")
     # At the end, where what it speaks of is there: `defer` is for scripts that are fetched.
     text = text.replace(_SCRIPT, "").replace("</body>", f"<script>{script}</script></body>")
     body = text.encode()
-    return Answer(
+    return Response(
         200,
         (
             (b"Content-Type", b"text/html; charset=utf-8"),

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterable
 from proxy.http.client.transport import RequestBody, Transport, UpstreamAnswer, UpstreamRequest
 from proxy.http.grammar import Head
 from proxy.http.grammar.fields import Headers
-from proxy.http.server.request import Caller
-from proxy.model import OWN, AccessEntry
-from proxy.observe.inspector.wire import Request, Wire
+from proxy.http.server.request import ServerRequest
+from proxy.model import OWN, RequestRecord
+from proxy.observe.inspector.wire import RecordedRequest, Wire
 
 CONTENT = 16 * 1024
 """Bytes of a content that are kept."""
@@ -28,19 +28,19 @@ class Recorder:
         self._room = room
         self._requests = requests
         self._size = 0
-        self._open: dict[AccessEntry, _Record] = {}
-        self._ended: dict[AccessEntry, Wire] = {}
+        self._open: dict[RequestRecord, _Record] = {}
+        self._ended: dict[RequestRecord, Wire] = {}
 
-    def __call__(self, caller: Caller, entry: AccessEntry, transport: Transport) -> Transport:
+    def __call__(self, caller: ServerRequest, entry: RequestRecord, transport: Transport) -> Transport:
         """A request has begun."""
         record = self._open[entry] = _Record(self, caller, transport)
         return record
 
-    def under_way(self) -> list[AccessEntry]:
+    def under_way(self) -> list[RequestRecord]:
         """The requests that have begun and not ended, but for those about the proxy itself."""
         return [entry for entry, record in self._open.items() if not record.own]
 
-    def end(self, entry: AccessEntry) -> None:
+    def end(self, entry: RequestRecord) -> None:
         """A request has ended; of one that is about the proxy itself nothing is kept."""
         record = self._open.pop(entry, None)
         if record is None or entry.route == OWN:
@@ -54,11 +54,11 @@ class Recorder:
             self.forget(oldest.answer_content)
 
     @property
-    def kept(self) -> Iterable[tuple[AccessEntry, Wire]]:
+    def kept(self) -> Iterable[tuple[RequestRecord, Wire]]:
         """The requests that have ended and are kept, the oldest first."""
         return self._ended.items()
 
-    def wire(self, entry: AccessEntry) -> Wire | None:
+    def wire(self, entry: RequestRecord) -> Wire | None:
         """What went over the wire for a request that has ended; None where it is not kept."""
         return self._ended.get(entry)
 
@@ -77,12 +77,12 @@ class Recorder:
 class _Record:
     """Stands in for the transport on the way of one request."""
 
-    def __init__(self, recorder: Recorder, caller: Caller, transport: Transport) -> None:
+    def __init__(self, recorder: Recorder, caller: ServerRequest, transport: Transport) -> None:
         self._recorder = recorder
         self._caller = caller
         self._transport = transport
         head = caller.head
-        self._wire = Wire(Request(head.method, head.target, head.fields.lines, has_content=caller.has_content))
+        self._wire = Wire(RecordedRequest(head.method, head.target, head.fields.lines, has_content=caller.has_content))
 
     @property
     def own(self) -> bool:

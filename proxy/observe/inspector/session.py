@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter, time
 from typing import Any
 
-from proxy.forward.forwarder import Tap
-from proxy.model import OWN, AccessEntry
-from proxy.observe.inspector.curl import Place
+from proxy.forward.forwarder import Interceptor
+from proxy.model import OWN, RequestRecord
+from proxy.observe.inspector.curl import CurlTarget
 from proxy.observe.inspector.masks import Masks
 from proxy.observe.inspector.recorder import REQUESTS, Recorder
 from proxy.observe.inspector.told import details, id_of, line, unfinished
-from proxy.observe.request_log import Journal, Recent
+from proxy.observe.request_log import Recent, RequestLog
 
 _TICK = 0.2
 """Seconds between two looks at what is under way: most requests have ended before, and are told once."""
@@ -21,14 +21,14 @@ _MOST = 200
 """Requests of that time that are told: where there are more, nobody reads them one by one."""
 
 
-class Session:
+class InspectorSession:
     """From its making to its end requests are listened in on."""
 
     def __init__(
         self,
-        journal: Journal,
+        request_log: RequestLog,
         recent: Recent,
-        look_on: Callable[[Tap | None], None],
+        look_on: Callable[[Interceptor | None], None],
         tell: Callable[[list[str], int], None],
         masks: Masks,
     ) -> None:
@@ -37,26 +37,26 @@ class Session:
         `tell` is told requests, each as JSON on one line, and how many more there were. What `masks` hide is not.
         """
         self.masks = masks
-        self._journal = journal
+        self._request_log = request_log
         self._look_on = look_on
         self._tell = tell
         self._recorder = Recorder()
         self._lines: deque[str] = deque(maxlen=REQUESTS)
-        self._announced: set[AccessEntry] = set()
+        self._announced: set[RequestRecord] = set()
         self._told = 0
         """Requests since the last tick."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_TICK, self._tick)
-        journal.flush()
+        request_log.flush()
         for entries, offset in recent:
             self._note(entries, offset)
-        journal.follow(self._hear)
+        request_log.follow(self._hear)
         look_on(self._recorder)
 
     def end(self) -> None:
         """Nothing is listened in on any more."""
         self._timer.cancel()
-        self._journal.leave(self._hear)
+        self._request_log.leave(self._hear)
         self._look_on(None)
 
     @property
@@ -64,7 +64,7 @@ class Session:
         """All that has been told and is still to be told to whoever comes now."""
         return [*self._lines, *self._under_way(self._announced)]
 
-    def details(self, wanted: str, place: Place) -> dict[str, Any] | None:
+    def details(self, wanted: str, place: CurlTarget) -> dict[str, Any] | None:
         """As `told.details` for the request with the id `wanted`; None where that is not kept."""
         for entry, wire in self._recorder.kept:
             if id_of(entry) == wanted:
@@ -80,14 +80,14 @@ class Session:
             self._tell(news, 0)
         self._timer = self._loop.call_later(_TICK, self._tick)
 
-    def _hear(self, entries: Sequence[AccessEntry], offset: float) -> None:
+    def _hear(self, entries: Sequence[RequestRecord], offset: float) -> None:
         """Requests have ended."""
         self._announced.difference_update(entries)
         lines, more = self._note(entries, offset)
         if lines or more:
             self._tell(lines, more)
 
-    def _note(self, entries: Sequence[AccessEntry], offset: float) -> tuple[list[str], int]:
+    def _note(self, entries: Sequence[RequestRecord], offset: float) -> tuple[list[str], int]:
         """The lines of requests that have ended, but for those about the proxy itself, and how many more there were."""
         recorder = self._recorder
         for entry in entries:
@@ -99,7 +99,7 @@ class Session:
         self._lines.extend(lines)
         return lines, len(callers) - len(told)
 
-    def _under_way(self, entries: Iterable[AccessEntry]) -> list[str]:
+    def _under_way(self, entries: Iterable[RequestRecord]) -> list[str]:
         offset = time() - perf_counter()
         return [
             _json(unfinished(entry, self.masks, offset)) for entry in sorted(entries, key=lambda entry: entry.began)

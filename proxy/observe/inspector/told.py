@@ -4,9 +4,9 @@ from typing import Any
 
 from proxy.http.grammar import lines_of
 from proxy.http.grammar.fields import Headers
-from proxy.model import AccessEntry
-from proxy.observe.inspector.contents import Content, shown
-from proxy.observe.inspector.curl import Place, curl_line
+from proxy.model import RequestRecord
+from proxy.observe.inspector.contents import ShownContent, shown
+from proxy.observe.inspector.curl import CurlTarget, curl_line
 from proxy.observe.inspector.fields import came, compared, value_of
 from proxy.observe.inspector.masks import Masks
 from proxy.observe.inspector.wire import Wire
@@ -15,12 +15,12 @@ _LONGEST = 512
 """Letters of a target that are shown in a line."""
 
 
-def id_of(entry: AccessEntry) -> str:
+def id_of(entry: RequestRecord) -> str:
     """By what the page knows a request: no two begin in the same nanosecond."""
     return f"{int(entry.began * 1e9):x}"
 
 
-def line(entry: AccessEntry, wire: Wire | None, masks: Masks, offset: float) -> dict[str, Any]:
+def line(entry: RequestRecord, wire: Wire | None, masks: Masks, offset: float) -> dict[str, Any]:
     """A request that has ended; `offset` makes wall time of the entry's own. Durations are in milliseconds."""
     told: dict[str, Any] = {
         **_beginning(entry, entry.path if wire is None else wire.request.target, masks, offset),
@@ -39,12 +39,12 @@ def line(entry: AccessEntry, wire: Wire | None, masks: Masks, offset: float) -> 
     return told | {name: masks.text(value) for name, value in facts.items() if value}
 
 
-def unfinished(entry: AccessEntry, masks: Masks, offset: float) -> dict[str, Any]:
+def unfinished(entry: RequestRecord, masks: Masks, offset: float) -> dict[str, Any]:
     """A request that is still under way."""
     return _beginning(entry, entry.path, masks, offset)
 
 
-def _beginning(entry: AccessEntry, target: str, masks: Masks, offset: float) -> dict[str, Any]:
+def _beginning(entry: RequestRecord, target: str, masks: Masks, offset: float) -> dict[str, Any]:
     # Cut before it is masked, which is no place to spend time, and once more behind what masks have made shorter.
     target = masks.form(target[: 2 * _LONGEST])
     told: dict[str, Any] = {
@@ -57,7 +57,7 @@ def _beginning(entry: AccessEntry, target: str, masks: Masks, offset: float) -> 
     return told | {name: masks.text(value) for name, value in facts.items() if value}
 
 
-def details(entry: AccessEntry, wire: Wire, masks: Masks, place: Place) -> dict[str, Any]:
+def details(entry: RequestRecord, wire: Wire, masks: Masks, place: CurlTarget) -> dict[str, Any]:
     """All that went over the wire for a request, and what would send it again to the proxy at `place`."""
     request, answer, fields = wire.request, wire.answer, wire.request.fields
     sent_line, sent = _parted(wire.sent)
@@ -94,7 +94,7 @@ def _absolute(line: str, origin: str) -> str:
     return f"{method} {origin}{target}" if method else ""
 
 
-def _content(data: bytes, total: int, fields: Headers, masks: Masks) -> Content:
+def _content(data: bytes, total: int, fields: Headers, masks: Masks) -> ShownContent:
     media_type, coding = (value_of(fields, name).lower() for name in (b"content-type", b"content-encoding"))
     return shown(data, total, media_type, coding, masks)
 

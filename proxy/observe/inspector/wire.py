@@ -7,7 +7,7 @@ from proxy.http.grammar.fields import Headers
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Request:
+class RecordedRequest:
     """The head of a request, as its caller sent it."""
 
     method: str
@@ -20,7 +20,7 @@ class Request:
 class Wire:
     """A request, its answer, and what became of both on the way through the proxy."""
 
-    request: Request
+    request: RecordedRequest
     origin: str = ""
     """Of the upstream that was asked."""
     sent: bytes = b""

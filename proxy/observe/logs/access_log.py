@@ -6,7 +6,7 @@ from functools import lru_cache
 from json import JSONEncoder
 
 from proxy.identity.profile import DEFAULT_PROFILE
-from proxy.model import AccessEntry, Level
+from proxy.model import Level, RequestRecord
 from proxy.observe.logs import style
 from proxy.observe.logs.records import printable
 
@@ -26,7 +26,7 @@ class AccessLog:
         silent = frozenset(LEVELS[: LEVELS.index(least)])
         self._lines = _JsonLines(silent) if log_format == "json" else _TextLines(silent, colour=colour)
 
-    def __call__(self, entries: Sequence[AccessEntry], offset: float) -> None:
+    def __call__(self, entries: Sequence[RequestRecord], offset: float) -> None:
         """Write what happened; `offset` makes wall time of the entries' own."""
         if text := self._lines.of(entries, offset):
             self._write(text)
@@ -52,7 +52,7 @@ class _JsonLines:
         self._silent = silent
         self._known: dict[tuple[str, int, str, str, str, str], tuple[str, str] | None] = {}
 
-    def of(self, entries: Sequence[AccessEntry], offset: float) -> str:
+    def of(self, entries: Sequence[RequestRecord], offset: float) -> str:
         """Runs for every request: hence no calls that could be spared."""
         lines = []
         known = self._known
@@ -113,10 +113,10 @@ class _TextLines:
         self._silent = silent
         self._colour = colour
 
-    def of(self, entries: Sequence[AccessEntry], offset: float) -> str:
+    def of(self, entries: Sequence[RequestRecord], offset: float) -> str:
         return "".join([self._line(entry, offset) for entry in entries if entry.level not in self._silent])
 
-    def _line(self, entry: AccessEntry, offset: float) -> str:
+    def _line(self, entry: RequestRecord, offset: float) -> str:
         path = entry.path if entry.path.isprintable() else printable(entry.path)
         clock, status = _clock(int(entry.ended + offset)), str(entry.status)
         code = f" ({entry.code})" if entry.code else ""

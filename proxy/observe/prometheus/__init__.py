@@ -10,10 +10,10 @@ from typing import Any
 
 from proxy.errors import coupling
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer
-from proxy.observe.prometheus.report import Report
+from proxy.http.response import Response
+from proxy.observe.prometheus.report import ProcessReport
 
-__all__ = ["Exposition", "Report"]
+__all__ = ["Exposition", "ProcessReport"]
 
 OPEN_METRICS = b"application/openmetrics-text"
 
@@ -21,12 +21,12 @@ OPEN_METRICS = b"application/openmetrics-text"
 class Exposition:
     """Makes the answer. What takes long is done in a thread, so that requests need not wait for it."""
 
-    def __init__(self, report: Callable[[], Report]) -> None:
+    def __init__(self, report: Callable[[], ProcessReport]) -> None:
         """`report` says how things stand now."""
         self._report = report
         self._families: Any = None
 
-    async def __call__(self, headers: Headers) -> Answer:
+    async def __call__(self, headers: Headers) -> Response:
         """The metrics in the form that `Accept` among `headers` asks for: text for Prometheus, or OpenMetrics."""
         # The library would believe all else that a caller says of a form, repeat it, or trip over it.
         accept = any(name.lower() == b"accept" and OPEN_METRICS in value.lower() for name, value in headers)
@@ -39,7 +39,7 @@ class Exposition:
             (b"Content-Length", str(len(body)).encode()),
             (b"Cache-Control", b"no-store"),
         )
-        return Answer(200, lines, body)
+        return Response(200, lines, body)
 
 
 def _load() -> Any:

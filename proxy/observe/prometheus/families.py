@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from proxy import __version__
 from proxy.observe.metrics import Histogram, Traffic
-from proxy.observe.prometheus.report import STATES, Report, by_state, logins, outcomes
+from proxy.observe.prometheus.report import STATES, ProcessReport, by_state, logins, outcomes
 
 _PREFIX = "ul_proxy_"
 
@@ -19,7 +19,7 @@ _Values: TypeAlias = Iterable[tuple[Sequence[str], float]]
 """What the labels say, and a value."""
 
 
-class _Told(Collector):
+class _Families(Collector):
     """Families that have been made, with those of the process itself, which cost a look into `/proc`."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
@@ -33,15 +33,15 @@ class _Told(Collector):
 def encoded(families: Iterable[Metric], *, open_metrics: bool) -> tuple[bytes, str]:
     """The families as the bytes of an answer, as OpenMetrics or as Prometheus's own text, and its media type."""
     encode, media_type = choose_encoder("application/openmetrics-text; version=1.0.0" if open_metrics else "")
-    return encode(_Told(families)), media_type
+    return encode(_Families(families)), media_type
 
 
-def families(report: Report) -> list[Metric]:
+def families(report: ProcessReport) -> list[Metric]:
     """All that is told of the proxy."""
     return [*_process(report), *_requests(report), *_logins(report)]
 
 
-def _process(report: Report) -> Iterator[Metric]:
+def _process(report: ProcessReport) -> Iterator[Metric]:
     yield _gauge(
         "build_info", "Which proxy this is.", [((__version__, platform.python_version()), 1)], "version python"
     )
@@ -55,7 +55,7 @@ def _process(report: Report) -> Iterator[Metric]:
     yield _counter("defects", "Exceptions that nobody expected, by what was being done.", defects.items(), "where")
 
 
-def _requests(report: Report) -> Iterator[Metric]:
+def _requests(report: ProcessReport) -> Iterator[Metric]:
     counts = report.requests.requests
     yield _counter("requests", "Requests that were answered.", counts.items(), "route method status source")
     traffic = report.requests.traffic
@@ -69,7 +69,7 @@ def _requests(report: Report) -> Iterator[Metric]:
     yield _histogram("upstream_seconds", upstream, traffic, lambda one: one.upstream)
 
 
-def _logins(report: Report) -> Iterator[Metric]:
+def _logins(report: ProcessReport) -> Iterator[Metric]:
     known = logins(report.snapshots)
     states = {(state,): count for state, count in by_state(report.snapshots).items()}
     yield _gauge("profiles", "Profiles by the state of their sign-in.", states.items(), "state")

@@ -15,7 +15,7 @@ STATES = ("fresh", "stale", "ended", "none", "retrying", "login_required", "cred
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProcessReport:
     """What is known at one moment."""
 
     requests: RequestMetrics
@@ -66,7 +66,7 @@ def by_state(snapshots: Iterable[Snapshot]) -> dict[str, int]:
     return counts
 
 
-def outcomes(report: Report, shown: int = SHOWN) -> dict[tuple[str, str], int]:
+def outcomes(report: ProcessReport, shown: int = SHOWN) -> dict[tuple[str, str], int]:
     """How often sign-ins and renewals ended in what way, by profile as far as there is room."""
     names = {one.profile for one in report.snapshots[:shown]}
     counts: dict[tuple[str, str], int] = {}

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from proxy.errors import Draining, NoRoute, OriginNotAllowed, Overloaded
-from proxy.forward.forwarder import Tap
+from proxy.forward.forwarder import Interceptor
 from proxy.http.grammar.fields import Headers
-from proxy.http.response import Answer, json_answer
+from proxy.http.response import Response, json_response
 from proxy.observe.addresses import curl, trust
-from proxy.observe.inspector.curl import Place
+from proxy.observe.inspector.curl import CurlTarget
 from proxy.observe.inspector.feed import Watcher, event
 from proxy.observe.inspector.fields import value_of
 from proxy.observe.inspector.masks import Masks, secrets_in
 from proxy.observe.inspector.options import InspectorOptions
 from proxy.observe.inspector.page import PAGE
 from proxy.observe.inspector.recorder import REQUESTS
-from proxy.observe.inspector.session import Session
-from proxy.observe.request_log import Journal, Recent
+from proxy.observe.inspector.session import InspectorSession
+from proxy.observe.request_log import Recent, RequestLog
 
 WATCHERS = 4
 """Pages that may look on at a time."""
@@ -25,19 +25,19 @@ _GUARDED = ((b"X-Content-Type-Options", b"nosniff"), (b"Cross-Origin-Resource-Po
 _FEED = ((b"Content-Type", b"text/event-stream"), (b"Cache-Control", b"no-store"), *_GUARDED)
 
 
-class Desk:
+class InspectorResponder:
     """Answers the page's requests."""
 
     def __init__(
-        self, journal: Journal, recent: Recent, look_on: Callable[[Tap | None], None], *, grace: float
+        self, request_log: RequestLog, recent: Recent, look_on: Callable[[Interceptor | None], None], *, grace: float
     ) -> None:
         """`look_on` has requests tapped, or not any more; `grace` in seconds."""
-        self._journal = journal
+        self._request_log = request_log
         self._recent = recent
         self._look_on = look_on
         self._grace = grace
         self._watchers: set[Watcher] = set()
-        self._session: Session | None = None
+        self._session: InspectorSession | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._closed = False
         self._options: InspectorOptions  # adopted before anybody asks
@@ -55,7 +55,7 @@ class Desk:
         if self._session is not None:
             self._session.masks = self._masks
 
-    def answer(self, path: str, headers: Headers) -> Answer:
+    def answer(self, path: str, headers: Headers) -> Response:
         """The answer to GET on one of the inspector's paths.
 
         Raises NoRoute, OriginNotAllowed, Overloaded or Draining.
@@ -76,26 +76,26 @@ class Desk:
             watcher.end()
         self._end()
 
-    def _place(self, headers: Headers) -> Place:
+    def _place(self, headers: Headers) -> CurlTarget:
         """Where whoever looks calls the proxy: by the name that they look at it by, where it is there."""
         tls = self._options.tls
         here = f"{'http' if tls is None else 'https'}://{value_of(headers, b'host')}"
         origin = self._options.callers_url or here
-        return Place(origin, trust(origin, tls), self._options.client_token is not None)
+        return CurlTarget(origin, trust(origin, tls), self._options.client_token is not None)
 
-    def _feed(self, place: Place) -> Answer:
+    def _feed(self, place: CurlTarget) -> Response:
         if self._closed:
             raise Draining("the proxy is draining")
         if len(self._watchers) >= WATCHERS:
             raise Overloaded(f"{WATCHERS} pages look on already", hint="Close one of them.", retry_after=1)
-        return Answer(200, _FEED, b"", self._watched(place))
+        return Response(200, _FEED, b"", self._watched(place))
 
-    async def _watched(self, place: Place) -> AsyncGenerator[bytes, None]:
+    async def _watched(self, place: CurlTarget) -> AsyncGenerator[bytes, None]:
         """What one page is sent, for as long as it is there."""
         if self._leaving is not None:
             self._leaving.cancel()
         if self._session is None:
-            self._session = Session(self._journal, self._recent, self._look_on, self._tell, self._masks)
+            self._session = InspectorSession(self._request_log, self._recent, self._look_on, self._tell, self._masks)
         watcher = Watcher()
         watcher.tell(self._session.lines)
         self._watchers.add(watcher)
@@ -120,14 +120,14 @@ class Desk:
             self._session.end()
             self._session = None
 
-    def _details(self, wanted: str, place: Place) -> Answer:
+    def _details(self, wanted: str, place: CurlTarget) -> Response:
         told = None if self._session is None else self._session.details(wanted, place)
         if told is None:
             raise NoRoute(
                 "what went over the wire for this request is not kept",
                 hint=f"It is for the last {REQUESTS} requests that end while a page looks on.",
             )
-        return json_answer(200, told, *_GUARDED)
+        return json_response(200, told, *_GUARDED)
 
 
 def _check_own_page(headers: Headers) -> None:
