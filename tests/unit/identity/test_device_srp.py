@@ -13,7 +13,7 @@ from proxy.demo.srp_server import ServerExchange
 from proxy.identity.cognito import srp
 from proxy.identity.cognito.srp import SrpExchange
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "device.json").read_text("utf-8"))
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "device.json").read_text("utf-8"))
 CASES: list[dict[str, str]] = VECTORS["cases"]
 
 every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])

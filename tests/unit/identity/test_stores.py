@@ -58,7 +58,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 def start(program: str, *arguments: str) -> subprocess.Popen[bytes]:
     """A program in another process."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": f"{root}:{root}/tests"}
     return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, env=environment)
 

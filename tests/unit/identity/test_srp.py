@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from proxy.identity.cognito import srp
 from proxy.identity.cognito.srp import SrpError, SrpExchange
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "srp.json").read_text("utf-8"))
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "srp.json").read_text("utf-8"))
 CASES: list[dict[str, Any]] = VECTORS["cases"] + VECTORS["disputed"]
 
 every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
