@@ -368,7 +368,7 @@ async def test_signal_twice(settings: dict[str, str]) -> None:
         import os, sys
         from proxy.__main__ import main
         from proxy.cli import serve
-        from proxy.logs import Logs
+        from proxy.observe.logs import Logs
         again = lambda: os.kill(os.getpid(), {signal.SIGTERM:d})
         serve.banner = lambda *_, **__: again() or "listening"
         close = Logs.close

@@ -174,7 +174,7 @@ def test_the_interpreter_ends_while_a_lookup_hangs() -> None:
     """Nobody waits for its thread."""
     script = """
 import asyncio, threading
-from proxy.upstream.names import Names
+from proxy.http.client.dns import Names
 async def main():
     lookup = asyncio.ensure_future(Names(lambda *_, **__: threading.Event().wait()).addresses("a.example", 443))
     await asyncio.wait([lookup], timeout=0.1)

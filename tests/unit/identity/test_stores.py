@@ -45,7 +45,7 @@ from dataclasses import replace
 from pathlib import Path
 from support.sessions import PROFILE, session
 from proxy.clock import SystemClock
-from proxy.store import FileStore
+from proxy.identity.stores.file import FileStore
 
 async def main(path, who):
     store = FileStore(Path(path), SystemClock())
