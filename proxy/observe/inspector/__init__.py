@@ -55,7 +55,7 @@ class Inspector:
             # In a thread: what is imported, and the files that are read, would hold up requests.
             module = await asyncio.to_thread(importlib.import_module, "proxy.observe.inspector.responder")
             if self._responder is None:
-                responder = self._responder = module.Desk(
+                responder = self._responder = module.InspectorResponder(
                     self._request_log, self._recent, self._look_on, grace=self._grace
                 )
                 responder.adopt(self._adopted)
