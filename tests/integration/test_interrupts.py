@@ -45,7 +45,7 @@ MOMENTS = list(EVERY) if STEP else [0.05, 0.35, 1.0]
 AT_ONCE = 4
 BEGUN = """
 import sys
-from proxy import signals
+from proxy.cli import signals
 signals.catch(sys.argv[1:])
 print("begun", file=sys.stderr, flush=True)
 from proxy.__main__ import main
@@ -167,7 +167,12 @@ def test_handlers_come_first() -> None:
     # Without what the tests' own environment loads into every Python.
     done = subprocess.run([sys.executable, "-S", "-c", code], env={}, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert {name for name in loaded if name.startswith("proxy")} == {"proxy", "proxy.__main__", "proxy.cli.signals"}
+    assert {name for name in loaded if name.startswith("proxy")} == {
+        "proxy",
+        "proxy.__main__",
+        "proxy.cli",
+        "proxy.cli.signals",
+    }
     assert loaded.isdisjoint({"argparse", "asyncio", "dataclasses", "logging", "re", "threading", "typing"})
 
 
@@ -188,11 +193,11 @@ sys.exit(main())
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        ("serve", "proxy.cli"),
+        ("serve", "proxy.cli.command"),
         ("serve", "aiohttp"),
         ("serve", "proxy.app"),
         ("demo", "proxy.demo.cognito"),
-        ("token", "proxy.cli"),
+        ("token", "proxy.cli.command"),
         ("token", "proxy.identity.cognito"),
     ],
 )
