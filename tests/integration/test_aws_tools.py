@@ -149,7 +149,7 @@ async def test_boto3(door: str, options: ServeOptions, desk: Desk, monkeypatch: 
         monkeypatch.chdir(desk.folder)
         found = await asyncio.to_thread(found_by_boto3)
         assert desk.cognito.counts["GetCredentialsForIdentity"] == 1
-    assert found.method == {"container": "container-door", "credential_process": "custom-process"}[door]
+    assert found.method == {"container": "container-role", "credential_process": "custom-process"}[door]
     assert found.get_frozen_credentials().secret_key
     assert found.refresh_needed() is False
 
