@@ -64,8 +64,8 @@ class _Course:
         status = 2 if unusable else int(failed)
         seconds = self.now() - self._began
         if self.json:
-            told = document(self.results, profile=self.profile, seconds=seconds, status=status)
-            put_out(json_format.dumps(told, indent=2))
+            reply = document(self.results, profile=self.profile, seconds=seconds, status=status)
+            put_out(json_format.dumps(reply, indent=2))
         elif not unusable:
             put_out(f"\n{summary(self.results, seconds)}")
         return status
@@ -106,9 +106,9 @@ async def _walk(
     token = options.policy.client_token
 
     async def inquire(bind: Bind) -> Mapping[str, Any]:
-        told = await asyncio.to_thread(Inquiry(place_of(bind, options.tls), token).ask, "/-/status")
+        reply = await asyncio.to_thread(Inquiry(place_of(bind, options.tls), token).ask, "/-/status")
         # One that does not tell, for its own endpoints are elsewhere say, is a proxy of ours all the same.
-        return told.document if told.good else {}
+        return reply.document if reply.good else {}
 
     cognito = Upstream.parse(user_pool(profile.pool).address)
     probes = NetworkProbes(

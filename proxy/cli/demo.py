@@ -37,24 +37,24 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     # A sandbox is for people: it speaks to them even where its output is not a terminal.
     loaded = load({"log_format": "text", **flags}, config)
-    told = start_logging(loaded)
+    logs = start_logging(loaded)
     try:
-        run_in_loop(_demo(loaded.options(), told))
+        run_in_loop(_demo(loaded.options(), logs))
     finally:
-        told.close()
+        logs.close()
     return 0
 
 
-async def _demo(options: ServeOptions, told: Logs) -> None:
+async def _demo(options: ServeOptions, logs: Logs) -> None:
     password = secrets.token_urlsafe(12)
     pool = PoolConfig()
     cognito = EmbeddedCognito(pool, [data.sample_user(password)])
     embedded_api = EmbeddedApi(cognito.verify)
     async with cognito.running() as cognito_url, embedded_api.running() as api_url:
         sandboxed = sandboxed_options(options, pool, password, cognito_url=cognito_url, api_url=api_url)
-        app = App(sandboxed, access=told.access, lines_dropped=lambda: told.dropped)
+        app = App(sandboxed, access=logs.access, lines_dropped=lambda: logs.dropped)
         async with ended_by_signals(app), app:
-            told.say(
+            logs.say(
                 banner(
                     app.urls,
                     sandboxed.profiles,
@@ -65,13 +65,13 @@ async def _demo(options: ServeOptions, told: Logs) -> None:
                     page=app.page_url,
                 )
             )
-            told.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
+            logs.say("\nEverything here is embedded and offline; Ctrl-C ends it. Paste these into another shell:\n")
             job = next(iter(embedded_api.data.job))
             admin_url = next(iter(app.admin_urls), None)
             with_token = sandboxed.policy.client_token is not None
             trusting = trust(app.urls[0], sandboxed.tls)
             lines = commands(app.urls[0], job, trusting, admin_url=admin_url, with_token=with_token)
-            told.say("\n".join(lines) + "\n")
+            logs.say("\n".join(lines) + "\n")
             warn(app, sandboxed)
             await app.stopping.wait()
     log.info("stopped")

@@ -29,7 +29,7 @@ _LOOK = 0.1
 """Seconds between two looks at whether anybody still listens."""
 
 
-class Told(NamedTuple):
+class InquiryReply(NamedTuple):
     """What a proxy answers: a status (RFC 9110 section 15) and a JSON object."""
 
     status: int
@@ -49,21 +49,21 @@ class Inquiry:
     profile: str | None = None
     """The one that is asked about, if not the one of requests that name none."""
 
-    def ask(self, path: str, *, patience: float = PATIENCE) -> Told:
+    def ask(self, path: str, *, patience: float = PATIENCE) -> InquiryReply:
         """What a GET of `path` brings; raises NotRunning, one sentence on why it brings nothing."""
         with InquiryConnection(self, patience) as conversation:
             return conversation.say("GET", path)
 
     def status(self) -> Mapping[str, Any]:
         """What the proxy says of itself; raises StartError where it does not."""
-        told = self.ask("/-/status")
-        if not told.good:
-            raise self.refusal(told)
-        return told.document
+        reply = self.ask("/-/status")
+        if not reply.good:
+            raise self.refusal(reply)
+        return reply.document
 
-    def refusal(self, told: Told) -> StartError:
+    def refusal(self, reply: InquiryReply) -> StartError:
         """An answer that is no success, as an error."""
-        document = told.document
+        document = reply.document
         # The proxy's own hint is for those who write requests.
         token_wanted = document.get("code") == ClientTokenRequired.code
         hint = _GIVE_TOKEN if token_wanted else printable(str(document.get("hint", "")))
@@ -86,7 +86,7 @@ class InquiryConnection:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def say(self, method: str, path: str) -> Told:
+    def say(self, method: str, path: str) -> InquiryReply:
         """The answer to a request; raises NotRunning where there is none, or none of a proxy's."""
         place, token, profile = self._inquiry.place, self._inquiry.token, self._inquiry.profile
         headers = {"Host": place.named}
@@ -109,8 +109,8 @@ class InquiryConnection:
             document = None
         signed = answer.headers.get("Proxy-Status", "").startswith("ul-proxy")
         if not isinstance(document, dict) or not (signed or _MARKS[path] in document):
-            raise NotRunning(f"what answers at {place} is no ul-proxy", hint="Check listen, or tell --url.")
-        return Told(status, document)
+            raise NotRunning(f"what answers at {place} is no ul-proxy", hint="Check listen, or give --url.")
+        return InquiryReply(status, document)
 
     @contextmanager
     def _in_time(self, sock: socket.socket) -> Iterator[None]:
@@ -170,11 +170,11 @@ def _deserted(place: ProxyAddress, patience: float) -> bool:
 def _unanswered(place: ProxyAddress, error: Exception) -> NotRunning:
     if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
         return NotRunning(f"no proxy runs at {place}")
-    hint = "Check listen, or tell --url."
+    hint = "Check listen, or give --url."
     if isinstance(error, ssl.SSLCertVerificationError):
         reason, hint = "its certificate is not trusted here", "Tell which one it has: --tls-cert FILE."
     elif isinstance(error, ssl.SSLError):
-        reason, hint = "it speaks no HTTPS", "Check tls_cert, or tell --url http://HOST:PORT."
+        reason, hint = "it speaks no HTTPS", "Check tls_cert, or give --url http://HOST:PORT."
     elif isinstance(error, TimeoutError):
         reason = "it does not answer"
     elif isinstance(error, http.client.RemoteDisconnected):

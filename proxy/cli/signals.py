@@ -95,11 +95,11 @@ def settle(status: int) -> None:
 def heard(tell: Callable[[int], object], *, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Inside, `tell` is called with the number of each signal, in the main thread and between any two instructions."""
 
-    def told(number: int) -> None:
+    def on_signal(number: int) -> None:
         _ending.deaf_until = now() + _AGAIN
         tell(number)
 
-    _ending.tell = told
+    _ending.tell = on_signal
     try:
         yield
     finally:

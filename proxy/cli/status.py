@@ -20,31 +20,31 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | None) -> int:
     options = load(flags, config).options()
     inquiry = Inquiry(find(options, url), options.policy.client_token)
-    told = inquiry.status()
+    document = inquiry.status()
     try:
-        put_out(_as_json(told) if json else table(told, str(inquiry.place)))
+        put_out(_as_json(document) if json else table(document, str(inquiry.place)))
     except (AttributeError, TypeError, ValueError):
         hint = "Try --json."
         raise StartError(f"what answers at {inquiry.place} is of another version", hint=hint) from None
     return 0
 
 
-def _as_json(told: Mapping[str, Any]) -> str:
-    return json.dumps(told, indent=2, ensure_ascii=False)
+def _as_json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def table(told: Mapping[str, Any], place: str) -> str:
+def table(document: Mapping[str, Any], place: str) -> str:
     """The status for people."""
-    state = "draining" if told.get("draining") else "ready" if told.get("ready") else "NOT ready"
-    profiles: Mapping[str, Mapping[str, Any]] = told.get("profiles", {})
+    state = "draining" if document.get("draining") else "ready" if document.get("ready") else "NOT ready"
+    profiles: Mapping[str, Mapping[str, Any]] = document.get("profiles", {})
     rows = [_HEADINGS, *(_row(name, profile) for name, profile in profiles.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    up, busy = duration(told.get("uptime")), told.get("requests_in_flight")
+    up, busy = duration(document.get("uptime")), document.get("requests_in_flight")
     lines = [
-        f"ul-proxy {told.get('version')} at {place}: {state}, up for {up}, {busy} requests under way",
+        f"ul-proxy {document.get('version')} at {place}: {state}, up for {up}, {busy} requests under way",
         "",
         *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
-        *_troubles(profiles, told.get("reason")),
+        *_troubles(profiles, document.get("reason")),
     ]
     return "\n".join(map(printable, lines))
 

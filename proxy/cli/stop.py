@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.cli.inquiry import Inquiry, InquiryConnection, Told
+from proxy.cli.inquiry import Inquiry, InquiryConnection, InquiryReply
 from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
@@ -22,12 +22,12 @@ def _stop(inquiry: Inquiry, limit: float) -> int:
     place = inquiry.place
     with InquiryConnection(inquiry) as conversation:
         try:
-            told = conversation.say("POST", "/-/stop")
+            reply = conversation.say("POST", "/-/stop")
         except NotRunning as error:
-            raise NotRunning(error.detail, hint="If it is elsewhere, tell --url.") from None
-        if not told.good:
-            raise _refusal(inquiry, told)
-        under_way = _requests(told)
+            raise NotRunning(error.detail, hint="If it is elsewhere, give --url.") from None
+        if not reply.good:
+            raise _refusal(inquiry, reply)
+        under_way = _requests(reply)
         with Waiting(f"{place} is draining: {under_way} under way"):
             ended = conversation.ended(limit)
     if not ended:
@@ -39,15 +39,15 @@ def _stop(inquiry: Inquiry, limit: float) -> int:
     return 0
 
 
-def _requests(told: Told) -> str:
-    count = printable(str(told.document.get("requests_in_flight")))
+def _requests(reply: InquiryReply) -> str:
+    count = printable(str(reply.document.get("requests_in_flight")))
     return f"{count} request{'' if count == '1' else 's'}"
 
 
-def _refusal(inquiry: Inquiry, told: Told) -> ProxyError:
+def _refusal(inquiry: Inquiry, reply: InquiryReply) -> ProxyError:
     """Why the proxy does not stop, and what helps."""
-    if told.document.get("code") != NoRoute.code:
-        return inquiry.refusal(told)
+    if reply.document.get("code") != NoRoute.code:
+        return inquiry.refusal(reply)
     pid = inquiry.ask("/-/status").document.get("pid")
     process = f": kill {pid}" if isinstance(pid, int) else ""
     return StartError(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from proxy.cli.inquiry import PATIENCE, Inquiry, Told
+from proxy.cli.inquiry import PATIENCE, Inquiry, InquiryReply
 from proxy.cli.places import find
 from proxy.cli.streams import put_out
 from proxy.cli.waiting import Waiting
@@ -55,8 +55,8 @@ def _wait(inquiry: Callable[[], Inquiry], limit: float, *, as_json: bool) -> int
             tell=lambda reason: progress.say(f"waiting for {whom}: {reason.detail}"),
         )
     if as_json:
-        told = {"ready": reason is None, "url": _whom(inquiry), "seconds": round(time.monotonic() - began, 3)}
-        put_out(json.dumps(told | (reason._asdict() if reason is not None else {}), ensure_ascii=False))
+        reply = {"ready": reason is None, "url": _whom(inquiry), "seconds": round(time.monotonic() - began, 3)}
+        put_out(json.dumps(reply | (reason._asdict() if reason is not None else {}), ensure_ascii=False))
         return 0 if reason is None else 1
     if reason is not None:
         raise StartError(f"not ready within {limit:g} s: {reason.detail}", hint=reason.hint)
@@ -81,7 +81,7 @@ def until_ready(
 ) -> Reason | None:
     """None once `look` finds no reason why not, or the last one after `limit` seconds.
 
-    `look` is told how many seconds it may take. `now` and `pause` are a clock, and `tell` hears every reason.
+    `look` is given how many seconds it may take. `now` and `pause` are a clock, and `tell` hears every reason.
     """
     end = now() + limit
     while True:
@@ -102,16 +102,16 @@ def look(where: Callable[[], Inquiry], patience: float) -> Reason | None:
     """
     try:
         inquiry = where()
-        told = inquiry.ask("/-/ready", patience=patience)
+        reply = inquiry.ask("/-/ready", patience=patience)
     except NotRunning as error:
         return Reason(error.code, error.detail, error.hint)
-    if told.good:
+    if reply.good:
         return None
-    if told.status in _REFUSALS:
-        raise inquiry.refusal(told)
-    return _reason(told)
+    if reply.status in _REFUSALS:
+        raise inquiry.refusal(reply)
+    return _reason(reply)
 
 
-def _reason(told: Told) -> Reason:
-    code, detail, hint = (printable(str(told.document.get(name, ""))) for name in ("code", "detail", "hint"))
+def _reason(reply: InquiryReply) -> Reason:
+    code, detail, hint = (printable(str(reply.document.get(name, ""))) for name in ("code", "detail", "hint"))
     return Reason(code, detail, hint if code in _BY_A_PERSON else WAIT_LONGER)

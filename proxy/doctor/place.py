@@ -28,20 +28,20 @@ async def look_at(bind: Bind, setting: str, inquire: Callable[[Bind], Awaitable[
     if not taken:
         return ok("free: any port" if bind.path is None and bind.port == 0 else "free")
     try:
-        told = await inquire(bind)
+        status = await inquire(bind)
     except ProxyError as error:
         return fail(f"taken: {error.detail}", f"End that program, or choose {where}")
-    return of_ours(told)
+    return of_ours(status)
 
 
-def of_ours(told: Mapping[str, Any]) -> Finding:
+def of_ours(status: Mapping[str, Any]) -> Finding:
     """The verdict on a proxy of ours that is there already."""
-    if "version" not in told:
+    if "version" not in status:
         return ok("a proxy of ours runs there")
-    named = f"ul-proxy {told['version']} runs there"
-    if told.get("ready"):
+    named = f"ul-proxy {status['version']} runs there"
+    if status.get("ready"):
         return ok(f"{named}, and is ready")
-    profiles = told.get("profiles")
+    profiles = status.get("profiles")
     errors = [profile.get("error") for profile in profiles.values()] if isinstance(profiles, dict) else []
     reason = next((f": {error.get('detail')}" for error in errors if isinstance(error, dict)), "")
     return warn(f"{named}, and is not ready{reason}", "Ask it: ul-proxy status.")

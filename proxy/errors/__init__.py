@@ -120,7 +120,7 @@ class StartError(ProxyError):
 
 class NotRunning(StartError):
     code, title = "not_running", "Not running"
-    default_hint = "Start one with `ul-proxy serve`, or tell --url."
+    default_hint = "Start one with `ul-proxy serve`, or give --url."
 
 
 class IncompatibleLibrary(StartError):

@@ -421,7 +421,7 @@ async def test_nothing_to_stop(shell: Shell) -> None:
     """Where no proxy runs, that is said."""
     url = f"http://127.0.0.1:{free_port()}"
     outcome = await shell.run("stop", "--url", url)
-    assert outcome == Outcome(1, "", f"ul-proxy: no proxy runs at {url}. If it is elsewhere, tell --url.\n")
+    assert outcome == Outcome(1, "", f"ul-proxy: no proxy runs at {url}. If it is elsewhere, give --url.\n")
 
 
 @pytest.mark.parametrize(

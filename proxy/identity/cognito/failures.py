@@ -146,8 +146,8 @@ def unreachable(error: BaseException) -> SignInFailed:
     for kind, words, hint in _UNREACHABLE:
         if any(isinstance(cause, kind) for cause in causes):
             return SignInFailed(f"Cognito cannot be reached: {words}", hint=hint)
-    told = (text for cause in causes if isinstance(cause, OSError) and (text := cause.strerror))
-    return SignInFailed(f"Cognito cannot be reached: {next(told, 'the connection broke off')}")
+    reasons = (text for cause in causes if isinstance(cause, OSError) and (text := cause.strerror))
+    return SignInFailed(f"Cognito cannot be reached: {next(reasons, 'the connection broke off')}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -101,12 +101,12 @@ def revoke_token(pool: CognitoPool, refresh_token: SecretStr) -> Parameters:
 
 def confirm_device(access_token: SecretStr, device: Device, random: bytes) -> Parameters:
     """ConfirmDevice; `random` are `srp.DEVICE_SALT_BYTES`."""
-    told = srp.device_verifier(device.group_key, device.key, device.password, random)
+    verifier = srp.device_verifier(device.group_key, device.key, device.password, random)
     return {
         "AccessToken": access_token.get_secret_value(),
         "DeviceKey": device.key,
         "DeviceName": "ul-proxy",
-        "DeviceSecretVerifierConfig": {"PasswordVerifier": told.password_verifier, "Salt": told.salt},
+        "DeviceSecretVerifierConfig": {"PasswordVerifier": verifier.password_verifier, "Salt": verifier.salt},
     }
 
 

@@ -1,7 +1,7 @@
 """The live inspector: a page at `/-/` that shows requests as they come, and what went over the wire for each.
 
 `page` is what a browser loads, `responder` answers it, `feed` tells it what is new. A `session` lasts while somebody
-looks on: its `recorder` listens in on requests, `wire` is what that hears, `told` what becomes of it for the page, by
+looks on: its `recorder` listens in on requests, `wire` is what that hears, `views` what the page is shown of it, by
 way of `fields`, `contents` and `curl`, none of which shows what `masks` hide. All of it is imported by the first page
 that asks, and for nobody nothing is kept but what the log says of the last requests.
 """

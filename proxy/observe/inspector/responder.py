@@ -121,13 +121,13 @@ class InspectorResponder:
             self._session = None
 
     def _details(self, wanted: str, place: CurlTarget) -> Response:
-        told = None if self._session is None else self._session.details(wanted, place)
-        if told is None:
+        view = None if self._session is None else self._session.details(wanted, place)
+        if view is None:
             raise NoRoute(
                 "what went over the wire for this request is not kept",
                 hint=f"It is for the last {REQUESTS} requests that end while a page looks on.",
             )
-        return json_response(200, told, *_GUARDED)
+        return json_response(200, view, *_GUARDED)
 
 
 def _check_own_page(headers: Headers) -> None:

@@ -12,7 +12,7 @@ from proxy.model import OWN, RequestRecord
 from proxy.observe.inspector.curl import CurlTarget
 from proxy.observe.inspector.masks import Masks
 from proxy.observe.inspector.recorder import REQUESTS, Recorder
-from proxy.observe.inspector.told import details, id_of, line, unfinished
+from proxy.observe.inspector.views import details, id_of, line, unfinished
 from proxy.observe.request_log import Recent, RequestLog
 
 _TICK = 0.2
@@ -43,7 +43,7 @@ class InspectorSession:
         self._recorder = Recorder()
         self._lines: deque[str] = deque(maxlen=REQUESTS)
         self._announced: set[RequestRecord] = set()
-        self._told = 0
+        self._shown = 0
         """Requests since the last tick."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_TICK, self._tick)
@@ -65,7 +65,7 @@ class InspectorSession:
         return [*self._lines, *self._under_way(self._announced)]
 
     def details(self, wanted: str, place: CurlTarget) -> dict[str, Any] | None:
-        """As `told.details` for the request with the id `wanted`; None where that is not kept."""
+        """As `views.details` for the request with the id `wanted`; None where that is not kept."""
         for entry, wire in self._recorder.kept:
             if id_of(entry) == wanted:
                 return details(entry, wire, self.masks, place)
@@ -73,7 +73,7 @@ class InspectorSession:
 
     def _tick(self) -> None:
         """Tell of requests that take long."""
-        self._told = 0
+        self._shown = 0
         known = self._announced
         self._announced = set(self._recorder.under_way())
         if news := self._under_way(self._announced - known):
@@ -93,11 +93,11 @@ class InspectorSession:
         for entry in entries:
             recorder.end(entry)
         callers = [entry for entry in entries if entry.route != OWN]
-        told = callers[: max(0, _MOST - self._told)]
-        self._told += len(told)
-        lines = [_json(line(entry, recorder.wire(entry), self.masks, offset)) for entry in told]
+        shown = callers[: max(0, _MOST - self._shown)]
+        self._shown += len(shown)
+        lines = [_json(line(entry, recorder.wire(entry), self.masks, offset)) for entry in shown]
         self._lines.extend(lines)
-        return lines, len(callers) - len(told)
+        return lines, len(callers) - len(shown)
 
     def _under_way(self, entries: Iterable[RequestRecord]) -> list[str]:
         offset = time() - perf_counter()

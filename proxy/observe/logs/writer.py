@@ -43,7 +43,7 @@ class Writer:
         self._waiting = bytearray()
         self._size = 0
         """Of all that has not gone out, what is being written included."""
-        self._untold = 0
+        self._unreported = 0
         """Lines that were dropped, and that no notice that went out has told."""
         self.dropped = 0
         """Lines that were dropped so far."""
@@ -107,31 +107,31 @@ class Writer:
                 if not self._waiting:
                     return
                 data, self._waiting = self._waiting, bytearray()
-                missing = self._untold
+                missing = self._unreported
                 self._hurry.clear()
             sent = self._send(data)
             with self._changed:
-                told = 0
+                reported = 0
                 if sent == len(data) and not self._closed:
                     # Only now: before the gap come the lines of this batch. What was dropped since it was taken
                     # is missing behind some that wait.
-                    told = missing if self._waiting else self._untold
-                notice = self._encoded(self._notice(told)) if told else b""
+                    reported = missing if self._waiting else self._unreported
+                notice = self._encoded(self._notice(reported)) if reported else b""
                 self._drop(data[sent:])
                 self._size += len(notice) - len(data)
                 del data  # up to `limit` bytes, which nobody needs until the next line comes
                 self._changed.notify_all()
-            if told:
-                self._tell(notice, told)
+            if reported:
+                self._report(notice, reported)
             self._hurry.wait(self._pause)
 
-    def _tell(self, notice: bytes, dropped: int) -> None:
+    def _report(self, notice: bytes, dropped: int) -> None:
         """Write a notice at once, in front of what waits. If it cannot be written the next one tells its number."""
         whole = self._send(notice) == len(notice)
         with self._changed:
             self._size -= len(notice)
             if whole:
-                self._untold -= dropped
+                self._unreported -= dropped
             self._changed.notify_all()
 
     def _encoded(self, text: str) -> bytes:
@@ -140,7 +140,7 @@ class Writer:
     def _drop(self, data: bytes | bytearray) -> None:
         lines = data.count(b"\n")
         self.dropped += lines
-        self._untold += lines
+        self._unreported += lines
 
     def _send(self, data: bytes | bytearray) -> int:
         """How many bytes could be written: readers go, disks are full, and both may change."""

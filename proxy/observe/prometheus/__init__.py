@@ -32,8 +32,8 @@ class Exposition:
         accept = any(name.lower() == b"accept" and OPEN_METRICS in value.lower() for name, value in headers)
         if self._families is None:
             self._families = await asyncio.to_thread(_load)
-        told = self._families.families(self._report())
-        body, media_type = await asyncio.to_thread(self._families.encoded, told, open_metrics=accept)
+        families = self._families.families(self._report())
+        body, media_type = await asyncio.to_thread(self._families.encoded, families, open_metrics=accept)
         lines = (
             (b"Content-Type", media_type.encode()),
             (b"Content-Length", str(len(body)).encode()),

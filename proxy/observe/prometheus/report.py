@@ -50,12 +50,12 @@ def state_of(snapshot: Snapshot) -> str:
 
 def logins(snapshots: tuple[Snapshot, ...], shown: int = SHOWN) -> list[Login]:
     """Profiles one by one as far as there is room, and what is left of them taken together."""
-    told = [Login(one.profile, frozenset((state_of(one),)), one.age, one.expires_in) for one in snapshots[:shown]]
+    result = [Login(one.profile, frozenset((state_of(one),)), one.age, one.expires_in) for one in snapshots[:shown]]
     if rest := snapshots[shown:]:
         age = max(_known(one.age for one in rest), default=None)
         expires_in = min(_known(one.expires_in for one in rest), default=None)
-        told.append(Login(OTHERS, frozenset(map(state_of, rest)), age, expires_in))
-    return told
+        result.append(Login(OTHERS, frozenset(map(state_of, rest)), age, expires_in))
+    return result
 
 
 def by_state(snapshots: Iterable[Snapshot]) -> dict[str, int]:

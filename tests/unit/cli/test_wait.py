@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.cli import wait
-from proxy.cli.inquiry import Inquiry, Told
+from proxy.cli.inquiry import Inquiry, InquiryReply
 from proxy.cli.places import ProxyAddress
 from proxy.cli.wait import INTERVAL, Reason, until_ready
 from proxy.errors import NotRunning, StartError
@@ -26,7 +26,7 @@ class Watched:
     time: float = 100.0
     granted: list[float] = field(default_factory=list)
     paused: list[float] = field(default_factory=list)
-    told: list[Reason] = field(default_factory=list)
+    heard: list[Reason] = field(default_factory=list)
 
     def look(self, patience: float) -> Reason | None:
         self.granted.append(patience)
@@ -38,14 +38,14 @@ class Watched:
         self.time += seconds
 
     def wait(self, limit: float) -> Reason | None:
-        return until_ready(self.look, limit, now=lambda: self.time, pause=self.pause, tell=self.told.append)
+        return until_ready(self.look, limit, now=lambda: self.time, pause=self.pause, tell=self.heard.append)
 
 
 def test_ready_at_once() -> None:
     """Nobody waits who need not."""
     proxy = Watched([None])
     assert proxy.wait(30) is None
-    assert (len(proxy.granted), proxy.paused, proxy.told) == (1, [], [])
+    assert (len(proxy.granted), proxy.paused, proxy.heard) == (1, [], [])
 
 
 def test_ready_later() -> None:
@@ -54,7 +54,7 @@ def test_ready_later() -> None:
     assert proxy.wait(30) is None
     assert proxy.paused == [INTERVAL] * 3
     assert INTERVAL <= 0.05
-    assert proxy.told == [NOT_YET, NOT_YET, WRONG]
+    assert proxy.heard == [NOT_YET, NOT_YET, WRONG]
 
 
 @pytest.mark.parametrize("reasons", [[NOT_YET], [NOT_YET, WRONG]], ids=["one reason", "another in the end"])
@@ -107,14 +107,14 @@ def test_reasons(
     status: int, document: Mapping[str, Any], reason: Reason | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reason is the proxy's own; how to mend it is said where a person can."""
-    monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: Told(status, document))
+    monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: InquiryReply(status, document))
     assert wait.look(lambda: Inquiry(ProxyAddress()), 1.0) == reason
 
 
 def test_a_proxy_that_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """That nobody answers is a reason like others: somebody may be starting it."""
 
-    def nobody(*_: object, **__: object) -> Told:
+    def nobody(*_: object, **__: object) -> InquiryReply:
         raise NotRunning("nobody there", hint="Start it.")
 
     monkeypatch.setattr(Inquiry, "ask", nobody)
@@ -133,7 +133,7 @@ def test_a_port_that_nobody_has_written_down() -> None:
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_proxy_that_refuses(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that will not tell this caller will not do so later."""
-    monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: Told(status, {"detail": "no", "hint": "Do this."}))
+    monkeypatch.setattr(Inquiry, "ask", lambda *_, **__: InquiryReply(status, {"detail": "no", "hint": "Do this."}))
     with pytest.raises(StartError, match="refuses: no") as caught:
         wait.look(lambda: Inquiry(ProxyAddress(port=8)), 1.0)
     assert caught.value.hint == "Do this."

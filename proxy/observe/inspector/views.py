@@ -22,7 +22,7 @@ def id_of(entry: RequestRecord) -> str:
 
 def line(entry: RequestRecord, wire: Wire | None, masks: Masks, offset: float) -> dict[str, Any]:
     """A request that has ended; `offset` makes wall time of the entry's own. Durations are in milliseconds."""
-    told: dict[str, Any] = {
+    view: dict[str, Any] = {
         **_beginning(entry, entry.path if wire is None else wire.request.target, masks, offset),
         "status": entry.status,
         "source": entry.source,
@@ -34,9 +34,9 @@ def line(entry: RequestRecord, wire: Wire | None, masks: Masks, offset: float) -
         "kept": wire is not None,
     }
     if entry.asked:
-        told["upstream_ms"] = _ms(entry.answered - entry.asked)
+        view["upstream_ms"] = _ms(entry.answered - entry.asked)
     facts = {"code": entry.code, "detail": entry.detail, "hint": entry.hint, "request_id": entry.request_id}
-    return told | {name: masks.text(value) for name, value in facts.items() if value}
+    return view | {name: masks.text(value) for name, value in facts.items() if value}
 
 
 def unfinished(entry: RequestRecord, masks: Masks, offset: float) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def unfinished(entry: RequestRecord, masks: Masks, offset: float) -> dict[str, A
 def _beginning(entry: RequestRecord, target: str, masks: Masks, offset: float) -> dict[str, Any]:
     # Cut before it is masked, which is no place to spend time, and once more behind what masks have made shorter.
     target = masks.form(target[: 2 * _LONGEST])
-    told: dict[str, Any] = {
+    view: dict[str, Any] = {
         "id": id_of(entry),
         "time": round((entry.began + offset) * 1e3),
         "method": entry.method,
         "target": target if len(target) <= _LONGEST else target[:_LONGEST] + "…",
     }
     facts = {"route": entry.route, "profile": entry.profile, "operation": entry.operation}
-    return told | {name: masks.text(value) for name, value in facts.items() if value}
+    return view | {name: masks.text(value) for name, value in facts.items() if value}
 
 
 def details(entry: RequestRecord, wire: Wire, masks: Masks, place: CurlTarget) -> dict[str, Any]:

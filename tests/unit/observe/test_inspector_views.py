@@ -9,7 +9,7 @@ from proxy.http.grammar import parse_head
 from proxy.model import RequestRecord
 from proxy.observe.inspector.curl import CurlTarget
 from proxy.observe.inspector.masks import HIDDEN, Masks
-from proxy.observe.inspector.told import details, id_of, line, unfinished
+from proxy.observe.inspector.views import details, id_of, line, unfinished
 from proxy.observe.inspector.wire import RecordedRequest, Wire
 
 MASKS = Masks(["hunter2!"])
