@@ -17,10 +17,13 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Protocol, cast
 
-_SPACE = memoryview(bytearray(64 * 1024))
+from proxy.http.buffers import LARGE
+
+_SPACE = memoryview(bytearray(LARGE))
 """Where all connections read to, one after the other: what has come is taken out before the next one reads."""
 _PIECE = 64 * 1024
-"""Bytes that are encrypted at a time: a `MemoryBIO` remains as large as it once was."""
+"""Bytes that a `MemoryBIO` is given at a time: it remains as large as it once was."""
+_NOTHING = memoryview(b"")
 
 
 class TlsState(Enum):
@@ -80,15 +83,15 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._state is TlsState.OPEN and self._protocol is not None:
             return _SPACE[: len(self._protocol.get_buffer(sizehint))]
-        return _SPACE
+        return _SPACE[:_PIECE]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._state in _ALIVE:
-            self._incoming.write(_SPACE[:nbytes])
             if self._state is TlsState.SHAKING:
+                self._incoming.write(_SPACE[:nbytes])
                 self._shake()
             else:
-                self._read()
+                self._read(_SPACE[:nbytes])
 
     def eof_received(self) -> bool:
         # Not told to the `MemoryBIO`: an end without a farewell would look like one with it.
@@ -203,27 +206,39 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         if not self._paused and not self.is_closing():
             self._raw.resume_reading()
 
-    def _read(self) -> None:
-        """Hand on what has come, as long as the protocol wants it."""
+    def _read(self, came: memoryview = _NOTHING) -> None:
+        """Hand on what has come, now and before, as long as the protocol wants it."""
         more = True
         while more and not self._paused and self._state is TlsState.OPEN and self._protocol is not None:
-            more = self._read_once(self._protocol)
+            more = self._read_once(self._protocol, came)
+            came = _NOTHING
+        if came:
+            self._incoming.write(came)
         self._flush()
 
-    def _read_once(self, protocol: "Reader") -> bool:
+    def _read_once(self, protocol: "Reader", came: memoryview) -> bool:
         """Fill the protocol's buffer once; whether there may be more."""
         tls, incoming, space = self._tls, self._incoming, protocol.get_buffer(-1)
         room, filled, size = len(space), 0, 1
         error = None
-        try:
-            # What is asked before reading costs less than an exception that says that there is nothing.
-            while filled < room and size and (incoming.pending or tls.pending()):
-                size = cast("int", tls.read(room - filled, space[filled:]))
-                filled += size
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as failed:
-            error = failed
+        while filled < room and size:
+            try:
+                # What is asked before reading costs less than an exception that says that there is nothing.
+                if incoming.pending or tls.pending():
+                    size = cast("int", tls.read(room - filled, space[filled:]))
+                    filled += size
+                    continue
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as failed:
+                error = failed
+                break
+            if not came:
+                break
+            incoming.write(came[:_PIECE])
+            came = came[_PIECE:]
+        if came:
+            incoming.write(came)
         if filled:
             protocol.buffer_updated(filled)
         if error is not None:
