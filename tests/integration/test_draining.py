@@ -17,7 +17,7 @@ from support.served import PATIENCE, Served, isolated_settings, serving, this_lo
 from support.stack import direct_options
 
 from proxy.app import App
-from proxy.http.server import server
+from proxy.http.server import draining
 
 CONNECTIONS, EACH = 50, 20
 GET = b"GET /cdn/flights/%d/%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -228,7 +228,7 @@ async def test_stops_listening_after_the_delay(settings: dict[str, str]) -> None
 
 async def test_request_on_an_idle_connection(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that was on its way on an idle connection as the draining began is answered, not lost."""
-    monkeypatch.setattr(server, "GRACE", PATIENCE)
+    monkeypatch.setattr(draining, "GRACE", PATIENCE)
     echo.released.set()
     app = App(direct_options(echo.url))
     await app.__aenter__()
@@ -249,7 +249,7 @@ async def test_request_on_an_idle_connection(echo: Echo, monkeypatch: pytest.Mon
 
 async def test_head_that_has_begun(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection on which a head has begun to arrive is not closed for being quiet."""
-    monkeypatch.setattr(server, "GRACE", 0.0)
+    monkeypatch.setattr(draining, "GRACE", 0.0)
     echo.released.set()
     app = App(direct_options(echo.url))
     await app.__aenter__()

@@ -11,7 +11,8 @@ from support.stack import direct_options, running_proxy, timeouts
 from support.wire import PATIENCE, Peer, answer, caller, request, upstream
 
 from proxy.app import App
-from proxy.http.server import connection
+from proxy.http.server import deadlines
+from proxy.http.server.connection import CallerConnection
 from proxy.http.server.server import Server
 from proxy.http.server.turns import RequestQueue
 
@@ -90,11 +91,11 @@ async def test_a_content_behind_another_is_bounded() -> None:
 
 async def test_who_is_refused_and_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who is not let in and takes no answers keeps its connection no longer than `timeouts.idle`."""
-    monkeypatch.setattr(connection, "_KEPT_REFUSED", 0.2)
+    monkeypatch.setattr(deadlines, "_KEPT_REFUSED", 0.2)
     ended = asyncio.Event()
     closed = Server.closed
 
-    def note(server: Server, lost: connection.CallerConnection) -> None:
+    def note(server: Server, lost: CallerConnection) -> None:
         closed(server, lost)
         ended.set()
 

@@ -452,7 +452,7 @@ async def test_a_proxy_that_ends_waits_for_its_tunnels(monkeypatch: pytest.Monke
 
     Once both ends have closed their direction nothing is waited for.
     """
-    monkeypatch.setattr("proxy.http.server.connection.LINGER", 3600.0)
+    monkeypatch.setattr("proxy.http.server.answering.LINGER", 3600.0)
     async with upstream(granting_echo) as origin:
         app = App(direct_options(origin.url, timeouts=timeouts(drain=3600.0)))
         await app.__aenter__()

@@ -1,46 +1,69 @@
-"""One HTTP/1.1 connection to an upstream: one exchange at a time."""
+"""Run one HTTP/1.1 connection to an upstream, which carries one exchange at a time.
+
+| state | what the upstream sends | next state |
+|---|---|---|
+| OPENING | nothing | IDLE: the transport is there, its handshake done |
+| IDLE | was not asked for: the pool is told, and the connection is dropped | BUSY: a request begins |
+| BUSY | belongs to the exchange | IDLE: the exchange ends, and the connection may carry another one |
+| | | CLOSING: it may not |
+| CLOSING | is dropped | LOST, as may every other state: the transport is closed |
+
+What the exchange wrote into a tunnel is still sent in CLOSING, within the idle timeout; else nothing is.
+"""
 
 import asyncio
-import errno
 import math
-import os
 import select
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Protocol, cast
 
 from proxy.errors import UpstreamBroken
 from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import LARGE, SMALL, Buffers
-from proxy.http.client.exchange import Exchange
+from proxy.http.client.ending import is_silence, read_rest, said_farewell
+from proxy.http.client.exchange import TUNNEL, Exchange
 from proxy.http.client.link import Disconnected, Fate
+from proxy.http.client.receiving import receive, receive_end
 from proxy.http.grammar import Head
 from proxy.http.sockets import unheard
 
 _KEPT, _RESTS, _ENDS = Fate.KEPT, Fate.RESTS, Fate.ENDS
-_SILENT = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN))
-"""How the kernel ends a connection whose other end is not heard of any more."""
 _SPACE = memoryview(bytearray(LARGE))
 """Where all connections read to, one after the other: what has come is taken out before the next one reads."""
 _LITTLE_SPACE = _SPACE[:SMALL]
 
 
+class UpstreamState(Enum):
+    """List the states of a connection; see the table above."""
+
+    OPENING = auto()
+    IDLE = auto()
+    BUSY = auto()
+    CLOSING = auto()
+    LOST = auto()
+
+
+# Enumerations are too slow to look into for every request.
+_OPENING, _IDLE, _BUSY, _CLOSING, _LOST = UpstreamState
+
+
 class Owner(Protocol):
-    """Who keeps a connection between two requests."""
+    """Keeps connections between two requests."""
 
     def put(self, connection: "UpstreamConnection", *, rests: bool) -> None:
-        """It can carry another request; where it `rests`, only if nothing comes for a while."""
+        """Take back what can carry another request; where it `rests`, only if nothing comes for a while."""
 
     def spoke(self, connection: "UpstreamConnection") -> None:
-        """It is broken off, for without having been asked it said something."""
+        """Note a connection that is dropped, since something came on it that was not asked for."""
 
     def lost(self, connection: "UpstreamConnection", *, silently: bool) -> None:
-        """It has ended, `silently` where the other end was not heard of any more."""
+        """Note the end of a connection, `silently` where nothing was heard of the other end any more."""
 
 
 class UpstreamConnection(asyncio.BufferedProtocol):
-    """A protocol that hands what it reads to its exchange. `deadline` is the loop's time at which that is given up."""
+    """Hands what is read to the exchange. `deadline` is the loop's time at which that is given up."""
 
     def __init__(
         self,
@@ -54,7 +77,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._batcher = batcher
         self.buffers = buffers
         self._held = b""
-        """What the outbox holds of this connection."""
+        """What the batcher writes at the end of the turn."""
         self.origin = origin
         self.loop = asyncio.get_running_loop()
         self.idle_timeout = idle_timeout
@@ -62,20 +85,20 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._sent = 0.0
         """The loop's time at which something was written last."""
         self._written = 0
-        """How many bytes, all of which are in memory until the upstream has taken the last of them."""
+        """Bytes of the last write, all of which are in memory until the upstream has taken the last of them."""
         self._silent = False
-        """It is given up, for nothing is heard of the other end."""
+        """Given up, since nothing is heard of the other end."""
         self.allowance = math.inf
         """For how many seconds the upstream keeps it idle, as it says."""
         self.made = self.loop.time()
         self.idle_since = 0.0
         self.idle_until = 0.0
         self.rests = False
-        """Its last answer had no content, which may come all the same."""
+        """The last answer had no content, which may come all the same."""
         self._owner = owner
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
-        self._lost = False
+        self._state = _OPENING
         self._ended_in_order = False
         self._write_paused: asyncio.Future[None] | None = None
         self._poll: select.poll | None = None
@@ -90,7 +113,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if not self.usable:
             # It was lost, or said something, between the end of its handshake and now.
             exchange.fail(Disconnected(answered=False))
-        elif batcher.takes(len(data)):
+            return exchange
+        self._state = _BUSY
+        if batcher.takes(len(data)):
             self._held = data
             batcher.put(self._write_held)
         else:
@@ -105,7 +130,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     @property
     def usable(self) -> bool:
         """Whether it can still be written to."""
-        return not self._lost and not self._transport.is_closing()
+        return self._state is not _LOST and not self._transport.is_closing()
 
     def has_input(self) -> bool:
         """Whether an idle socket has something to read: its end, or what nobody asked for."""
@@ -126,24 +151,25 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.abort()
 
     def _unheard(self) -> float:
-        sock = None if self._lost else self._transport.get_extra_info("socket")
+        sock = None if self._state is _LOST else self._transport.get_extra_info("socket")
         return 0.0 if sock is None or sock.fileno() < 0 else unheard(sock)
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """Give up the exchange, since the deadline has passed."""
         if self._exchange is not None:
             self._exchange.expire()
         self.abort()
 
     def abort(self) -> None:
         self.deadline = math.inf
-        if not self._lost:
+        if self._state is not _LOST:
+            self._state = _CLOSING
             self._transport.abort()
 
     # What the exchange asks for.
 
     def write(self, data: bytes) -> None:
-        if not self._lost:
+        if self._state is not _LOST:
             self._write_held()
             self._sent = self.loop.time()
             self._written = len(data)
@@ -151,7 +177,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     async def drain(self, *, tunnel_ended: bool) -> None:
         """Wait until the upstream has taken what was written."""
-        if self._lost:
+        if self._state is _LOST:
             if tunnel_ended:
                 raise UpstreamBroken("the upstream broke off the tunnel")
             return
@@ -170,7 +196,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             exchange.expect_head_by(math.inf)
 
     def write_eof(self) -> None:
-        if self._lost:
+        if self._state is _LOST:
             return
         if self._transport.can_write_eof():
             with suppress(OSError):  # reset a moment ago
@@ -180,21 +206,23 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.deadline = self.loop.time() + self.idle_timeout
 
     def pause_reading(self) -> None:
-        if not self._lost:
+        if self._state is not _LOST:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self._lost:
+        if self._state is not _LOST:
             self._transport.resume_reading()
 
     def release(self, fate: Fate) -> None:
-        """The exchange is over."""
+        """End the exchange; `fate` is what becomes of this connection."""
         self._batcher.busy -= 1
         self.deadline = math.inf
         if (fate is _KEPT or fate is _RESTS) and self.usable:
+            self._state = _IDLE
             self._exchange = None
             self._owner.put(self, rests=fate is _RESTS)
-        elif fate is _ENDS and not self._lost:
+        elif fate is _ENDS and self._state is not _LOST:
+            self._state = _CLOSING
             self._transport.close()
             self.deadline = self.loop.time() + self.idle_timeout
         else:
@@ -210,6 +238,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
+        self._state = _IDLE
         self._transport.set_write_buffer_limits(high=1)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -218,44 +247,31 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._exchange is not None:
-            self._exchange.receive(bytes(_SPACE[:nbytes]))
+            receive(self._exchange, bytes(_SPACE[:nbytes]))
         else:
-            # Nobody asked for this: it must not be taken for the answer to the next request.
+            # Not asked for: it must not be taken for the answer to the next request.
             self.abort()
             self._owner.spoke(self)
 
     def eof_received(self) -> bool:
-        # Without its own farewell, TLS cannot tell the end from a cut (RFC 9112 section 9.8).
-        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
-        self._ended_in_order = tls is None or _said_farewell(tls)
-        if self._exchange is not None and self._exchange.in_tunnel:
-            self._exchange.receive_end(in_order=True)
+        tls = self._transport.get_extra_info("ssl_object")
+        self._ended_in_order = tls is None or said_farewell(tls)
+        if self._exchange is not None and self._exchange.state is TUNNEL:
+            receive_end(self._exchange, in_order=True)
             # The other direction of a tunnel stays open, but for TLS, which knows no half-close here.
             return tls is None
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if isinstance(exc, ConnectionError):
-            self._read_what_is_left()
-        self._lost = True
+        if isinstance(exc, ConnectionError) and self._exchange is not None and (rest := read_rest(self._transport)):
+            receive(self._exchange, rest)
+        self._state = _LOST
         self.resume_writing()
         if self._exchange is not None:
-            self._exchange.receive_end(in_order=exc is None and self._ended_in_order)
+            receive_end(self._exchange, in_order=exc is None and self._ended_in_order)
             # It refers to this connection: only the garbage collector would free such a circle.
             self._exchange = None
-        self._owner.lost(self, silently=self._silent or (isinstance(exc, OSError) and exc.errno in _SILENT))
-
-    def _read_what_is_left(self) -> None:
-        """Take the answer of an upstream that did not wait for the whole request (RFC 9112 section 9.5).
-
-        A write that fails ends the transport, though the kernel may hold an answer that came before.
-        """
-        sock = self._transport.get_extra_info("socket")
-        if self._exchange is None or sock is None or self._transport.get_extra_info("sslcontext") is not None:
-            return
-        with suppress(OSError):  # nothing is left, or a reset has taken it
-            if sock.fileno() >= 0 and (data := os.read(sock.fileno(), LARGE)):
-                self._exchange.receive(data)
+        self._owner.lost(self, silently=self._silent or is_silence(exc))
 
     def pause_writing(self) -> None:
         self._write_paused = self.loop.create_future()
@@ -265,11 +281,3 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if not self._write_paused.done():
                 self._write_paused.set_result(None)
             self._write_paused = None
-
-
-def _said_farewell(tls: ssl.SSLObject) -> bool:
-    """Whether the peer's `close_notify` has come."""
-    try:
-        return not tls.read(1)
-    except ssl.SSLError:
-        return False

@@ -15,7 +15,15 @@ from proxy.http.grammar.requests import (
     request_head,
     request_line,
 )
-from proxy.http.grammar.responses import Content, Delimiter, Head, content_of, kept_for, parse_head
+from proxy.http.grammar.responses import (
+    Content,
+    Delimiter,
+    Head,
+    check_answer_beginning,
+    content_of,
+    kept_for,
+    parse_head,
+)
 
 __all__ = [
     "END_OF_HEAD",
@@ -28,6 +36,7 @@ __all__ = [
     "FramingError",
     "Head",
     "RequestHead",
+    "check_answer_beginning",
     "check_beginning",
     "chunk",
     "chunked_content",

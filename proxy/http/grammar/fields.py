@@ -15,6 +15,7 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 SECTION = rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+"
 
+BARE_LF = re.compile(rb"(?<!\r)\n")
 _SECTION = re.compile(SECTION)
 _LINE = re.compile(rb"([^:]++):[\t ]*+((?:[\t ]*+[^\t \r]++)*+)[\t ]*+\r\n")
 _NOTABLE = re.compile(

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import BadRequest, HeadTooLarge, RequestError, TargetTooLong, UnsupportedCoding, UnsupportedVersion
-from proxy.http.grammar.fields import MAX_HEAD, SECTION, TOKEN, lines_of, proxy_fields_of, values_of
+from proxy.http.grammar.fields import BARE_LF, MAX_HEAD, SECTION, TOKEN, lines_of, proxy_fields_of, values_of
 
 if TYPE_CHECKING:
     from proxy.http.grammar.fields import Header
@@ -17,7 +17,6 @@ END_OF_HEAD = b"\r\n\r\n"
 _LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.([01])\r\n")
 _OTHER_VERSION = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]\r\n")
 _BEGINNING = re.compile(rb"(?:" + TOKEN + rb"(?: (?:[\x21-\x7e]++(?: (?:[\x21-\x7e]*+\r?)?)?)?)?)?")
-_BARE_LF = re.compile(rb"(?<!\r)\n")
 _SECTION = re.compile(SECTION)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _REMEMBERED = 4096
@@ -141,7 +140,7 @@ def check_beginning(data: bytes, start: int) -> None:
             raise _malformed_line(data, start, len(data))
     elif _LINE.match(data, start) is None:
         raise _malformed_line(data, start, line_end)
-    elif _BARE_LF.search(data, start):
+    elif BARE_LF.search(data, start):
         raise BadRequest("a line is not ended by CR LF", hint="End lines with CR LF (RFC 9112 section 2.2).")
 
 

@@ -5,9 +5,19 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
-from proxy.http.grammar.fields import SECTION, FramingError, Header, Headers, lines_of, proxy_fields_of
+from proxy.http.grammar.fields import (
+    BARE_LF,
+    MAX_HEAD,
+    SECTION,
+    FramingError,
+    Header,
+    Headers,
+    lines_of,
+    proxy_fields_of,
+)
 
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
+_BEGINNING = b"HTTP/1."
 _TIMEOUT = re.compile(rb"(?:^|[,;\t ])timeout[\t ]*=[\t ]*\"?([0-9]{1,9})")
 _DIGITS = 18
 """Of the longest Content-Length."""
@@ -64,6 +74,14 @@ def parse_head(data: bytes) -> tuple[Head, int]:
     if len(proxy_fields) < len(lines):
         proxy_fields = _combined(lines)
     return Head(int(minor), int(status), reason, section, proxy_fields), match.end()
+
+
+def check_answer_beginning(data: bytes) -> None:
+    """Judge a head whose end has not come: raises FramingError where it can become none."""
+    if len(data) >= MAX_HEAD:
+        raise FramingError("its head is too large")
+    if not data.startswith(_BEGINNING[: len(data)]) or BARE_LF.search(data):
+        raise FramingError("it does not begin like HTTP/1.1")
 
 
 def _combined(lines: Headers) -> dict[bytes, bytes]:

@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import Buffers
+from proxy.http.server.body import IncomingBody
 from proxy.http.server.portions import Portions
 from proxy.http.sockets import hold_little, keep_alive, unheard
 
@@ -66,6 +67,13 @@ class Flow:
         if sock is not None:
             with suppress(OSError):  # reset a moment ago
                 hold_little(sock)
+
+    def new_content(self) -> IncomingBody:
+        """Make what takes the content of a request, or one direction of a tunnel, and stops reading where it is full.
+
+        It refers to this and not to the connection: only the garbage collector would free such a circle.
+        """
+        return IncomingBody(lambda: self.hold(Hold.CONTENT), lambda: self.release(Hold.CONTENT), self._buffers)
 
     @property
     def reading(self) -> bool:

@@ -11,9 +11,10 @@ from proxy.errors import ProxyError
 from proxy.http.address import Bind, is_loopback, stays_here
 from proxy.http.buffers import Buffers
 from proxy.http.options import CertificateFiles, Timeouts
+from proxy.http.server.draining import GRACE
 from proxy.http.server.listen import BACKLOG, PortFile, let_nobody_in, open_sockets, url_of, waiting_at
 from proxy.http.server.request import ServerRequest
-from proxy.http.server.server import GRACE, Limits, Server
+from proxy.http.server.server import Limits, Server
 from proxy.http.server.tls import CallerTls
 from proxy.model import Clock
 

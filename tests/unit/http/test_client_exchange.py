@@ -10,8 +10,9 @@ from support.wire import PATIENCE
 
 from proxy.errors import BadRequest, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.http.buffers import LARGE, Buffers
-from proxy.http.client.exchange import Exchange
+from proxy.http.client.exchange import Exchange, ExchangeState
 from proxy.http.client.link import Disconnected, Fate
+from proxy.http.client.receiving import receive, receive_end
 from proxy.http.grammar import MANY_CHUNKS, MAX_HEAD, Head, chunk, last_chunk
 from proxy.http.grammar.fields import Header
 
@@ -77,12 +78,12 @@ class Trial:
     def receive(self, *pieces: bytes) -> "Trial":
         for piece in pieces:
             if not self.link.aborted:
-                self.exchange.receive(piece)
+                receive(self.exchange, piece)
         return self
 
     def end(self, *, in_order: bool = True) -> "Trial":
         if not self.link.aborted:
-            self.exchange.receive_end(in_order=in_order)
+            receive_end(self.exchange, in_order=in_order)
         return self
 
     def error(self) -> BaseException | None:
@@ -293,7 +294,7 @@ async def test_a_tunnel_in_pieces() -> None:
         trial = Trial(upgrade=True).receive(*pieces)
         await trial.exchange.answered
         assert trial.exchange.head.status == 101
-        assert trial.exchange.in_tunnel
+        assert trial.exchange.state is ExchangeState.TUNNEL
         assert [status for status, _ in trial.interim] == [100, 103]
         assert trial.link.deadline == math.inf
         assert trial.exchange.take() == SIZED
@@ -309,7 +310,7 @@ async def test_a_tunnel_in_pieces() -> None:
 async def test_an_upgrade_that_was_not_granted() -> None:
     """Another answer is an answer like any other."""
     trial = Trial(upgrade=True).receive(SIZED)
-    assert not trial.exchange.in_tunnel
+    assert trial.exchange.state is not ExchangeState.TUNNEL
     assert await result(trial) == told()
 
 
@@ -561,7 +562,7 @@ async def test_the_first_failure_counts() -> None:
     """What follows from a failure does not hide it."""
     trial = Trial().receive(SIZED[:-1])
     trial.exchange.expire()
-    trial.exchange.receive_end(in_order=False)
+    receive_end(trial.exchange, in_order=False)
     assert trial.exchange.take() == b"hell"
     with pytest.raises(UpstreamTimeout):
         await trial.exchange.read()
@@ -569,7 +570,7 @@ async def test_the_first_failure_counts() -> None:
 
 async def test_no_failure_after_the_end() -> None:
     """An answer that has come whole stays whole, whatever becomes of its connection."""
-    for happens in (Exchange.expire, lambda exchange: exchange.receive_end(in_order=False)):
+    for happens in (Exchange.expire, lambda exchange: receive_end(exchange, in_order=False)):
         trial = Trial().receive(*byte_by_byte(SIZED))
         happens(trial.exchange)
         assert await trial.exchange.read() == b"hello"
