@@ -1,4 +1,4 @@
-"""HTTP/1.1 on both sides, for whatever is carried: knows neither Unleash Live nor Cognito.
+"""Speak HTTP/1.1 on both sides of a proxy, whatever is carried.
 
-`grammar` is what messages are, `server` the callers' side, `client` the upstreams'. Beside them stands what both use.
+`grammar` says what a message is, `server` speaks with callers, `client` with upstreams. The other modules serve both.
 """

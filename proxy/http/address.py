@@ -1,4 +1,4 @@
-"""Where upstreams are, and where to listen."""
+"""Name the places of upstreams and listeners."""
 
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An http(s) origin and the path below which a route's requests land."""
+    """Names an http(s) origin and the path below which requests land."""
 
     scheme: str
     host: str
@@ -25,7 +25,7 @@ class Upstream:
 
     @classmethod
     def parse(cls, url: str) -> "Upstream":
-        """`https://host[:port][/path]` as an Upstream; raises ValueError, in words for a person."""
+        """Parse `https://host[:port][/path]`; raises ValueError, in words for a person."""
         if "@" in url.partition("?")[0]:
             raise ValueError("an upstream's address must not hold a user name or password")
         parts = urlsplit(url)
@@ -46,7 +46,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A place to listen: a TCP host and port, or a Unix socket's path."""
+    """Names a place to listen at: a TCP host and port, or a Unix socket's path."""
 
     host: str = ""
     port: int = 0
@@ -59,7 +59,7 @@ class Bind:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name, as `host_name` returns it, is this machine's loopback (RFC 6761, all of 127/8, ::1)."""
+    """Return whether a host name in lower case is this machine's loopback (RFC 6761, all of 127/8, ::1)."""
     if name == "localhost":
         return True
     try:
@@ -69,5 +69,5 @@ def is_loopback(name: str) -> bool:
 
 
 def stays_here(bind: Bind) -> bool:
-    """Whether nobody beyond this machine reaches what listens there."""
+    """Return whether a listener there can be reached from this machine alone."""
     return bind.path is not None or is_loopback(bind.host.lower())

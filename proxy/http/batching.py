@@ -1,8 +1,8 @@
-"""Small writes that go out one behind the other, once the event loop's turn is over.
+"""Batch small writes at the end of the event loop's turn.
 
-A peer that sleeps is woken by the write that finds it asleep, which costs the writer more than all else that it does
-for a small message. Written between two readings, each message finds its peer asleep again; written in a row, most
-find it awake. It pays where many exchanges are under way at once: a lone one would only wait.
+A write to a process that sleeps wakes it, which costs the writer more than all else that it does for a small message.
+Writes between two readings find the peer asleep again each time; of writes in a row, most find it awake. That pays when
+many exchanges are under way at once: a single one would only wait.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ SMALL = 64 * 1024
 
 
 class WriteBatcher:
-    """Holds writes until the end of the turn. Nobody may write or close elsewhere what has a write in here."""
+    """Holds writes until the end of the turn. What has a write in here must not be written to or closed meanwhile."""
 
     __slots__ = ("_call_soon", "_held", "busy")
 
@@ -23,10 +23,10 @@ class WriteBatcher:
         self._call_soon = call_soon
         self._held: list[Callable[[], None]] = []
         self.busy = 0
-        """How many exchanges are under way; those who begin and end them count."""
+        """Exchanges under way; counted by what begins and ends them."""
 
     def takes(self, size: int) -> bool:
-        """Whether a message of `size` bytes is to be held."""
+        """Return whether a message of `size` bytes is to be held."""
         return self.busy >= CROWD and size <= SMALL
 
     def put(self, write: Callable[[], None]) -> None:

@@ -1,11 +1,11 @@
-"""An account of what all callers together have in memory, so that many slow ones cannot use it up.
+"""Count what all callers together have in memory, so that many slow ones cannot use it up.
 
-Two things are kept for callers: content that waits until somebody takes it, and request bodies that may be sent again.
-Each may have half of the limit. Content is not cut off: once much of it waits, less is read at a time and for each
-reader, so that the last ones have their share. A body that would be too much is not kept.
+Two things are kept for callers: content that waits for its reader, and request bodies that may be sent again. Each may
+have half of the limit. Content is not cut off: once much of it waits, less is read at a time and for each reader, so
+that the last ones have their share. A body that would be too much is not kept.
 
-Content is counted from when it is read until the other side's kernel has it, since what passes at once may be much: an
-event loop reads from all connections on which something has come before anybody takes it.
+Content is counted from when it is read until the other side's kernel has it: an event loop reads from all connections
+on which something has come before any of it is taken.
 """
 
 LARGE = 256 * 1024
@@ -13,7 +13,7 @@ LARGE = 256 * 1024
 SMALL = 16 * 1024
 """The same where many are slow. With what a connection costs besides, it is less than 64 KiB for each."""
 _MUCH = 8
-"""The part of the limit from which on much waits."""
+"""Much waits from this fraction of the limit on: one in so many bytes."""
 
 
 class Buffers:
@@ -26,7 +26,7 @@ class Buffers:
         self._much = limit // _MUCH
         self._kept = 0
         self.waiting = 0
-        """Bytes of content that are here; who adds to it takes off as much again."""
+        """Bytes of content that are here; what adds to it takes as much off again."""
 
     @property
     def much(self) -> bool:
@@ -44,7 +44,7 @@ class Buffers:
         return self._kept
 
     def keep(self, size: int) -> bool:
-        """Count `size` bytes more of a body that is kept; False where that would be too much: nothing is counted."""
+        """Count `size` bytes more of a body that is kept; False, with nothing counted, where that is too much."""
         if self._kept + size > self._share:
             return False
         self._kept += size

@@ -1,4 +1,4 @@
-"""What the settings say of connections."""
+"""Hold what the settings say of connections."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """All in seconds. There is none on a whole transfer."""
+    """Limits waiting, in seconds. There is no limit on a whole transfer."""
 
     connect: float
     headers: float
@@ -21,7 +21,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """A certificate with its chain, and its private key, in PEM; both may be in one file."""
+    """Names the files of a certificate with its chain and of its private key, in PEM; both may be in one file."""
 
     certificate: Path
     key: Path
@@ -29,7 +29,7 @@ class CertificateFiles:
 
 @dataclass(frozen=True, slots=True)
 class OutboundProxy:
-    """An HTTP proxy that is asked to CONNECT; `credentials` are `user:password`."""
+    """Names an HTTP proxy that is asked to CONNECT; `credentials` are `user:password`."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class OutboundProxy:
 
 @dataclass(frozen=True, slots=True)
 class OutboundProxies:
-    """The proxies for upstreams of each scheme, and who is reached without one."""
+    """Names the proxies for upstreams of each scheme, and the hosts that are reached without one."""
 
     http: OutboundProxy | None = None
     https: OutboundProxy | None = None

@@ -1,4 +1,4 @@
-"""Responses that a server makes itself."""
+"""Make the responses that come from this proxy itself."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -8,17 +8,17 @@ from proxy.http.grammar.fields import Header
 
 
 class Response(NamedTuple):
-    """An answer that this proxy makes itself."""
+    """Holds a response that this proxy makes itself."""
 
     status: int
     headers: tuple[Header, ...]
     body: bytes
     pieces: AsyncGenerator[bytes, None] | None = None
-    """The content where it comes to be as time goes on; then `headers` have no Content-Length, and `body` is empty."""
+    """The content where it is made while it is sent; then `headers` have no Content-Length, and `body` is empty."""
 
 
 def json_response(status: int, value: Any, *extra: Header, media_type: bytes = b"application/json") -> Response:
-    """`value` as an answer; never cached, since it says what is so now."""
+    """Make a response of `value` in JSON; it is never cached, since it describes the present."""
     body = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
     headers = (
         (b"Content-Type", media_type),

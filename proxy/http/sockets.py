@@ -1,11 +1,11 @@
-"""What asyncio does not ask of a TCP connection: whether the other end is still there, and not to hold too much."""
+"""Ask of a TCP connection what asyncio does not: whether the other end is still there, and to hold little."""
 
 import socket
 import struct
 import sys
 
 _PROBES = 3
-"""Unanswered, they end a connection."""
+"""Probes without an answer that end a connection."""
 _INFO = struct.Struct("=3xB20xI28xI")
 """The beginning of Linux's `tcp_info`: probes without an answer, segments without one, milliseconds since the last."""
 _DROP_AFTER = 0x80
@@ -17,8 +17,8 @@ _UNSENT = 128 * 1024
 def hold_little(sock: socket.socket) -> None:
     """Have the kernel take no more to send than it can send soon.
 
-    Else it takes some megabytes for a reader who is slow, which count where the memory of a container is limited. What
-    is no TCP socket is left as it is, and so are all where the system knows no such limit (tcp(7), TCP_NOTSENT_LOWAT).
+    Else it takes some megabytes for a slow reader, which count where the memory of a container is limited. Sockets that
+    are no TCP sockets stay as they are, and all do where the system has no such limit (tcp(7), TCP_NOTSENT_LOWAT).
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
@@ -28,7 +28,7 @@ def keep_alive(sock: socket.socket, patience: float) -> None:
     """Have the kernel end a connection that rests and whose other end has not answered for about `patience` seconds.
 
     It sends probes (RFC 9293 section 3.8.4); where none is answered reading fails with TimeoutError, or for want of a
-    route. What is no TCP socket is left as it is.
+    route. Sockets that are no TCP sockets stay as they are.
 
     Linux has TCP_USER_TIMEOUT (RFC 5482) for what was sent and is not acknowledged. It is not used: it also ends
     connections whose other end is there and takes nothing for a while. `unheard` tells the two apart.
@@ -48,10 +48,10 @@ def keep_alive(sock: socket.socket, patience: float) -> None:
 
 
 def unheard(sock: socket.socket) -> float:
-    """How many seconds ago something was heard of the other end, where it owes an answer to what was sent; else 0.
+    """Return how many seconds ago the other end was heard of, if it has yet to acknowledge something; else 0.
 
-    It owes none where all is acknowledged, nor where it takes no more (a window of zero) and says so when probed. Only
-    Linux tells (tcp(7), TCP_INFO). Who has just sent something has to wait before asking: what was heard before counts.
+    An end that takes no more (a window of zero) and says so when probed has nothing to acknowledge. Only Linux says
+    (tcp(7), TCP_INFO). Ask only some time after sending: what was heard before that counts as well.
     """
     if sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return 0.0

@@ -284,7 +284,7 @@ async def test_requests_between_tiny_chunks_are_answered(proxy: App) -> None:
         while True:
             served = (found for server in proxy._listeners._servers.values() for found in server.connections)
             connections = [found for found in served if isinstance(found, CallerConnection)]
-            held.extend(len(connection.requests._buffer) for connection in connections)
+            held.extend(len(connection.parser._buffer) for connection in connections)
             await asyncio.sleep(0.001)
 
     looking = asyncio.create_task(look())

@@ -396,7 +396,7 @@ async def test_no_proxy_goes_directly() -> None:
         (b"HTTP/1.1 200 OK\r\n", "broke off"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 20_000, "nonsense"),
         (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "nonsense"),
-        (ESTABLISHED + answer(500, body=b"canary"), "nobody asked for"),
+        (ESTABLISHED + answer(500, body=b"canary"), "content behind its answer"),
     ],
 )
 async def test_an_outbound_proxy_that_refuses(refusal: bytes, words: str) -> None:

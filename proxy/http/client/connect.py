@@ -1,4 +1,4 @@
-"""Opening connections: names, happy eyeballs, TLS, outbound proxies, and another try where nobody was there."""
+"""Open connections to upstreams: names, happy eyeballs, TLS, outbound proxies, and more tries while one restarts."""
 
 import asyncio
 import random
@@ -24,11 +24,11 @@ from proxy.http.sockets import hold_little, keep_alive
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried as well (RFC 8305 section 5)."""
 TRYING = 2.0
-"""Seconds for which an upstream is tried that is away."""
+"""Seconds for which an upstream that restarts is tried again."""
 _PAUSES = (0.05, 0.1, 0.2, 0.4)
-"""Seconds between two tries, at most; the last one for good."""
+"""Seconds between two tries, at most; the last one again and again."""
 SILENCE = 20.0
-"""Seconds after which a connection is dead whose other end has not been heard of."""
+"""Seconds after which a connection is dead when nothing is heard of the other end."""
 
 Result = TypeVar("Result")
 Protocol = TypeVar("Protocol", bound=asyncio.BufferedProtocol)
@@ -49,8 +49,8 @@ class Connector:
     ) -> None:
         """`ca_file` takes the place of the system's certificate authorities. Raises SettingsError where it is none.
 
-        Connections end whose other end is silent for `silence` seconds. `draw` is uniform in [0, 1); `resolve` takes
-        the place of `socket.getaddrinfo`, and may block.
+        A connection ends when its other end is silent for `silence` seconds. `draw` is uniform in [0, 1). `resolve`
+        takes the place of `socket.getaddrinfo`, and may block.
         """
         self._timeout = timeout
         self._outbound = outbound
@@ -70,28 +70,28 @@ class Connector:
         self._tls = None if self._ca_file is None else _tls_context(self._ca_file)
 
     async def connect(self, upstream: Upstream, new: Callable[[], UpstreamConnection]) -> UpstreamConnection:
-        """A connection ready for its first request; raises UpstreamUnreachable or UpstreamTimeout.
+        """Open a connection that is ready for its first request; raises UpstreamUnreachable or UpstreamTimeout.
 
-        Nothing has been sent when it fails: so it is tried again, whatever the request.
+        Nothing of the request has been sent when it fails, so it is tried again, whatever the request.
         """
         return await self._in_time(self._try(upstream, new), upstream.host)
 
-    # The steps of `connect` one by one, for who wants to know which one fails. They raise what it does.
+    # The steps of `connect` one by one, to find the one that fails. They raise what it does.
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """The addresses of a name."""
+        """Look up the addresses of a name."""
         return [entry[4][0] for entry in await self._in_time(self._names.addresses(host, port), host)]
 
     async def dial(self, host: str, port: int) -> socket.socket:
-        """A socket that is connected to `host` itself, whatever proxies there are."""
+        """Connect a socket to `host` itself, whatever outbound proxies there are."""
         return await self._in_time(self._dial(host, port), host)
 
     async def open_socket(self, upstream: Upstream) -> socket.socket:
-        """A socket that leads to `upstream`, through the outbound proxy where there is one."""
+        """Connect a socket to `upstream`, through the outbound proxy where there is one."""
         return await self._in_time(self._open_socket(upstream), upstream.host)
 
     async def secure(self, sock: socket.socket, upstream: Upstream, new: Callable[[], Protocol]) -> Protocol:
-        """The protocol of a connection on `sock`, with TLS where `upstream` has it."""
+        """Make the protocol of a connection on `sock`, with TLS where `upstream` has it."""
         return await self._in_time(self._secure(sock, upstream, new), upstream.host)
 
     async def _in_time(self, work: Awaitable[Result], host: str) -> Result:
@@ -103,7 +103,7 @@ class Connector:
             raise translated(error, host) from error
 
     async def _try(self, upstream: Upstream, new: Callable[[], UpstreamConnection]) -> UpstreamConnection:
-        """Connect, and try again where nobody is there."""
+        """Connect, and try again while the upstream is away."""
         loop = asyncio.get_running_loop()
         until = loop.time() + min(TRYING, self._timeout)
         tries = 0
@@ -177,7 +177,7 @@ class Connector:
             )
         except (OSError, asyncio.CancelledError) as error:  # cancelled where it took too long
             self._names.forget(host, port, known)
-            # The library's frame refers to the error, and it to that frame: nobody would free them.
+            # The library's frame refers to the error, and it to that frame: such a circle.
             raise error.with_traceback(None) from None
         try:
             keep_alive(sock, self.silence)

@@ -3,7 +3,7 @@
 | state | what the upstream sends | next state |
 |---|---|---|
 | OPENING | nothing | IDLE: the transport is there, its handshake done |
-| IDLE | was not asked for: the pool is told, and the connection is dropped | BUSY: a request begins |
+| IDLE | was not asked for: the pool notes it, and the connection is dropped | BUSY: a request begins |
 | BUSY | belongs to the exchange | IDLE: the exchange ends, and the connection may carry another one |
 | | | CLOSING: it may not |
 | CLOSING | is dropped | LOST, as may every other state: the transport is closed |
@@ -31,7 +31,7 @@ from proxy.http.sockets import unheard
 
 _KEPT, _RESTS, _ENDS = Fate.KEPT, Fate.RESTS, Fate.ENDS
 _SPACE = memoryview(bytearray(LARGE))
-"""Where all connections read to, one after the other: what has come is taken out before the next one reads."""
+"""The buffer of all connections, one after the other: what has come is taken out before the next one reads."""
 _LITTLE_SPACE = _SPACE[:SMALL]
 
 
@@ -94,7 +94,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
         self.idle_until = 0.0
         self.rests = False
-        """The last answer had no content, which may come all the same."""
+        """The last response had no content, which may come all the same."""
         self._owner = owner
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
@@ -133,7 +133,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         return self._state is not _LOST and not self._transport.is_closing()
 
     def has_input(self) -> bool:
-        """Whether an idle socket has something to read: its end, or what nobody asked for."""
+        """Return whether an idle socket has something to read: its end, or what was not asked for."""
         if self._poll is None:
             sock = self._transport.get_extra_info("socket")
             if sock is None or sock.fileno() < 0:
@@ -242,14 +242,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=1)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to: a little at a time where much waits for slow callers already."""
+        """Return where to read to: a little at a time where much waits for slow callers already."""
         return _SPACE if self.buffers.portion == LARGE else _LITTLE_SPACE
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._exchange is not None:
             receive(self._exchange, bytes(_SPACE[:nbytes]))
         else:
-            # Not asked for: it must not be taken for the answer to the next request.
+            # Not asked for: it must not be taken for the response to the next request.
             self.abort()
             self._owner.spoke(self)
 

@@ -1,10 +1,10 @@
-"""What host names mean (RFC 1035), asked once for all who want to know at the same time.
+"""Look up host names (RFC 1035), once for all requests that need one at the same time.
 
-| what is known of a name | what is answered |
+| what is known of a name | what is returned |
 |---|---|
 | addresses that came within the last 5 s | those |
-| older addresses, of the last hour | what a new lookup brings; themselves where it fails or takes longer than 1 s |
-| nothing | what a new lookup brings, or its error |
+| older addresses, of the last hour | what a new lookup finds; where it fails or takes longer than 1 s, the older ones |
+| nothing | what a new lookup finds, or its error |
 """
 
 import asyncio
@@ -24,9 +24,9 @@ Address: TypeAlias = tuple[int, int, int, str, Any]
 Resolve: TypeAlias = Callable[..., list[Any]]
 
 _FRESH = 5.0
-"""Seconds; a crowd of new connections asks once, a change of the name's addresses is noticed soon."""
+"""Seconds; many new connections share a lookup, and a change of the name's addresses is noticed soon."""
 _KNOWN = 3600.0
-"""Seconds for which addresses are used that nobody confirms."""
+"""Seconds for which addresses are used that no lookup has confirmed since."""
 _PATIENCE = 1.0
 """Seconds that a lookup may take where addresses are known (RFC 8767 section 5 has 1.8)."""
 _FAVOUR = 600.0
@@ -36,7 +36,7 @@ _AT_A_TIME = 32
 
 
 class _Name:
-    """What is known of a name."""
+    """Holds what is known of a name."""
 
     def __init__(self) -> None:
         self.lookup: asyncio.Task[list[Address]] | None = None
@@ -48,7 +48,7 @@ class _Name:
         self.favoured_until = 0.0
 
     def in_order(self, addresses: list[Address], now: float) -> list[Address]:
-        """The order in which addresses are to be tried."""
+        """Sort addresses into the order in which to try them."""
         favourite = self.favourite if now < self.favoured_until else None
         if favourite is None:
             return addresses
@@ -65,11 +65,11 @@ class Names:
         self._slots = asyncio.Semaphore(_AT_A_TIME)
 
     async def addresses(self, host: str, port: int) -> list[Address]:
-        """The addresses of `host` in the order in which to try them; raises OSError or UnicodeError."""
+        """Find the addresses of `host`, in the order in which to try them; raises OSError or UnicodeError."""
         name = self._names.get((host, port))
         if name is None:
             name = self._names[host, port] = _Name()
-        # In no variable here: an error that it has refers to this frame, which nobody would free then.
+        # In no variable here: an error that it has refers to this frame: such a circle is not freed.
         loop = asyncio.get_running_loop()
         now = loop.time()
         if name.lookup is None or (name.lookup.done() and now - name.asked > _FRESH):
@@ -77,7 +77,7 @@ class Names:
             name.lookup = loop.create_task(self._look_up(host, port, name))
             name.lookup.add_done_callback(_retrieve)
         if not name.addresses or now - name.found > _KNOWN:
-            # Who gives up takes nobody else's answer away.
+            # A request that is given up does not cancel the lookup of the others.
             return name.in_order(await asyncio.shield(name.lookup), now)
         if name.lookup.done():
             return name.in_order(name.addresses, now)
@@ -91,7 +91,7 @@ class Names:
         return name.in_order(name.addresses, now)
 
     def forget(self, host: str, port: int, since: float) -> None:
-        """Ask again next time: what `addresses` returned at `since`, of the loop's time, leads nowhere."""
+        """Look up again next time: what `addresses` returned at `since`, by the loop's clock, could not be reached."""
         name = self._names.get((host, port))
         if name is not None and name.lookup is not None and name.lookup.done() and name.asked <= since:
             name.lookup = None
@@ -129,13 +129,13 @@ class Names:
 
 
 def _retrieve(lookup: "asyncio.Task[list[Address]]") -> None:
-    """Whoever wanted to know may have gone: then nobody else looks at why a lookup failed."""
+    """Take the error of a lookup, which is else complained of when all requests that wanted it have gone."""
     if not lookup.cancelled():
         lookup.exception()
 
 
 def _is_address(host: str) -> bool:
-    """Whether it needs no looking up."""
+    """Return whether it needs no lookup."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)

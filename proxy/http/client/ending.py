@@ -29,9 +29,9 @@ def said_farewell(tls: ssl.SSLObject) -> bool:
 
 
 def read_rest(transport: asyncio.Transport) -> bytes:
-    """Read the answer of an upstream that did not wait for the whole request (RFC 9112 section 9.5), as far as it came.
+    """Read the response of an upstream that did not wait for the whole request (RFC 9112 section 9.5).
 
-    A write that fails ends the transport, though the kernel may hold an answer that came before.
+    A write that fails ends the transport, though the kernel may hold a response that came before.
     """
     sock = transport.get_extra_info("socket")
     if sock is None or transport.get_extra_info("sslcontext") is not None:

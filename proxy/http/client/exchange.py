@@ -1,9 +1,9 @@
-"""Carry one request on a connection, and hand over its answer as it arrives.
+"""Carry one request on a connection, and hand over its response as it arrives.
 
 | state | what the upstream sends | next state |
 |---|---|---|
-| HEAD | is read as heads; those of interim answers (1xx) are handed on | CONTENT: the head of the answer is here |
-| | | TUNNEL: the answer is the 101 that was asked for |
+| HEAD | is read as heads; those of interim responses (1xx) are handed on | CONTENT: the head of the response is here |
+| | | TUNNEL: the response is the 101 that was asked for |
 | | | WHOLE: its content is here as well, or it has none |
 | CONTENT | is read as content | WHOLE: its end is here |
 | TUNNEL | is handed on as it is | WHOLE: the upstream has ended its direction |
@@ -56,7 +56,7 @@ _KEPT, _RESTS, _ENDS, _DROPPED = Fate
 
 
 class Exchange:
-    """Is an `UpstreamAnswer` once `answered` is done; its exception is Disconnected or a ProxyError."""
+    """Is an `UpstreamAnswer` once `answered` is done, whose exception is Disconnected or a ProxyError."""
 
     # Most of these keep their defaults in most exchanges: what is on the class costs nothing to make.
     state = HEAD
@@ -68,7 +68,7 @@ class Exchange:
     reusable = True
     """The connection can carry another request once the content has been read."""
     rests = False
-    """The answer has no content, which may come all the same."""
+    """The response has no content, which may come all the same."""
     full = False
     resting = False
     """Reasons to make the upstream wait; see the table above."""
@@ -91,7 +91,7 @@ class Exchange:
     _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, link: Link, method: str, inform: "Callable[[Head], None]", *, upgrade: bool) -> None:
-        """`inform` is called with every 1xx answer but the 101 that `upgrade` asks for."""
+        """`inform` is called with every 1xx response but the 101 that `upgrade` asks for."""
         self.answered: asyncio.Future[None] = link.loop.create_future()
         self.link = link
         self.method = method
@@ -105,7 +105,7 @@ class Exchange:
 
     @property
     def ended(self) -> bool:
-        """Whether the answer is whole and all of it has been taken."""
+        """Whether the response is whole and all of it has been taken."""
         return self.state is WHOLE and not self.chunks
 
     def take(self) -> bytes:
@@ -154,26 +154,26 @@ class Exchange:
         self.link.write_eof()
 
     def expect_head_by(self, deadline: float) -> None:
-        """Give up where no answer has begun by then."""
+        """Give up where no response has begun by then."""
         if self.state is HEAD:
             self.link.deadline = deadline
 
     def close(self) -> None:
-        """Let go of the connection: it is kept where the request went out whole and the answer was read to its end."""
+        """Let go of the connection: it is kept where the request went out and the response was read to the end."""
         if self.state is CLOSED:
             return
         read_out = self.ended
         self.state = CLOSED
         self._count(0)
         if self.full:
-            # The next answer is wanted.
+            # The next response is wanted.
             self.full = False
             self.resume()
         upload = self.upload
         sent = upload is None or (upload.done() and not upload.cancelled() and upload.exception() is None)
         if upload is not None and not sent:
             upload.cancel()
-        # What has failed refers to the frames that it passed, and they to this exchange: nobody would free that circle.
+        # What has failed refers to the frames that it passed, and they to this exchange: a circle.
         self.upload = None
         del self.answered
         if not read_out:

@@ -1,4 +1,4 @@
-"""What a connection that fails is told as, and whether it is worth another try."""
+"""Translate why a connection failed into an error, and judge whether another try may succeed."""
 
 import socket
 import ssl
@@ -13,7 +13,7 @@ _CLOCK = "Check this machine's clock: `ul-proxy check` says how far it is off."
 
 
 def translated(error: OSError | UnicodeError, host: str) -> UpstreamError:
-    """The error for a caller, where connecting to `host` has failed."""
+    """Return the error for a caller when connecting to `host` has failed."""
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("no connection to the upstream in time", proxy_status="connection_timeout")
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -30,9 +30,9 @@ def translated(error: OSError | UnicodeError, host: str) -> UpstreamError:
 
 
 def passes(error: OSError | UnicodeError) -> bool:
-    """Whether the next try may succeed: of an upstream, or a name server, that restarts.
+    """Return whether the next try may succeed, since an upstream, or a name server, restarts.
 
-    What is refused for good stays so: a certificate, a version of TLS, a name that does not exist, a firewall's rule.
+    A certificate, a version of TLS, a name that does not exist and a rule of a firewall are refused for good.
     """
     if isinstance(error, ssl.SSLError):
         return isinstance(error, ssl.SSLEOFError)
@@ -42,19 +42,19 @@ def passes(error: OSError | UnicodeError) -> bool:
 
 
 def reason(error: OSError | UnicodeError) -> str:
-    """The system's words for an error."""
+    """Return the system's words for an error."""
     return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _certificate_hint(code: int, host: str) -> str:
     if code == EXPIRED:
-        return f"Whoever runs the upstream must renew its certificate. If it is good elsewhere: {_CLOCK}"
+        return f"The upstream's operator must renew its certificate. If it is good elsewhere: {_CLOCK}"
     if code == NOT_YET_VALID:
         return _CLOCK
     if code in OTHER_NAME:
         return (
-            f"Whoever answers has no certificate for {host}: check the upstream's address in `ul-proxy config`, and "
-            "whether this network wants a login first."
+            f"The server that answers has no certificate for {host}: check the upstream's address in `ul-proxy "
+            "config`, and whether this network wants a login first."
         )
     return "Set upstreams.ca_file where the upstream has a certificate of your own authority."
 

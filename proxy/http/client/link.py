@@ -1,4 +1,4 @@
-"""What an exchange and its connection are to each other."""
+"""Define what an exchange and its connection know of each other."""
 
 import asyncio
 from enum import Enum, auto
@@ -8,7 +8,7 @@ from proxy.http.buffers import Buffers
 
 
 class Disconnected(Exception):
-    """The connection ended before the answer's head. `answered`: some of the answer had come."""
+    """Says that a connection ended before the response's head. `answered`: some of the response had come."""
 
     def __init__(self, *, answered: bool) -> None:
         super().__init__()
@@ -16,20 +16,20 @@ class Disconnected(Exception):
 
 
 class Fate(Enum):
-    """What becomes of a connection whose exchange is over."""
+    """Says what becomes of a connection when its exchange is over."""
 
     KEPT = auto()
     """It carries other requests."""
     RESTS = auto()
-    """Likewise, once it is known that no content comes behind a head that has none."""
+    """The same, after some time in which no content came behind a head that has none."""
     ENDS = auto()
-    """What was written is still to arrive, and that is all."""
+    """It is closed once what was written has gone out."""
     DROPPED = auto()
-    """Nobody can tell what would come on it."""
+    """It is broken off: what would come on it next is unknown."""
 
 
 class Link(Protocol):
-    """What an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
+    """Is what an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
 
     loop: asyncio.AbstractEventLoop
     deadline: float

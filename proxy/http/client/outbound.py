@@ -1,4 +1,4 @@
-"""Which outbound proxy a connection goes through, by the conventions of HTTPS_PROXY and NO_PROXY."""
+"""Choose the outbound proxy of a connection, by the conventions of HTTPS_PROXY and NO_PROXY."""
 
 import urllib.request
 from urllib.parse import quote, unquote, urlsplit
@@ -10,7 +10,7 @@ from proxy.http.options import OutboundProxies, OutboundProxy
 
 
 def parse_proxy(url: str) -> OutboundProxy:
-    """`http://[user:password@]host[:port]`, the scheme optional; raises ValueError without repeating the URL."""
+    """Parse `http://[user:password@]host[:port]`, the scheme optional; raises ValueError without repeating the URL."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, 80 if parts.port is None else parts.port
@@ -25,7 +25,7 @@ def parse_proxy(url: str) -> OutboundProxy:
 
 
 def choose(proxies: OutboundProxies, upstream: Upstream) -> OutboundProxy | None:
-    """The proxy on the way to `upstream`, None for the direct way."""
+    """Choose the proxy on the way to `upstream`, None for the direct way."""
     via = proxies.https if upstream.scheme == "https" else proxies.http
     if via is None:
         return None
@@ -37,7 +37,7 @@ def choose(proxies: OutboundProxies, upstream: Upstream) -> OutboundProxy | None
 
 
 def url_of(proxy: OutboundProxy) -> str:
-    """The proxy as a URL, credentials included: for libraries that want one, never for a person to see."""
+    """Write the proxy as a URL, credentials included: for libraries that want one, never to be shown."""
     host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
     if proxy.credentials is None:
         return f"http://{host}:{proxy.port}"

@@ -1,13 +1,13 @@
-"""All connections, and those that wait for a request, by origin, the one used last first.
+"""Keep connections between requests, by origin; the one that was used last is used first.
 
 | a connection | and then | is |
 |---|---|---|
-| carries a request | its answer has been read to its end | idle |
-| | its answer had no content, which may come all the same | resting for half a second, then idle |
+| carries a request | its response has been read to its end | idle |
+| | its response had no content, which may come all the same | resting for half a second, then idle |
 | is idle | a request comes | carrying it |
-| | nobody wants it for 30 s, or as long as the upstream allows, or it is an hour old | closed |
+| | it is not used for 30 s, or as long as the upstream allows, or it is an hour old | closed |
 | | another one to its origin has died silently, or the machine has slept | closed |
-| is idle or resting | the upstream says something, or closes | closed |
+| is idle or resting | the upstream sends something, or closes | closed |
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from proxy.model import Instant, elapsed
 MAX_IDLE = 30.0
 """Seconds; shorter than what the load balancers of AWS grant."""
 _ON_ITS_WAY = 1.0
-"""Seconds for an answer and the next request, where the upstream says for how long it keeps a connection."""
+"""Seconds for a response and the next request, where the upstream says for how long it keeps a connection."""
 MAX_AGE = 3600.0
-"""Seconds after which a connection is replaced: where the name leads elsewhere, it is followed there."""
+"""Seconds after which a connection is replaced: the name may lead to other addresses by then."""
 REST = 0.5
 """Seconds. What is written right behind a head may be held back until that is acknowledged, or be sent once more."""
 MOST_RESTING = 128
 """Connections: each is one more than there are callers, and takes a file descriptor."""
 _UNTIDY = 3600.0
-"""Seconds for which an origin is not believed that an answer has no content, once one had."""
+"""Seconds for which no connection to an origin rests, once one sent content behind a head that had none."""
 _IN_USE = 0.1
 """Seconds since its last exchange within which a connection has not been idle."""
 _SLEEP = 5.0
@@ -35,12 +35,12 @@ _SLEEP = 5.0
 
 
 class ConnectionPool:
-    """Keeps connections between two requests. It is their `Owner`."""
+    """Keeps connections between two requests, as their `Owner`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], Instant], silence: float) -> None:
         """`now` reads clocks that go on while the machine sleeps.
 
-        A connection is dead whose other end has not been heard of for `silence` seconds.
+        A connection is dead when nothing was heard of its other end for `silence` seconds.
         """
         self._silence = silence
         self.connections: set[UpstreamConnection] = set()
@@ -57,11 +57,11 @@ class ConnectionPool:
             self.connections.add(connection)
 
     def take(self, origin: str, *, repeatable: bool) -> UpstreamConnection | None:
-        """An idle connection to `origin` that the upstream has neither closed nor written to a moment ago.
+        """Take an idle connection to `origin` that the upstream has neither closed nor written to.
 
-        The event loop hears of that late: a request that must not be sent twice would fail, and any other would take
-        a parting word such as 408 for its own answer. To ask the socket is a system call: one that was in use a moment
-        ago has no reason for a parting word, and a `repeatable` request can be sent again.
+        The event loop learns of that late: a request that must not be sent twice would fail, and any other one would
+        take a last 408 for its own response. So the socket is asked, which is a system call. It is left out for a
+        connection that was in use a moment ago and a `repeatable` request, which can be sent again.
         """
         idle = self._idle.get(origin)
         if not idle:
@@ -81,7 +81,7 @@ class ConnectionPool:
         return None
 
     def check(self, now: float) -> None:
-        """Give up what is late, and close what nobody is to use any more."""
+        """Give up exchanges that are late, and close connections that are not to be used any more."""
         for connection in tuple(self.connections):
             connection.check(now, self._silence)
         self._has_slept(now)
@@ -95,7 +95,7 @@ class ConnectionPool:
         for connection in tuple(self.connections):
             connection.abort()
 
-    # What connections tell.
+    # What connections call.
 
     def put(self, connection: UpstreamConnection, *, rests: bool) -> None:
         now = self._loop.time()
@@ -115,7 +115,7 @@ class ConnectionPool:
         if idle and connection in idle:
             idle.remove(connection)
         if silently:
-            # What has cut off one of them, a router that has forgotten them say, has cut off the others.
+            # A router that has forgotten one of them, say, has forgotten the others as well.
             self._drop(connection.origin)
 
     def spoke(self, connection: UpstreamConnection) -> None:
@@ -150,7 +150,7 @@ class ConnectionPool:
             self._keep(connection, self._loop.time())
 
     def _has_slept(self, now: float) -> bool:
-        """Whether the machine has slept since the last look; then nobody at the other ends remembers the idle ones."""
+        """Return whether the machine has slept since the last look; the idle connections are closed then."""
         before, looked = self._looked
         instant = self._now()
         self._looked = instant, now

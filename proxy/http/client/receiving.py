@@ -1,4 +1,4 @@
-"""Read what an upstream sends on a connection: the heads and the content of the answer to an exchange."""
+"""Read what an upstream sends on a connection: the heads and the content of the response to an exchange."""
 
 import math
 
@@ -12,7 +12,7 @@ from proxy.http.grammar import (
     Delimiter,
     FramingError,
     Head,
-    check_answer_beginning,
+    check_response_beginning,
     content_of,
     kept_for,
     parse_head,
@@ -32,7 +32,7 @@ def receive(exchange: Exchange, data: bytes) -> None:
         elif state is HEAD:
             _receive_head(exchange, data)
         elif state is WHOLE:
-            # Not asked for: it must not be taken for the answer to the next request.
+            # Not asked for: it must not be taken for the response to the next request.
             exchange.link.abort()
     except FramingError as error:
         exchange.fail(UpstreamBroken(f"the upstream's answer is not to be trusted: {error}"))
@@ -65,12 +65,12 @@ def _receive_head(exchange: Exchange, data: bytes) -> None:
         if exchange.interim_bytes > MAX_HEAD:
             raise FramingError("it never gets beyond interim answers")
         exchange.inform(head)
-    check_answer_beginning(buffer)
+    check_response_beginning(buffer)
     exchange.buffer = buffer
 
 
 def _begin(exchange: Exchange, head: Head, rest: bytes) -> None:
-    """Begin the answer; `rest` came behind its head."""
+    """Begin the response; `rest` came behind its head."""
     link = exchange.link
     if head.status == _SWITCHING_PROTOCOLS:
         if not exchange.upgrade:
@@ -90,7 +90,7 @@ def _begin(exchange: Exchange, head: Head, rest: bytes) -> None:
     exchange.head = head
     delimiter = exchange.delimiter
     if delimiter == len(rest):
-        # All of it has come with its head: the usual thing, and nobody waits for content yet.
+        # All of it has come with its head: the usual thing, and content is not waited for yet.
         if rest:
             exchange.chunks.append(rest)
         exchange.state = WHOLE

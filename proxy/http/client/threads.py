@@ -1,4 +1,4 @@
-"""Work that blocks, in a thread that nobody has to wait for."""
+"""Run work that blocks in threads that need not be waited for."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 async def in_thread(work: Callable[[], Result], name: str) -> Result:
-    """Run `work` in a thread of its own and return what it does.
+    """Run `work` in a thread of its own, and return its result.
 
     The threads of asyncio and uvloop are few, so that some that hang hold up all others, and the interpreter waits for
     them at its end.
@@ -28,15 +28,15 @@ async def in_thread(work: Callable[[], Result], name: str) -> Result:
 def _run(work: Callable[[], Result], loop: asyncio.AbstractEventLoop, done: "asyncio.Future[Result]") -> None:
     try:
         result = work()
-    except Exception as error:  # noqa: BLE001 - for whoever waits
-        _tell(loop, done, error=error)
+    except Exception as error:  # noqa: BLE001 - raised where it is awaited
+        _report(loop, done, error=error)
     else:
-        _tell(loop, done, result)
+        _report(loop, done, result)
     finally:
         del done  # as above
 
 
-def _tell(
+def _report(
     loop: asyncio.AbstractEventLoop,
     done: "asyncio.Future[Any]",
     result: object = None,
@@ -51,5 +51,5 @@ def _tell(
         else:
             done.set_result(result)
 
-    with suppress(RuntimeError):  # the loop has been closed, and nobody waits
+    with suppress(RuntimeError):  # the loop has been closed
         loop.call_soon_threadsafe(conclude)

@@ -1,14 +1,15 @@
-"""TLS to an upstream, between the connection's transport and its protocol, to which it is the transport.
+"""Encrypt a connection to an upstream, as the transport of its protocol.
 
-Event loops have TLS of their own, which keeps 256 KiB for each connection to read to, and reads on until as much again
-waits to be decrypted, whatever the protocol wants. This one has one space for all, and reads no more at a time than the
-protocol wants.
+Event loops have TLS of their own, which keeps a buffer of 256 KiB for each connection, and reads on until as much again
+waits to be decrypted, whatever the protocol wants. This one has one buffer for all, and reads no more at a time than
+the protocol wants.
 
-| state | what comes | it becomes |
+| state | what the upstream sends | next state |
 |---|---|---|
-| SHAKING | the upstream's part of the handshake | OPEN, or ENDED where that fails |
-| OPEN | content | ENDED at the upstream's farewell, at the end of its direction, and when the protocol closes |
-| ENDED | is dropped | LOST at the end of the upstream's direction, or at once where that has come |
+| SHAKING | is its part of the handshake | OPEN: the handshake is done |
+| | | ENDED: it failed |
+| OPEN | is content | ENDED: it has sent `close_notify` or ended its direction, or the protocol closes |
+| ENDED | is dropped | LOST: it has ended its direction |
 """
 
 import asyncio
@@ -20,14 +21,14 @@ from typing import Any, Protocol, cast
 from proxy.http.buffers import LARGE
 
 _SPACE = memoryview(bytearray(LARGE))
-"""Where all connections read to, one after the other: what has come is taken out before the next one reads."""
+"""The buffer of all connections, one after the other: what has come is taken out before the next one reads."""
 _PIECE = 64 * 1024
 """Bytes that a `MemoryBIO` is given at a time: it remains as large as it once was."""
 _NOTHING = memoryview(b"")
 
 
 class TlsState(Enum):
-    """Of a connection; see the table above."""
+    """List the states of a connection; see the table above."""
 
     SHAKING = auto()
     OPEN = auto()
@@ -36,7 +37,7 @@ class TlsState(Enum):
 
 
 class Reader(Protocol):
-    """What is asked of a protocol."""
+    """Is what is asked of a protocol."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
 
@@ -54,7 +55,7 @@ class Reader(Protocol):
 
 
 class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
-    """A protocol to the transport below, and the transport of `protocol`."""
+    """Is a protocol to the transport below, and the transport of `protocol`."""
 
     _raw: asyncio.Transport
 
@@ -94,7 +95,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
                 self._read(_SPACE[:nbytes])
 
     def eof_received(self) -> bool:
-        # Not told to the `MemoryBIO`: an end without a farewell would look like one with it.
+        # The `MemoryBIO` does not learn of it: an end without `close_notify` would look like one with it.
         if self._state is TlsState.OPEN:
             self._read()
             self._end()
@@ -136,7 +137,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def close(self) -> None:
         """Send no more, and close once the upstream does the same: to close at once would be a reset for what it sends.
 
-        Whoever calls this does not wait for ever, and aborts.
+        What calls this does not wait for ever, and aborts.
         """
         if self._state is TlsState.OPEN:
             self._say_farewell()
@@ -173,7 +174,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._paused = False
-        # Not at once: who asks for more is not ready for it.
+        # Not at once: the protocol that asks for more is not ready for it yet.
         self._loop.call_soon(self._read_on)
 
     # Between the two.
@@ -193,7 +194,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._state = TlsState.OPEN
         shaken, self._shaken = self._shaken, None
         if self._protocol is None or shaken is None or shaken.done():
-            self.abort()  # nobody waits for it any more
+            self.abort()  # the connection is not waited for any more
             return
         self._protocol.connection_made(self)
         shaken.set_result(None)
@@ -207,7 +208,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._raw.resume_reading()
 
     def _read(self, came: memoryview = _NOTHING) -> None:
-        """Hand on what has come, now and before, as long as the protocol wants it."""
+        """Pass on what has come, now and before, as long as the protocol wants it."""
         more = True
         while more and not self._paused and self._state is TlsState.OPEN and self._protocol is not None:
             more = self._read_once(self._protocol, came)
@@ -217,7 +218,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._flush()
 
     def _read_once(self, protocol: "Reader", came: memoryview) -> bool:
-        """Fill the protocol's buffer once; whether there may be more."""
+        """Fill the protocol's buffer once; return whether there may be more."""
         tls, incoming, space = self._tls, self._incoming, protocol.get_buffer(-1)
         room, filled, size = len(space), 0, 1
         error = None
@@ -248,14 +249,14 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         return filled == room
 
     def _end(self) -> None:
-        """Nothing more will come; the other direction cannot stay open, for TLS knows no half-close here."""
+        """Close, since nothing more will come: the other direction cannot stay open, TLS has no half-close here."""
         if self._state is TlsState.OPEN and self._protocol is not None:
             self._protocol.eof_received()
             self._say_farewell()
             self._raw.close()
 
     def _say_farewell(self) -> None:
-        """RFC 8446 section 6.1. That of the upstream is not waited for."""
+        """Send `close_notify` (RFC 8446 section 6.1). That of the upstream is not waited for."""
         self._state = TlsState.ENDED
         with suppress(ssl.SSLError):
             self._tls.unwrap()

@@ -1,4 +1,4 @@
-"""Requests on pooled connections: which connection, what is sent when, what is tried again."""
+"""Send requests on pooled connections, and send again what may be."""
 
 import asyncio
 import logging
@@ -25,35 +25,35 @@ log = logging.getLogger(__name__)
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """RFC 9110 section 9.2.2: sending these twice does what sending them once does."""
 _FRESH_TRIES = 2
-"""New connections that may die under a request before anything of an answer has come: an upstream that ends takes some
-that nobody there has looked at."""
+"""New connections that may break before anything of a response has come: an upstream that restarts accepts some that it
+never reads from."""
 _TICK = 1.0
 """Seconds between two looks at the deadlines, at most."""
 
 
 class RequestBody(Protocol):
-    """The content of a request."""
+    """Is the content of a request."""
 
     @property
     def replayable(self) -> bool:
         """Whether `stream` can begin at the first byte."""
 
     def at_hand(self) -> bytes | None:
-        """The whole content, where all of it has arrived."""
+        """Return the whole content, where all of it has arrived."""
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The content from its beginning."""
+        """Yield the content from its beginning."""
 
     def trailers(self) -> Headers:
-        """The trailer section, known at the end."""
+        """Return the trailer section, known at the end."""
 
 
 @dataclass(slots=True)
 class UpstreamRequest:
-    """A request as it goes out: `head` is all that stands before the content, the empty line included.
+    """Holds a request as it goes out: `head` is all that stands before the content, the empty line included.
 
     `body` is None where there is none; `chunked` where it has no Content-Length: `head` says so.
-    `inform` hears of every 1xx answer but 101, which ends the exchange of a request with `upgrade`.
+    `inform` is called with every 1xx response but 101, which ends the exchange of a request with `upgrade`.
     """
 
     method: str
@@ -66,24 +66,24 @@ class UpstreamRequest:
 
 
 class UpstreamAnswer(Protocol):
-    """An answer whose head has arrived. What breaks off raises UpstreamError."""
+    """Is a response whose head has arrived. Its methods raise UpstreamError where it breaks off."""
 
     @property
     def head(self) -> Head: ...
 
     @property
     def ended(self) -> bool:
-        """All of the content has been taken."""
+        """Whether all of the content has been taken."""
 
     @property
     def trailers(self) -> Headers:
         """The trailer section, once `ended`."""
 
     def take(self) -> bytes:
-        """The content that is at hand, perhaps none."""
+        """Take the content that is at hand, perhaps none."""
 
     async def read(self) -> bytes:
-        """The next content, empty at its end."""
+        """Wait for content, empty at its end."""
 
     def write(self, data: bytes) -> None:
         """Send into a tunnel (after 101)."""
@@ -95,18 +95,20 @@ class UpstreamAnswer(Protocol):
         """End the tunnel's direction towards the upstream."""
 
     def close(self) -> None:
-        """Let go: the connection is kept where the answer was read to its end, else dropped."""
+        """Let go: the connection is kept where the response was read to its end, else dropped."""
 
 
 class Transport(Protocol):
+    """Sends requests to upstreams."""
+
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
-        """The answer's head; raises UpstreamUnreachable, UpstreamBroken, UpstreamTimeout."""
+        """Wait for the response's head; raises UpstreamUnreachable, UpstreamBroken, UpstreamTimeout."""
 
     async def close(self) -> None: ...
 
 
 class PooledTransport:
-    """The transport over kept-alive connections."""
+    """Sends requests on connections that are kept between requests."""
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class PooledTransport:
     ) -> None:
         """`now` reads clocks that go on while the machine sleeps.
 
-        `meanwhile` is work for a moment in which nothing but an answer is waited for.
+        `meanwhile` is work for a moment in which nothing but a response is waited for.
         """
         self._timeouts = timeouts
         self._buffers = buffers
@@ -189,7 +191,7 @@ class PooledTransport:
         return exchange
 
     async def _settle(self, exchange: Exchange) -> None:
-        """Wait until a request that was written at once has gone out, before an answer is expected."""
+        """Wait until a request that was written at once has gone out, before a response is expected."""
         await exchange.drain()
         exchange.expect_head_by(self._loop.time() + self._timeouts.headers)
 
@@ -207,7 +209,7 @@ class PooledTransport:
             exchange.fail(error)
         except ConnectionError:
             exchange.fail(BadRequest("the caller broke off the request's content"))
-        except Exception:  # nobody awaits this task: whoever waits for the answer has to hear of a defect
+        except Exception:  # this task is not awaited: a defect has to end the wait for the response
             log.exception("sending a request's content met a defect")
             exchange.fail(InternalError("the proxy met a defect"))
 

@@ -1,4 +1,4 @@
-"""The way through an outbound proxy: CONNECT (RFC 9110 section 9.3.6), on a socket of its own."""
+"""Open a tunnel through an outbound proxy: CONNECT (RFC 9110 section 9.3.6), on a socket."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ _MAX_HEAD = 16 * 1024
 _END = b"\r\n\r\n"
 _BEGINNING = b"HTTP/1."
 _AWAY = (502, 503, 504)
-"""What an outbound proxy answers that does not get through to the upstream for now."""
+"""Statuses of an outbound proxy that does not get through to the upstream for now."""
 
 
 async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstream) -> None:
@@ -36,11 +36,11 @@ async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstrea
     if status // 100 != 2:  # noqa: PLR2004 - every 2xx opens a tunnel
         raise failed(via, f"answered CONNECT with {status}", away=status in _AWAY)
     if head[end:]:
-        raise failed(via, "sent what nobody asked for")
+        raise failed(via, "sent content behind its answer to CONNECT")
 
 
 def failed(via: OutboundProxy, what: str, *, away: bool = False) -> UpstreamUnreachable:
-    """The error that says what the outbound proxy did; `away`: in a moment it may do better."""
+    """Make the error that says what the outbound proxy did; `away`: another try may succeed."""
     made = UpstreamAway if away else UpstreamUnreachable
     return made(
         f"the outbound proxy {via.host}:{via.port} {what}",

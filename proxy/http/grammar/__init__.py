@@ -1,7 +1,7 @@
-"""Message framing of HTTP/1.1 (RFC 9112) as pure functions: what is one head, where a content ends, how one is written.
+"""Parse and write the message framing of HTTP/1.1 (RFC 9112): heads, and where a content ends. All of it is pure.
 
-Strict on purpose, in both directions: whatever two parsers could read differently is an error, never a guess. Field
-sections stay the bytes that the sender wrote, and are taken apart only where somebody wants to know.
+It is strict on purpose, in both directions: what two parsers could read differently is an error, never a guess. Field
+sections stay the bytes that the sender wrote, and are taken apart only where that is needed.
 """
 
 from proxy.http.grammar.chunked import MANY_CHUNKS, ChunkedDecoder, chunk, chunked_content, last_chunk
@@ -19,7 +19,7 @@ from proxy.http.grammar.responses import (
     Content,
     Delimiter,
     Head,
-    check_answer_beginning,
+    check_response_beginning,
     content_of,
     kept_for,
     parse_head,
@@ -36,8 +36,8 @@ __all__ = [
     "FramingError",
     "Head",
     "RequestHead",
-    "check_answer_beginning",
     "check_beginning",
+    "check_response_beginning",
     "chunk",
     "chunked_content",
     "content_of",

@@ -1,4 +1,4 @@
-"""Chunked content (RFC 9112 section 7.1)."""
+"""Read and write chunked content (RFC 9112 section 7.1)."""
 
 import re
 
@@ -7,21 +7,21 @@ from proxy.http.grammar.fields import MAX_HEAD, FramingError, Header, Headers, c
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _MAX_CHUNK_LINE = 4096
 MANY_CHUNKS = 256
-"""At once: each takes a while to read and to hand on, however small it is."""
+"""Chunks at once that are costly: each takes a while to read and to pass on, however small it is."""
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk (RFC 9112 section 7.1). Must not be empty: that would be the last one."""
+    """Write one chunk. It must not be empty: that would be the last one."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def last_chunk(trailers: Headers = ()) -> bytes:
-    """The end of a chunked content, with its trailer section."""
+    """Write the end of a chunked content, with its trailer section."""
     return b"0\r\n%b\r\n" % field_lines(trailers)
 
 
 def chunked_content(data: bytes, trailers: Headers = ()) -> bytes:
-    """A whole content, perhaps empty, in one chunk."""
+    """Write a whole content, perhaps empty, in one chunk."""
     return (chunk(data) if data else b"") + last_chunk(trailers)
 
 
@@ -37,16 +37,16 @@ class ChunkedDecoder:
         self._reading_trailers = False
         self.done = False
         self.costly = False
-        """What was fed last was of many chunks."""
+        """The data of the last `feed` had many chunks."""
         self.trailers: list[Header] = []
         self.rest = b""
         """What came behind the end."""
 
     def feed(self, data: bytes, *, all_of_it: bool = True) -> list[bytes]:
-        """The content in `data`, of many chunks in one piece; raises FramingError. After the end, `done` is set.
+        """Return the content in `data`, that of many chunks in one piece; raises FramingError. Its end sets `done`.
 
-        Unless it is to be `all_of_it`, many chunks are enough: where it is `costly` then, more may be left, which
-        the next call begins with.
+        Without `all_of_it` it stops after many chunks: when it is `costly` then, more may be left, with which the next
+        call begins.
         """
         data = self._buffer + data if self._buffer else data
         pieces: list[bytes] = []
@@ -85,7 +85,7 @@ class ChunkedDecoder:
             self._reading_trailers = True
 
     def _take(self, data: bytes, position: int, pieces: list[bytes]) -> tuple[int, bool]:
-        """Take what is there of the current chunk; whether it is complete, CRLF included."""
+        """Take what is there of the current chunk; return whether it is complete, CRLF included."""
         content = self._left - 2
         if content > 0:
             piece = data[position : position + content]

@@ -1,4 +1,4 @@
-"""Field sections (RFC 9110 section 5, RFC 9112 section 5): the grammar, and what concerns one connection only."""
+"""Parse field sections (RFC 9110 section 5, RFC 9112 section 5)."""
 
 import re
 from collections.abc import Sequence
@@ -18,38 +18,38 @@ SECTION = rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+"
 BARE_LF = re.compile(rb"(?<!\r)\n")
 _SECTION = re.compile(SECTION)
 _LINE = re.compile(rb"([^:]++):[\t ]*+((?:[\t ]*+[^\t \r]++)*+)[\t ]*+\r\n")
-_NOTABLE = re.compile(
+_PROXY_FIELDS = re.compile(
     rb"\n(con(?:nection|tent-length)|host|keep-alive|t(?:e|ransfer-encoding)|upgrade|proxy-[^:]*|location"
     rb"|access-control-[^:]*):[\t ]*([^\r]*)"
 )
 
 
 class FramingError(ValueError):
-    """What the peer sent is no message, or one that can be read in two ways."""
+    """Says why what the peer sent is no message, or one that can be read in two ways."""
 
 
 def lines_of(section: bytes) -> list[Header]:
-    """The field lines of a section that has been found well-formed, without the white space around values."""
+    """Split a well-formed section into its field lines, without the white space around values."""
     return _LINE.findall(section)
 
 
 def checked_lines(section: bytes) -> list[Header]:
-    """The field lines of a section; raises FramingError where it is none."""
+    """Split a section into its field lines; raises FramingError where it is malformed."""
     if _SECTION.fullmatch(section) is None:
         raise FramingError("a malformed field line")
     return lines_of(section)
 
 
 def proxy_fields_of(section: bytes) -> list[Header]:
-    """Those lines of a section that frame a message, concern one connection only or are rewritten, in lower case."""
-    return _NOTABLE.findall((b"\n" + section).lower())
+    """Find the lines of a section that frame a message, concern one connection or are rewritten, in lower case."""
+    return _PROXY_FIELDS.findall((b"\n" + section).lower())
 
 
 def values_of(wanted: bytes, proxy_fields: Headers) -> list[bytes]:
-    """The values of one name among notable lines, without the white space behind them."""
+    """Find the values of one name among such lines, without the white space behind them."""
     return [value.rstrip(b" \t") for name, value in proxy_fields if name == wanted]
 
 
 def field_lines(headers: Headers) -> bytes:
-    """Field lines as they stand on the wire."""
+    """Write field lines as they stand on the wire."""
     return b"".join([b"%b: %b\r\n" % line for line in headers])

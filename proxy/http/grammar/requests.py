@@ -1,4 +1,4 @@
-"""Requests (RFC 9112 sections 3 and 6): heads as callers send them, heads as they go to an upstream."""
+"""Parse and write the heads of requests (RFC 9112 sections 3 and 6)."""
 
 import re
 from functools import lru_cache
@@ -22,11 +22,11 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _REMEMBERED = 4096
 """Bytes of the largest field section that is remembered."""
 _REMEMBERED_LINES = 64
-"""A hostile caller's thousands of short lines would take a hundred times their bytes."""
+"""Lines of the longest one: a hostile caller's thousands of short lines would take a hundred times their bytes."""
 
 
 class Fields:
-    """A caller's field section, and all that it says of its message's framing. Compared by identity."""
+    """Holds a caller's field section, and what it says of its message's framing. Compared by identity."""
 
     __slots__ = ("chunked", "connection", "hosts", "lasting", "length", "lines", "persistent", "upgrade")
 
@@ -39,7 +39,7 @@ class Fields:
             raise BadRequest("a header line is malformed", hint="Send `Name: value`, ended by CR LF (RFC 9112).")
         proxy_fields = proxy_fields_of(section)
         self.lasting = _lasts(section)
-        """Whether it pays to remember something of it: callers send the same short sections again and again."""
+        """Whether results for it are worth keeping: callers send the same short sections again and again."""
         self.lines: tuple[Header, ...] = tuple(lines_of(section))
         self.hosts = tuple(values_of(b"host", proxy_fields))
         """The values of `Host`, in lower case."""
@@ -62,7 +62,8 @@ class Fields:
         """It asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""
         if self.upgrade and (self.chunked or self.length):
             raise BadRequest(
-                "a request for a WebSocket must have no content", hint="Nobody could tell where it begins."
+                "a request for a WebSocket must have no content",
+                hint="Send it without Content-Length and Transfer-Encoding.",
             )
 
 
@@ -89,7 +90,7 @@ def _chunked(codings: list[bytes]) -> bool:
 
 
 class RequestHead(NamedTuple):
-    """The head of a request, as its caller wrote it."""
+    """Holds the head of a request, as its caller wrote it."""
 
     method: str
     target: str
@@ -103,9 +104,9 @@ class RequestHead(NamedTuple):
 
 
 def parse_request(data: bytes, start: int, end: int) -> RequestHead:
-    """The head in `data` from `start` to `end`, behind its empty line.
+    """Parse the head in `data` from `start` to `end`, behind its empty line.
 
-    Raises a RequestError: BadRequest, or what says more exactly what is wrong.
+    Raises BadRequest, or a more exact RequestError.
     """
     head = data[start:end]
     return _whole_remembered(head) if _lasts(head) else _parse(head)
@@ -124,14 +125,14 @@ def _parse(head: bytes) -> RequestHead:
     return RequestHead(method.decode(), target.decode(), minor, fields)
 
 
-# Callers send the same lines again and again, a thousand profiles each with a header of its own; and those who poll
-# ask for the same again and again.
+# Callers send the same sections again and again, perhaps a thousand callers each its own; those that poll send the same
+# heads.
 _remembered = lru_cache(maxsize=1280)(Fields)
 _whole_remembered = lru_cache(maxsize=1280)(_parse)
 
 
 def check_beginning(data: bytes, start: int) -> None:
-    """Judge a head whose end has not come: raises what `parse_request` would, where that is certain by now."""
+    """Judge a head whose end has not come: raises what `parse_request` would, where that is certain already."""
     line_end = data.find(b"\n", start) + 1
     size = len(data) - start
     _check_size(line_end - start if line_end else size, size)
@@ -160,10 +161,10 @@ def _malformed_line(data: bytes, start: int, end: int) -> RequestError:
 
 
 def request_line(method: str, target: str) -> bytes:
-    """A request line, its end included."""
+    """Write a request line, its end included."""
     return f"{method} {target} HTTP/1.1\r\n".encode()
 
 
 def request_head(method: str, target: str, fields: bytes) -> bytes:
-    """A request line and a header section, whose `fields` are lines as they stand on the wire."""
+    """Write a request line and a header section; `fields` are lines as they stand on the wire."""
     return request_line(method, target) + fields + b"\r\n"

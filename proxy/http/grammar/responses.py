@@ -1,4 +1,4 @@
-"""Answers (RFC 9112 sections 4 and 6): heads, and how the end of a content is known."""
+"""Parse the heads of responses, and find out how their content ends (RFC 9112 sections 4 and 6)."""
 
 import math
 import re
@@ -24,9 +24,9 @@ _DIGITS = 18
 
 
 class Head(NamedTuple):
-    """The head of an answer; `section` as it was written, `proxy_fields` what in it concerns a proxy.
+    """Holds the head of a response; `section` as it was written, `proxy_fields` what in it concerns a proxy.
 
-    That is fields by their name in lower case; the values of one that is repeated are a list (RFC 9110 section 5.3).
+    These are fields by their name in lower case; the values of one that is repeated are a list (RFC 9110 section 5.3).
     """
 
     minor: int
@@ -47,24 +47,24 @@ class Head(NamedTuple):
 
 
 class Delimiter(Enum):
-    """How the end of a content is known, where it is not by its length."""
+    """Says how the end of a content is known, where it has no length."""
 
     CHUNKED = auto()
     CLOSE = auto()
 
 
 class Content(NamedTuple):
-    """How an answer's content is delimited, and whether its connection can be used again afterwards."""
+    """Says how a response's content is delimited, and whether its connection can be used again afterwards."""
 
     delimiter: int | Delimiter
     """The length in bytes, or what ends the content."""
     keeps_alive: bool
     rests: bool = False
-    """Whether a content may follow all the same, of an upstream that knows no better."""
+    """Whether a content may follow all the same, which some upstreams send."""
 
 
 def parse_head(data: bytes) -> tuple[Head, int]:
-    """The head that `data` begins with, empty line included, and where it ends; raises FramingError."""
+    """Parse the head that `data` begins with, and find where it ends, behind its empty line; raises FramingError."""
     match = _HEAD.match(data)
     if match is None:
         raise FramingError("not the head of an HTTP/1.1 answer")
@@ -76,7 +76,7 @@ def parse_head(data: bytes) -> tuple[Head, int]:
     return Head(int(minor), int(status), reason, section, proxy_fields), match.end()
 
 
-def check_answer_beginning(data: bytes) -> None:
+def check_response_beginning(data: bytes) -> None:
     """Judge a head whose end has not come: raises FramingError where it can become none."""
     if len(data) >= MAX_HEAD:
         raise FramingError("its head is too large")
@@ -92,7 +92,10 @@ def _combined(lines: Headers) -> dict[bytes, bytes]:
 
 
 def content_of(method: str, head: Head) -> Content:
-    """How the content of the answer to a `method` request ends (RFC 9112 sections 6.3, 9.3); raises FramingError."""
+    """Find how the content of the response to a `method` request ends (RFC 9112 sections 6.3, 9.3).
+
+    Raises FramingError.
+    """
     minor, status, _, _, proxy_fields = head
     length, coding = proxy_fields.get(b"content-length"), proxy_fields.get(b"transfer-encoding")
     alive = _keeps_alive(minor, proxy_fields.get(b"connection"))
@@ -106,7 +109,7 @@ def content_of(method: str, head: Head) -> Content:
     if method == "HEAD":
         return Content(0, alive, rests=True)
     if status in (204, 304):
-        # A 304 may have a Content-Length, few do, and nobody can tell whether the content comes as well.
+        # A 304 may have a Content-Length, few do, and some send the content as well.
         announced = coding is not None or (length is not None and int(length) > 0)
         return Content(0, alive and not announced, rests=True)
     if coding is not None:
@@ -117,9 +120,9 @@ def content_of(method: str, head: Head) -> Content:
 
 
 def kept_for(keep_alive: bytes) -> float:
-    """The seconds for which a `Keep-Alive` field, in lower case, promises that an idle connection stays open.
+    """Parse the seconds for which a `Keep-Alive` field, in lower case, promises that an idle connection stays open.
 
-    It stands in RFC 2068 section 19.7.1.1 alone, and is sent all the same.
+    Only RFC 2068 section 19.7.1.1 defines it, and servers send it all the same.
     """
     match = _TIMEOUT.search(keep_alive)
     return math.inf if match is None else float(match[1])

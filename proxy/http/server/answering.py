@@ -6,14 +6,14 @@ from contextlib import suppress
 from typing import Any
 
 from proxy.errors import ProxyError, RequestError
-from proxy.http.server.body import NOTHING, IncomingBody
+from proxy.http.server.body import NO_BODY, IncomingBody
 from proxy.http.server.connection import HALF_CLOSED, OPEN, CallerConnection
 from proxy.http.server.draining import ServerState
 from proxy.http.server.parser import Message
 from proxy.http.server.request import ServerRequest
 
 LINGER = 2.0
-"""Seconds that a caller whose request could not be read has to read the answer."""
+"""Seconds that a caller whose request could not be read has to read the response."""
 _READ_OUT = 10.0
 """Seconds for which content that was not wanted is read, so that the next request can be."""
 _SERVING = ServerState.SERVING
@@ -21,26 +21,26 @@ _SERVING = ServerState.SERVING
 
 def work_for(connection: CallerConnection, message: Message) -> Coroutine[Any, Any, None]:
     """Make the coroutine that answers a request, or what could not be read as one."""
-    head, content = message
+    head, body = message
     if isinstance(head, ProxyError):
-        return _refuse(connection, head, content)
+        return _refuse(connection, head, body)
     # Not in the task, which may begin later: until then the connection would pass for idle.
-    request = connection.request = ServerRequest(connection, head, content, closing=connection.over_limit)
+    request = connection.request = ServerRequest(connection, head, body, closing=connection.over_limit)
     request.over_limit = connection.over_limit
     connection.host.batcher.busy += 1
-    return _answer(connection, request, content)
+    return _answer(connection, request, body)
 
 
-async def _refuse(connection: CallerConnection, error: ProxyError, content: IncomingBody) -> None:
+async def _refuse(connection: CallerConnection, error: ProxyError, body: IncomingBody) -> None:
     """Answer what could not be read as a request, and close the connection."""
     try:
-        connection.host.refuse(ServerRequest(connection, None, content, closing=True), error)
+        connection.host.refuse(ServerRequest(connection, None, body, closing=True), error)
         await _linger(connection)
     finally:
         connection.end()
 
 
-async def _answer(connection: CallerConnection, request: ServerRequest, content: IncomingBody) -> None:
+async def _answer(connection: CallerConnection, request: ServerRequest, body: IncomingBody) -> None:
     """Answer a request, and close the connection unless others may follow. Cancelled when the caller leaves."""
     host, flow = connection.host, connection.flow
     lasts = False
@@ -53,30 +53,30 @@ async def _answer(connection: CallerConnection, request: ServerRequest, content:
             connection.request = None
             connection.own = request.own
             connection.refused = request.refused
-        if content is not NOTHING:
-            await _read_out(connection, content)
+        if body is not NO_BODY:
+            await _read_out(connection, body)
         if not request.keep_alive:
             if host.state is not _SERVING:
                 await _linger(connection)
         elif flow.stuck_since is not None:
-            # A caller that sends request after request and reads no answer must not fill the memory with them.
+            # A caller that sends request after request and reads no response must not fill the memory with them.
             with suppress(ConnectionError):  # it may have left, which is no defect
                 await flow.drained()
         half_closed = connection.state is HALF_CLOSED and connection.turns.waiting
         lasts = request.keep_alive and (connection.state is OPEN or bool(half_closed))
     finally:
-        content.drop()
+        body.drop()
         if not lasts:
             connection.end()
 
 
-async def _read_out(connection: CallerConnection, content: IncomingBody) -> None:
+async def _read_out(connection: CallerConnection, body: IncomingBody) -> None:
     """Read the rest of a content that was not wanted, for a while, so that the next request can be read."""
-    if content.at_hand() is not None:
+    if body.at_hand() is not None:
         return
     try:
         async with asyncio.timeout(_READ_OUT):
-            while await content.read():
+            while await body.read():
                 pass
     except (TimeoutError, ConnectionError, RequestError):
         await _linger(connection)
@@ -84,7 +84,7 @@ async def _read_out(connection: CallerConnection, content: IncomingBody) -> None
 
 
 async def _linger(connection: CallerConnection) -> None:
-    """Wait until the caller has closed: a reset could overtake the answer (RFC 9112 section 9.6)."""
+    """Wait until the caller has closed: a reset could overtake the response (RFC 9112 section 9.6)."""
     transport, tunnel = connection.transport, connection.tunnel
     if transport is None or transport.is_closing() or not transport.can_write_eof():
         return

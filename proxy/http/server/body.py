@@ -1,4 +1,4 @@
-"""Bytes that a caller sends, on their way to whoever wants them."""
+"""Hold what a caller sends until it is read."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from proxy.http.grammar.fields import Headers
 
 
 class IncomingBody:
-    """A content, or one direction of a tunnel: `feed` puts in what has arrived, `read` takes it out.
+    """Holds the content of a request, or one direction of a tunnel, between `feed` and `read`.
 
-    The caller is made to wait once a portion of `buffers` is here, until somebody wants more than that.
+    The caller is made to wait once a portion of `buffers` is here, until the reader wants more than that.
     """
 
     ended = False
     """All of it has arrived."""
     trailers: Headers = ()
     _waiting = 0
-    """Bytes that are here, which the account of all has as well."""
+    """Bytes that are here, which `buffers` counts as well."""
     _paused = False
     """The caller is made to wait."""
     _error: BaseException | None = None
@@ -33,11 +33,11 @@ class IncomingBody:
 
     @property
     def awaited(self) -> bool:
-        """Somebody waits for more."""
+        """Whether the reader waits for more."""
         return self._waiter is not None
 
     def feed(self, data: bytes) -> None:
-        """More has arrived."""
+        """Add what has arrived."""
         if not data:
             return
         self._pieces.append(data)
@@ -48,28 +48,28 @@ class IncomingBody:
         self._wake()
 
     def end(self, trailers: Headers = ()) -> None:
-        """All has arrived."""
+        """Note that all has arrived."""
         self.trailers = trailers
         self.ended = True
         self._wake()
 
     def fail(self, error: BaseException) -> None:
-        """The rest will never arrive, and the reader is told why."""
+        """Note that the rest will never arrive; `read` raises `error`."""
         self.drop()
         if not self.ended and self._error is None:
             self._error = error
             self._wake()
 
     def drop(self) -> None:
-        """Count what is here no more: nobody waits for it, and it is gone in a moment."""
+        """Stop counting what is here: it will not be read, and is gone in a moment."""
         self._count(0)
 
     def at_hand(self) -> bytes | None:
-        """The whole content if all of it has arrived, else None. To be asked before `read`."""
+        """Take the whole content if all of it has arrived, else None. To be called before `read`."""
         return self._take() if self.ended else None
 
     async def read(self) -> bytes:
-        """The next piece, empty at the end; raises what `fail` was told. May be cancelled and called again."""
+        """Wait for the next piece, empty at the end; raises the error of `fail`. May be cancelled and called again."""
         while not self._pieces:
             if self.ended:
                 return b""
@@ -93,7 +93,7 @@ class IncomingBody:
         if self._waiting:
             self._count(0)
         if self.ended:
-            # Nobody will want more of this. What comes now is of the next request.
+            # What comes now belongs to the next request.
             self._go_on()
         return data
 
@@ -112,6 +112,6 @@ class IncomingBody:
             self._waiter.set_result(None)
 
 
-NOTHING = IncomingBody(lambda: None, lambda: None, Buffers(0))
+NO_BODY = IncomingBody(lambda: None, lambda: None, Buffers(0))
 """The content of a request that has none."""
-NOTHING.ended = True
+NO_BODY.ended = True

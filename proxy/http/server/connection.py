@@ -4,8 +4,8 @@
 |---|---|---|
 | OPEN | is read as requests | SWITCHING: a request asks for another protocol |
 | | | HALF_CLOSED: the caller ends its direction, and waits for answers |
-| | | CLOSING: the last answer is out, or the caller is too slow |
-| SWITCHING | waits for the answer to that request | TUNNEL: the answer is 101 |
+| | | CLOSING: the last response is out, or the caller is too slow |
+| SWITCHING | waits for the response to that request | TUNNEL: the response is 101 |
 | | | CLOSING: it is another one |
 | TUNNEL | is passed on as it is | CLOSING: both directions have ended |
 | HALF_CLOSED | nothing | CLOSING: all answers are out, or the caller turns out to have gone |
@@ -94,8 +94,8 @@ class CallerConnection(web.RequestHandler):
     """
 
     __slots__ = (
-        *("_early", "_event_loop", "flow", "heard", "host", "over_limit", "own", "partial_since", "refused", "request"),
-        *("requests", "secure", "state", "tunnel", "turns"),
+        *("_early", "_event_loop", "flow", "heard", "host", "over_limit", "own", "parser"),
+        *("partial_since", "refused", "request", "secure", "state", "tunnel", "turns"),
     )
 
     def __init__(self, server: web.Server, host: Host, loop: asyncio.AbstractEventLoop, work: Work) -> None:
@@ -105,7 +105,7 @@ class CallerConnection(web.RequestHandler):
         self._event_loop = loop
         self.state = OPEN
         self.flow = Flow(loop, host.buffers, host.batcher)
-        self.requests = RequestParser(self.flow.new_content, queue_limit=_MOST_WAITING)
+        self.parser = RequestParser(self.flow.new_body, queue_limit=_MOST_WAITING)
         self.turns = RequestQueue(loop, partial(work, self), self._all_answered)
         self.request: ServerRequest | None = None
         """The request that is being answered."""
@@ -141,13 +141,13 @@ class CallerConnection(web.RequestHandler):
 
     @property
     def ending(self) -> bool:
-        """Whether the answer to the current request is to be the last: no other waits, and none is to follow."""
+        """Whether the response to the current request is to be the last: no other waits, and none is to follow."""
         last = self.host.state is not _SERVING or self.state is HALF_CLOSED
         return last and not self.turns.waiting and not self._more
 
     def open_tunnel(self) -> IncomingBody:
         """Leave HTTP; return what the caller sends from now on, and has sent since it asked for that."""
-        tunnel = self.tunnel = self.flow.new_content()
+        tunnel = self.tunnel = self.flow.new_body()
         self.flow.keep_alive(SILENCE)
         if self.state is not SWITCHING:
             tunnel.end()
@@ -173,7 +173,7 @@ class CallerConnection(web.RequestHandler):
         self.state = LOST
         super().connection_lost(exc)
         self.flow.lose()
-        self.requests.lose_content()
+        self.parser.lose_body()
         if self.tunnel is not None:
             self.tunnel.end()
             self.tunnel.drop()
@@ -200,7 +200,7 @@ class CallerConnection(web.RequestHandler):
         if state is TUNNEL and self.tunnel is not None:
             self.tunnel.end()
             return True
-        if state is OPEN and self.requests.content is None and (self.turns.busy or self.turns.waiting):
+        if state is OPEN and self.parser.body is None and (self.turns.busy or self.turns.waiting):
             self.state = HALF_CLOSED
             self.host.half_closed(self)
             return True
@@ -217,19 +217,19 @@ class CallerConnection(web.RequestHandler):
     # Reading requests.
 
     def _receive_requests(self, data: bytes) -> None:
-        requests, turns = self.requests, self.turns
-        arrived, leaves, early = requests.feed_data(data)
+        parser, turns = self.parser, self.turns
+        arrived, leaves, early = parser.feed_data(data)
         turns.add(arrived)
         if leaves:
             self.state = SWITCHING
             self._early = early
-        if requests.full:
+        if parser.full:
             self.flow.hold(Hold.REQUESTS)
-        if requests.costly and not self.flow.held_for(Hold.TURN):
-            # An event loop reads on as long as something comes, and nobody else would have a turn.
+        if parser.costly and not self.flow.held_for(Hold.TURN):
+            # An event loop reads on as long as something comes, and leaves no turn to others.
             self.flow.hold(Hold.TURN)
             self._event_loop.call_soon(self._take_turn)
-        if not requests.amid_head:
+        if not parser.amid_head:
             self.partial_since = None
         elif self.partial_since is None:
             self.partial_since = self.heard
@@ -243,22 +243,22 @@ class CallerConnection(web.RequestHandler):
 
     def make_room(self) -> None:
         """Let the parser go on, which stops when too many requests wait."""
-        self.requests.message_consumed()
+        self.parser.message_consumed()
         if self.flow.held_for(Hold.REQUESTS) and len(self.turns.waiting) <= _FEW_WAITING:
             if self.state is OPEN:
                 self._receive_requests(b"")
-            if not self.requests.full:
+            if not self.parser.full:
                 self.flow.release(Hold.REQUESTS)
 
     @property
     def _more(self) -> bool:
         """Whether something of another request has come. The event loop learns of it late: the socket is asked."""
-        return self.state is not HALF_CLOSED and (self.requests.amid_head or self.flow.has_input())
+        return self.state is not HALF_CLOSED and (self.parser.amid_head or self.flow.has_input())
 
     # Closing.
 
     def _all_answered(self) -> None:
-        # The caller may have ended its direction when the last answer was out already, and its task was not done yet.
+        # The caller may have ended its direction when the last response was out already, and its task was not done yet.
         if self.state is HALF_CLOSED:
             self.end()
 
@@ -277,7 +277,7 @@ class CallerConnection(web.RequestHandler):
     def close(self) -> None:
         """Answer no more requests than the one that is being answered, and close then."""
         self.turns.clear()
-        self.requests.lose_content()
+        self.parser.lose_body()
         if self.request is None:
             self.end()
         else:

@@ -1,4 +1,4 @@
-"""Give up callers that are too slow, and close connections that are used no more."""
+"""Give up callers that are too slow, and close connections that are not used any more."""
 
 from proxy.errors import RequestTimeout
 from proxy.http.server.connection import HALF_CLOSED, SILENCE, TUNNEL, CallerConnection
@@ -24,7 +24,7 @@ def check_progress(connection: CallerConnection, now: float, *, head: float, idl
 
 
 def _check_reading(connection: CallerConnection, now: float, head: float, idle: float) -> None:
-    requests, silent_for = connection.requests, now - connection.heard
+    parser, silent_for = connection.parser, now - connection.heard
     if connection.partial_since is not None and now - connection.partial_since > head:
         connection.partial_since = None
         _give_up_head(connection)
@@ -34,13 +34,13 @@ def _check_reading(connection: CallerConnection, now: float, head: float, idle: 
         and silent_for > (_KEPT_REFUSED if connection.refused else _KEPT)
     ):
         connection.force_close()
-    elif requests.content is not None and requests.content.awaited and silent_for > idle:
-        requests.fail_content(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
+    elif parser.body is not None and parser.body.awaited and silent_for > idle:
+        parser.fail_body(RequestTimeout(f"the request's content did not go on within {idle:g} s"))
 
 
 def _give_up_head(connection: CallerConnection) -> None:
-    if not connection.requests.blank:
-        late = connection.requests.give_up(RequestTimeout("the request's head did not arrive in time"))
+    if not connection.parser.blank:
+        late = connection.parser.give_up(RequestTimeout("the request's head did not arrive in time"))
         connection.turns.add([late])
         connection.turns.go_on()
     elif connection.idle:

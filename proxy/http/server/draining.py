@@ -9,7 +9,7 @@
 
 An answer is the last of its connection (`Connection: close`) once no further request waits there. A connection without
 a request is closed in DRAINING when it has been quiet for GRACE seconds, of LEAVING or DRAINING: a request may be on
-its way, and only an answer can ask the caller to send no more. One whose last request was about the proxy itself stays
+its way, and only a response can ask the caller to send no more. One whose last request was about the proxy itself stays
 open until ENDED: by its end the program that had the proxy stop learns that it has.
 """
 
@@ -37,7 +37,7 @@ class ServerState(Enum):
 
 
 class DrainedConnection(Protocol):
-    """What draining asks of a connection."""
+    """Is what draining asks of a connection."""
 
     flow: Flow
     own: bool
@@ -49,7 +49,7 @@ class DrainedConnection(Protocol):
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing of a request has come that is not answered."""
+        """Whether every request has been answered, and nothing of another has come."""
 
     def force_close(self) -> None:
         """Close, whatever is under way."""
@@ -85,7 +85,7 @@ def _close_quiet(quiet_since: dict[Connection, float | None], now: float) -> Non
 
 
 def _may_stay(connection: DrainedConnection) -> bool:
-    """Whether draining ends without a connection's end: it is about the proxy itself, and is quiet or reads nothing."""
+    """Return whether draining need not wait for a connection: it is about the proxy itself, and quiet or not read."""
     request = connection.request
     if request is None:
         return connection.own and connection.quiet

@@ -1,7 +1,7 @@
-"""The bytes of a connection: no more are read than somebody takes, and no more are written than the peer takes.
+"""Read no more from a connection than is taken, and write no more to it than the peer takes.
 
 Reading stops for reasons (`Hold`) that come and go independently; it goes on when none is left. Writing stops when the
-event loop says so, and whoever writes waits in `drained`.
+event loop says so, and what writes waits in `drained`.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from proxy.http.sockets import hold_little, keep_alive, unheard
 
 
 class Hold(Enum):
-    """Why nothing is read."""
+    """Says why nothing is read."""
 
-    CONTENT = auto()
-    """Enough content waits for whoever reads it."""
+    BODY = auto()
+    """Enough content waits for its reader."""
     REQUESTS = auto()
     """Enough requests wait for their turn."""
     SWITCH = auto()
@@ -31,7 +31,7 @@ class Hold(Enum):
 
 
 class Flow:
-    """Reads from and writes to the transport of one connection, each at the pace of whoever is slower."""
+    """Reads from and writes to the transport of one connection, at the pace of the slower end."""
 
     __slots__ = (
         *("_buffers", "_held", "_holds", "_loop", "_lost", "_batcher", "_room", "_transport"),
@@ -44,7 +44,7 @@ class Flow:
         self._buffers = buffers
         self._batcher = batcher
         self._held = b""
-        """What the outbox holds."""
+        """What the batcher writes at the end of the turn."""
         self._written = 0
         """Bytes of the last write, all of which is in memory until the peer has taken its last byte."""
         self.sent = 0.0
@@ -58,8 +58,8 @@ class Flow:
 
     def begin(self, transport: asyncio.Transport) -> None:
         """Take over the transport of a connection that has just been made."""
-        # Whoever writes waits as soon as the peer does not take it: little waits beside what is counted. Not 0, which
-        # asyncio's TLS never gets below.
+        # What writes is to wait as soon as the peer does not take it: little is in memory then beside what is counted.
+        # Not 0, which asyncio's TLS never gets below.
         transport.set_write_buffer_limits(high=1)
         self._transport = transport
         self._read_portions()
@@ -68,12 +68,12 @@ class Flow:
             with suppress(OSError):  # reset a moment ago
                 hold_little(sock)
 
-    def new_content(self) -> IncomingBody:
+    def new_body(self) -> IncomingBody:
         """Make what takes the content of a request, or one direction of a tunnel, and stops reading where it is full.
 
         It refers to this and not to the connection: only the garbage collector would free such a circle.
         """
-        return IncomingBody(lambda: self.hold(Hold.CONTENT), lambda: self.release(Hold.CONTENT), self._buffers)
+        return IncomingBody(lambda: self.hold(Hold.BODY), lambda: self.release(Hold.BODY), self._buffers)
 
     @property
     def reading(self) -> bool:
@@ -81,7 +81,7 @@ class Flow:
         return not self._holds
 
     def held_for(self, reason: Hold) -> bool:
-        """Whether nothing is read for that reason."""
+        """Return whether nothing is read for that reason."""
         return reason in self._holds
 
     def hold(self, reason: Hold) -> None:
@@ -100,7 +100,7 @@ class Flow:
             self._transport.resume_reading()
 
     def has_input(self) -> bool:
-        """Whether something can be read that the event loop has not told of yet."""
+        """Return whether something can be read that the event loop has not read yet."""
         sock = self._socket()
         if sock is None:
             return False
@@ -109,7 +109,7 @@ class Flow:
         return bool(poll.poll(0))
 
     def send(self, data: bytes, *, soon: bool = False) -> None:
-        """Write; `soon`, where nothing but answers to other requests will follow, lets the outbox hold it."""
+        """Write; `soon` lets the batcher hold it, where nothing but responses to other requests will follow."""
         transport, batcher = self._transport, self._batcher
         if transport is None:
             return
@@ -130,20 +130,20 @@ class Flow:
             self._transport.abort()
 
     def flush(self) -> None:
-        """Write what the outbox holds."""
+        """Write what the batcher holds of this."""
         held, self._held = self._held, b""
         if held and self._transport is not None and not self._transport.is_closing():
             self._transport.write(held)
 
     def keep_alive(self, patience: float) -> None:
-        """Have the connection end, while it rests, where nobody is at the other end for about `patience` seconds."""
+        """Have an idle connection end after about `patience` seconds in which nothing is heard of the other end."""
         sock = self._socket()
         if sock is not None:
             with suppress(OSError):  # reset a moment ago
                 keep_alive(sock, patience)
 
     def unheard(self, now: float, patience: float) -> bool:
-        """Whether the peer owes an answer to what was written, and nothing was heard of it for `patience` seconds."""
+        """Return whether the peer has yet to acknowledge something, and was not heard of for `patience` seconds."""
         if now - self.sent <= patience or (sock := self._socket()) is None:
             return False
         return unheard(sock) > patience
@@ -164,14 +164,14 @@ class Flow:
         self.stuck_since = self._loop.time()
 
     def resume_writing(self) -> None:
-        """Let whoever waits in `drained` write on."""
+        """Let what waits in `drained` write on."""
         self.stuck_since = None
         if self._room is not None:
             self._room.set()
             self._room = None
 
     def lose(self) -> None:
-        """Note that the connection is gone, and tell whoever waits for it."""
+        """Note that the connection is gone, and end the wait in `drained`."""
         self._lost = True
         self._transport = None
         self.resume_writing()

@@ -1,4 +1,4 @@
-"""Listening sockets, opened so that nobody else can slip in between."""
+"""Open listening sockets, so that no other program can take their place meanwhile."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ BACKLOG = 1024
 
 
 def open_sockets(bind: Bind, setting: str = "listen") -> list[socket.socket]:
-    """Bound, listening sockets for one value of `setting`: several where a name has several addresses.
+    """Open the listening sockets for one value of `setting`: several where a name has several addresses.
 
     Raises StartError.
     """
@@ -36,10 +36,10 @@ def open_sockets(bind: Bind, setting: str = "listen") -> list[socket.socket]:
 
 
 def url_of(sock: socket.socket, *, tls: bool = False) -> str:
-    """How a caller reaches a listening socket; `tls` where those of TCP speak HTTPS."""
+    """Write the URL by which a caller reaches a listening socket; `tls` where TCP carries HTTPS."""
     if sock.family == socket.AF_UNIX:
         name = sock.getsockname()
-        # An abstract one has bytes, the first of them NUL.
+        # The name of an abstract one is bytes, the first of them NUL.
         return f"unix:{name}" if isinstance(name, str) else f"unix:@{name[1:].decode(errors='replace')}"
     host, port = sock.getsockname()[:2]
     scheme = "https" if tls else "http"
@@ -47,10 +47,10 @@ def url_of(sock: socket.socket, *, tls: bool = False) -> str:
 
 
 class PortFile:
-    """Tells scripts the port of the first TCP listener: the number and a newline, for as long as it listens."""
+    """Names the port of the first TCP listener to scripts: the number and a newline, for as long as it listens."""
 
     def __init__(self, path: Path, sockets: Iterable[socket.socket]) -> None:
-        """Write it, so that nobody ever reads half of it; raises StartError."""
+        """Write it in one step, so that half of it is never read; raises StartError."""
         port = next((sock.getsockname()[1] for sock in sockets if sock.family != socket.AF_UNIX), None)
         if port is None:
             raise StartError("port_file is set, and no listener has a port", hint="Unset it, or listen on HOST:PORT.")
@@ -59,7 +59,7 @@ class PortFile:
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             try:
-                # One that is left from a crash; and a link that somebody has put there is not followed.
+                # It may be left from a crash; and a link in its place is not followed.
                 beside.unlink(missing_ok=True)
                 with beside.open("x") as file:
                     file.write(self._text)
@@ -72,7 +72,7 @@ class PortFile:
             ) from None
 
     def remove(self) -> None:
-        """Take it away, unless another program has put its own there meanwhile."""
+        """Remove it, unless another program has put its own there meanwhile."""
         with suppress(OSError, UnicodeDecodeError):
             if self._path.read_text() == self._text:
                 self._path.unlink()
@@ -88,11 +88,11 @@ _NO_SYN = (
 """A program of BPF (Linux: networking/filter): code, where to go if so and if not, and an operand, for each step."""
 
 
-def let_nobody_in(sock: socket.socket) -> None:
-    """Have the system overlook who would connect to a TCP listener, as far as it can (Linux).
+def ignore_new_callers(sock: socket.socket) -> None:
+    """Have the system ignore callers that connect to a TCP listener, as far as it can (Linux).
 
-    Between the last look at who waits and the listener's end others could be let in, and would be cut off by that end.
-    Who is overlooked asks again a second later, when nobody listens or the successor does.
+    The system could accept others between the last look at its queue and the listener's end, which would reset them.
+    Callers that are ignored try again a second later: they are refused then, or accepted by the successor.
     """
     if sys.platform != "linux" or sock.family == socket.AF_UNIX:
         return
@@ -103,15 +103,15 @@ def let_nobody_in(sock: socket.socket) -> None:
 
 
 def waiting_at(sock: socket.socket) -> Iterator[socket.socket]:
-    """The connections that nobody has accepted yet."""
+    """Accept the connections that wait in the system's queue."""
     while True:
         try:
-            caller, _ = sock.accept()
+            accepted, _ = sock.accept()
         except OSError:
-            # None is left, or none can be had.
+            # None is left, or none can be accepted.
             return
-        caller.setblocking(False)
-        yield caller
+        accepted.setblocking(False)
+        yield accepted
 
 
 def _open_tcp(bind: Bind) -> list[socket.socket]:
@@ -160,7 +160,7 @@ def _open_unix(path: Path) -> socket.socket:
 
 
 def is_live(path: Path) -> bool:
-    """Whether somebody listens there; only a refusal says that nobody does."""
+    """Return whether a program listens there; only a refusal says that none does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -173,7 +173,7 @@ def is_live(path: Path) -> bool:
 
 
 class _UnixSocket(socket.socket):
-    """A Unix socket that leaves the file system when it is closed, whoever closes it: the event loop does so itself."""
+    """Removes its file when it is closed, also by the event loop, which does that itself."""
 
     def __init__(self) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)

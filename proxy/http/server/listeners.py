@@ -1,4 +1,7 @@
-"""The ways in: listening sockets, the servers behind them, and how all of them close again."""
+"""Run the listeners: their sockets, the servers behind them, and how all of them close again.
+
+The states of the servers are those of `draining`.
+"""
 
 import asyncio
 import socket
@@ -12,7 +15,7 @@ from proxy.http.address import Bind, is_loopback, stays_here
 from proxy.http.buffers import Buffers
 from proxy.http.options import CertificateFiles, Timeouts
 from proxy.http.server.draining import GRACE
-from proxy.http.server.listen import BACKLOG, PortFile, let_nobody_in, open_sockets, url_of, waiting_at
+from proxy.http.server.listen import BACKLOG, PortFile, ignore_new_callers, open_sockets, url_of, waiting_at
 from proxy.http.server.request import ServerRequest
 from proxy.http.server.server import Limits, Server
 from proxy.http.server.tls import CallerTls
@@ -25,18 +28,18 @@ _NEXT_ROUND = 1e-6
 
 
 class ListenOptions(Protocol):
-    """What the settings say of it."""
+    """Is what the settings say of listeners."""
 
     @property
     def listen(self) -> tuple[Bind, ...]: ...
 
     @property
     def admin_listen(self) -> tuple[Bind, ...]:
-        """Where the own endpoints are, and nothing else; where there is none, they are at `listen`."""
+        """Where the own endpoints are alone; they are at `listen` when it is empty."""
 
     @property
     def tls(self) -> CertificateFiles | None:
-        """For HTTPS on TCP; None for plain HTTP."""
+        """The certificate for HTTPS on TCP; None for plain HTTP."""
 
     @property
     def timeouts(self) -> Timeouts: ...
@@ -46,43 +49,43 @@ class ListenOptions(Protocol):
 
     @property
     def port_file(self) -> Path | None:
-        """Where the port of the first TCP listener is written."""
+        """The file that holds the port of the first TCP listener."""
 
     @property
     def drain_delay(self) -> float:
-        """Seconds for which callers are still let in once the proxy is told to end."""
+        """Seconds for which connections are still accepted once the proxy is to end."""
 
 
 class ListenerRole(Enum):
-    """What is behind a listening socket."""
+    """Says what a listener serves."""
 
     CALLERS = auto()
     """What is forwarded, and the own endpoints where they have no place of their own."""
     ADMIN = auto()
     """The own endpoints alone."""
     PUBLIC = auto()
-    """Those of them that anybody may have."""
+    """Those of them that need no permission."""
 
 
 class Handler(Protocol):
-    """Who answers requests."""
+    """Answers requests."""
 
-    async def handle(self, caller: ServerRequest) -> None:
-        """Answer one."""
+    async def handle(self, request: ServerRequest) -> None:
+        """Answer a request."""
 
-    def refuse(self, caller: ServerRequest, error: ProxyError) -> None:
-        """Answer what could not be read as one."""
+    def refuse(self, request: ServerRequest, error: ProxyError) -> None:
+        """Answer what could not be read as a request."""
 
 
 class Listeners:
-    """Listens from the first moment, and lets callers in once it is told who answers them."""
+    """Listens from the first moment, and accepts connections once there are handlers."""
 
     def __init__(self, options: ListenOptions, buffers: Buffers, sockets: Sequence[socket.socket] = ()) -> None:
         """`sockets` listen already, and take the place of `options.listen`. Raises StartError or SettingsError."""
         self._options = options
         self._buffers = buffers
         self._passed = bool(sockets)
-        """Others have the callers' listeners as well, and may go on to listen."""
+        """The callers' listeners were passed in: other processes may have them as well, and go on to listen."""
         self._tls = CallerTls(options.tls) if options.tls is not None else None
         self._sockets = [(ListenerRole.CALLERS, sock) for sock in sockets]
         self._listeners: list[tuple[ListenerRole, asyncio.Server]] = []
@@ -100,10 +103,10 @@ class Listeners:
         self.exposed = any(role is ListenerRole.CALLERS and not _stays_here(sock) for role, sock in self._sockets)
         """Callers may be on other machines."""
         self.admin_urls = [url_of(sock, tls=tls) for role, sock in self._sockets if role is not ListenerRole.CALLERS]
-        """Where the own endpoints are, if not at `urls`."""
+        """The URLs of the own endpoints, if they are not at `urls`."""
 
     async def open(self, handlers: Mapping[ListenerRole, Handler]) -> None:
-        """Let callers in. Raises StartError where the port file cannot be written."""
+        """Accept connections. Raises StartError where the port file cannot be written."""
         options, loop = self._options, asyncio.get_running_loop()
         limits = Limits(options.max_connections, head=options.timeouts.head, idle=options.timeouts.idle)
         self._servers = {
@@ -117,7 +120,7 @@ class Listeners:
             self._port_file = PortFile(options.port_file, self._at(ListenerRole.CALLERS))
 
     def hand_over(self, handlers: Mapping[ListenerRole, Handler]) -> None:
-        """Have others answer from now on."""
+        """Have other handlers answer from now on."""
         for role, server in self._servers.items():
             server.answer, server.refuse = handlers[role].handle, handlers[role].refuse
 
@@ -138,28 +141,28 @@ class Listeners:
         return sum(server.connection_count for server in self._servers.values())
 
     def begin_draining(self) -> None:
-        """From now on tell callers with every answer to move on."""
+        """Ask callers with every response to leave."""
         for server in self._servers.values():
             server.begin_draining()
 
     async def drain(self, clock: Clock) -> None:
-        """Let nobody new in after `drain_delay`, and every request come to its end within `timeouts.drain`.
+        """Accept no connections after `drain_delay`, and let every request come to its end within `timeouts.drain`.
 
-        Until then, whoever asks at `admin_listen` is told that the proxy drains.
+        Until all have, the listeners of `admin_listen` stay open: they say that the proxy drains.
         """
         if self._options.drain_delay:
             await clock.sleep(self._options.drain_delay)
         if not self._passed:
             for sock in self._at(ListenerRole.CALLERS):
-                let_nobody_in(sock)
+                ignore_new_callers(sock)
         # asyncio makes a connection of what it has accepted in its next round, and forgets it where the listener is
         # closed by then. A timer comes after the round's accepting, and what it wakes after the making.
         await asyncio.sleep(_NEXT_ROUND)
         server, loop = self._servers[ListenerRole.CALLERS], asyncio.get_running_loop()
-        # The system has let these in, and they may have sent a request: to close would reset them.
-        late = [(caller, self._tls_of(sock)) for sock in self._at(ListenerRole.CALLERS) for caller in waiting_at(sock)]
+        # The system has accepted these, and they may have sent a request: to close would reset them.
+        late = [(found, self._tls_of(sock)) for sock in self._at(ListenerRole.CALLERS) for found in waiting_at(sock)]
         self._close(ListenerRole.CALLERS)
-        connected = (loop.connect_accepted_socket(server, caller, **tls) for caller, tls in late)
+        connected = (loop.connect_accepted_socket(server, found, **tls) for found, tls in late)
         # A handshake that fails is over.
         await asyncio.gather(*connected, return_exceptions=True)
         await server.drain(self._options.timeouts.drain)
@@ -179,7 +182,7 @@ class Listeners:
         return [sock for at, sock in self._sockets if at is role]
 
     def _tls_of(self, sock: socket.socket) -> dict[str, Any]:
-        """What the event loop is told of TLS for the connections of a listener."""
+        """Return the event loop's arguments about TLS for the connections of a listener."""
         if self._tls is None or sock.family == socket.AF_UNIX:
             return {}
         timeout = self._options.timeouts.head
@@ -202,6 +205,6 @@ def _stays_here(sock: socket.socket) -> bool:
 
 
 def _binds(options: ListenOptions, *, passed: bool) -> list[tuple[ListenerRole, Bind]]:
-    """Where to listen, and what is to be there; `passed` where somebody else has opened what callers use."""
+    """Find where to listen, and for what; `passed` where the callers' listeners were passed in."""
     admin = [(ListenerRole.ADMIN if stays_here(bind) else ListenerRole.PUBLIC, bind) for bind in options.admin_listen]
     return [*((ListenerRole.CALLERS, bind) for bind in (() if passed else options.listen)), *admin]

@@ -1,7 +1,8 @@
-"""Whether callers who send no more still wait for their answers.
+"""Find out whether callers that send no more still wait for their responses.
 
-TCP says the same of both (RFC 9293 section 3.6): who has shut down one direction, as `printf … | nc` does, and who has
-closed the socket and gone, send a FIN and nothing else. The system knows, where the caller is on the same machine.
+TCP says the same of both (RFC 9293 section 3.6): a program that has shut down one direction, as `printf … | nc` does,
+and one that has closed the socket and gone, send a FIN and nothing else. The system knows which it is when the caller
+is on the same machine.
 """
 
 import ipaddress
@@ -22,7 +23,7 @@ _MAPPED = "0000000000000000" + f"{int.from_bytes(bytes((0, 0, 255, 255)), sys.by
 
 
 def there(sockets: Iterable[socket.socket]) -> list[bool]:
-    """For each of `sockets`, whether a process holds the other end; False also where the system does not say."""
+    """Return for each of `sockets` whether a process holds the other end; False also where the system does not say."""
     held: set[Ends] | None = None
     found = []
     for sock in sockets:
@@ -36,13 +37,13 @@ def there(sockets: Iterable[socket.socket]) -> list[bool]:
 
 
 def held_ends(table: Iterable[str]) -> set[Ends]:
-    """The sockets that a process holds, by the lines of a table: others have the inode 0 (proc(5))."""
+    """Find the sockets that a process holds in the lines of a table: others have the inode 0 (proc(5))."""
     rows = (line.split() for line in table)
     return {(row[1], row[2]) for row in rows if row[9] != "0"}
 
 
 def spelled(host: str, port: int) -> list[str]:
-    """How an address may stand in a table: words of 32 bits, in this machine's byte order."""
+    """Spell an address as a table may: words of 32 bits, in this machine's byte order."""
     address = ipaddress.ip_address(host.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     packed = address.packed
@@ -60,13 +61,13 @@ def _held() -> set[Ends]:
 
 
 def _spellings(sock: socket.socket) -> list[Ends]:
-    """The other end of a connection, as a table has it."""
+    """Spell the other end of a connection as a table does."""
     try:
         own, other = sock.getsockname(), sock.getpeername()
     except OSError:  # reset a moment ago
         return []
     if not ipaddress.ip_address(other[0].partition("%")[0]).is_loopback and own[0] != other[0]:
-        # Of a socket on another machine no table here tells.
+        # The tables do not have sockets of other machines.
         return []
     return list(zip(spelled(other[0], other[1]), spelled(own[0], own[1]), strict=True))
 

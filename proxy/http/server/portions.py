@@ -1,11 +1,11 @@
-"""Reading a little at a time, where much waits for callers already."""
+"""Read a little at a time, where much waits for callers already."""
 
 import asyncio
 
 from proxy.http.buffers import LARGE, Buffers
 
 _SPACE = memoryview(bytearray(LARGE))
-"""Where all such connections read to, one after the other: what has come is taken out before the next one reads."""
+"""The buffer of all such connections, one after the other: what has come is taken out before the next one reads."""
 
 
 class Portions(asyncio.BufferedProtocol):
@@ -19,7 +19,7 @@ class Portions(asyncio.BufferedProtocol):
         self._buffers = buffers
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to."""
+        """Return where to read to."""
         return _SPACE[: self._buffers.portion]
 
     def buffer_updated(self, nbytes: int) -> None:

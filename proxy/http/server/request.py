@@ -1,4 +1,4 @@
-"""One request and the way back. Answers are written byte for byte, with back-pressure and a way to break off."""
+"""Read the content of one request, and write its response: byte for byte, with back-pressure and a way to break off."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from proxy.errors import RequestError
 from proxy.http.grammar import Fields, RequestHead, field_lines, last_chunk
 from proxy.http.grammar.fields import Headers
 from proxy.http.response import Response
-from proxy.http.server.body import NOTHING, IncomingBody
+from proxy.http.server.body import NO_BODY, IncomingBody
 from proxy.http.server.flow import Flow
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -23,7 +23,7 @@ _JOINED = 64 * 1024
 
 
 class CallerLink(Protocol):
-    """The connection that a request came on."""
+    """Is the connection that a request came on."""
 
     flow: Flow
     transport: asyncio.Transport | None
@@ -32,20 +32,20 @@ class CallerLink(Protocol):
 
     @property
     def ending(self) -> bool:
-        """Whether the answer to the current request is to be the last."""
+        """Whether the response to the current request is to be the last."""
 
     def open_tunnel(self) -> IncomingBody:
-        """Leave HTTP; what the caller sends from now on."""
+        """Leave HTTP; return what the caller sends from now on."""
 
 
 class ServerRequest:
-    """One request and the way back to whoever sent it."""
+    """Is one request, and the way back to its caller."""
 
     head = RequestHead("-", "-", 1, Fields(b""))
-    """Of the request; this one where none could be read."""
+    """The head of the request; this one where none could be read."""
     method = head.method
     status: int = 0
-    """Of the answer; 0 before it began."""
+    """The status of the response; 0 before it began."""
     over_limit = False
     """It came on a connection too many."""
     own = False
@@ -56,24 +56,22 @@ class ServerRequest:
     sent = 0
     """Bytes of content, in each direction."""
     answer_head = b""
-    """As it goes out; empty before the answer began."""
+    """The head of the response as it goes out; empty before it began."""
     own_content = b""
-    """Of an answer that this proxy made."""
+    """The content of a response that this proxy made."""
     _http11 = True
     _chunked = False
     _bodiless = False
     _unsent: bytes | None = None
-    """The head of the answer, until it goes out."""
+    """The head of the response, until it goes out."""
     _tunnel: IncomingBody | None = None
 
-    def __init__(
-        self, connection: CallerLink, head: RequestHead | None, content: IncomingBody, *, closing: bool
-    ) -> None:
+    def __init__(self, connection: CallerLink, head: RequestHead | None, body: IncomingBody, *, closing: bool) -> None:
         """`head` is None where none could be read; `closing`: the connection may carry no other request."""
         self._connection = connection
         self._flow = connection.flow
         self._transport = connection.transport
-        self._content = content
+        self._body = body
         self._keep_alive = False
         if head is not None:
             self.head = head
@@ -92,42 +90,42 @@ class ServerRequest:
     @property
     def has_content(self) -> bool:
         """Whether the request's framing announces content (RFC 9112 section 6)."""
-        return self._content is not NOTHING
+        return self._body is not NO_BODY
 
     def at_hand(self) -> bytes | None:
-        """The whole of the content if all of it has arrived, else None. To be asked before `read`."""
-        data = self._content.at_hand()
+        """Take the whole content if all of it has arrived, else None. To be called before `read`."""
+        data = self._body.at_hand()
         if data is not None:
             self.received += len(data)
         return data
 
     async def read(self) -> bytes:
-        """The next piece of the request's content, empty at its end. May be cancelled and called again.
+        """Wait for the next piece of the request's content, empty at its end. May be cancelled and called again.
 
         Raises RequestError where it is malformed or late, and ConnectionError where the caller has gone.
         """
         try:
-            data = await self._content.read()
+            data = await self._body.read()
         except RequestError as error:
-            # Nobody knows where the next request would begin.
+            # It is unknown where the next request would begin.
             self._keep_alive = False
             raise error.again() from None
         self.received += len(data)
         return data
 
     def trailers(self) -> Headers:
-        """The trailer section of the request, once all of its content has been read."""
-        return self._content.trailers
+        """Return the trailer section of the request, once all of its content has been read."""
+        return self._body.trailers
 
-    # The answer.
+    # The response.
 
     def inform(self, status: int, reason: bytes, section: bytes) -> None:
-        """Send a 1xx answer (RFC 9110 section 15.2), which HTTP/1.0 does not know; `section` as for `begin`."""
+        """Send a 1xx response (RFC 9110 section 15.2), which HTTP/1.0 does not know; `section` as for `begin`."""
         if self._http11 and not self.status:
             self._send(_head(status, reason, section))
 
     def begin(self, status: int, reason: bytes, section: bytes, *, sized: bool) -> None:
-        """Make ready the head of the answer, which goes out with the first `write` or `finish`.
+        """Make ready the head of the response, which goes out with the first `write` or `finish`.
 
         `section` are its field lines on the wire; `sized` where a Content-Length is among them. Else chunks, or the end
         of the connection, show where the content ends.
@@ -164,7 +162,7 @@ class ServerRequest:
             await self._flow.drained()
 
     def finish(self, data: bytes = b"", trailers: Headers = ()) -> None:
-        """Send the last of the content and the end of the answer."""
+        """Send the last of the content and the end of the response."""
         if self._bodiless:
             data = b""
         self.sent += len(data)
@@ -174,11 +172,11 @@ class ServerRequest:
         self._send(data, soon=self._keep_alive)
 
     def close(self) -> None:
-        """Make this the last answer of its connection."""
+        """Make this the last response of its connection."""
         self._keep_alive = False
 
     def abort(self) -> None:
-        """Break the connection, so that a partial answer cannot pass for a whole one."""
+        """Break the connection, so that a partial response cannot pass for a whole one."""
         self._keep_alive = False
         self._unsent = None
         transport = self._transport
@@ -186,37 +184,37 @@ class ServerRequest:
             return
         self._flow.flush()
         sock = transport.get_extra_info("socket")
-        # The caller may have left in this very moment, and the socket with them.
+        # The caller may have left in this very moment, and its socket be closed.
         if sock is not None and sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
             # Without Content-Length or chunks an orderly end would look like the end of the content.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    def answer(self, answer: Response) -> None:
-        """Send a whole answer that this proxy made."""
-        self.own_content = answer.body
-        self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=True)
-        self.finish(answer.body)
+    def answer(self, response: Response) -> None:
+        """Send a whole response that this proxy made."""
+        self.own_content = response.body
+        self.begin(response.status, _phrase(response.status), field_lines(response.headers), sized=True)
+        self.finish(response.body)
 
-    async def stream(self, answer: Response, pieces: AsyncGenerator[bytes, None]) -> None:
-        """Send an answer of this proxy's whose content comes in pieces, as fast as the caller takes them."""
+    async def stream(self, response: Response, pieces: AsyncGenerator[bytes, None]) -> None:
+        """Send a response of this proxy's whose content comes in pieces, as fast as the caller takes them."""
         async with aclosing(pieces):
-            self.begin(answer.status, _phrase(answer.status), field_lines(answer.headers), sized=False)
+            self.begin(response.status, _phrase(response.status), field_lines(response.headers), sized=False)
             if not self._bodiless:
                 async for piece in pieces:
                     self.write(piece)
                     await self.drain()
             self.finish()
 
-    # A tunnel, after an answer of 101.
+    # A tunnel, after a response of 101.
 
     def open_tunnel(self) -> None:
-        """From here on `read_tunnel` has what the caller sends, as it is."""
+        """Leave HTTP: from here on `read_tunnel` has what the caller sends, as it is."""
         self._bodiless = False  # the 101 has no content, the tunnel behind it has
         self._tunnel = self._connection.open_tunnel()
 
     async def read_tunnel(self) -> bytes:
-        """The next bytes, empty when the caller will send no more."""
+        """Wait for the next bytes, empty when the caller will send no more."""
         if self._tunnel is None:
             return b""
         data = await self._tunnel.read()
@@ -224,7 +222,7 @@ class ServerRequest:
         return data
 
     def close_tunnel(self) -> None:
-        """The upstream will send no more."""
+        """End the direction towards the caller: the upstream will send no more."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return

@@ -21,7 +21,7 @@ _TICK = 1.0
 _MOST_REFUSED = 64
 """Connections beyond the limit that are answered with an error; any more are closed at once."""
 _LOOK = 0.05
-"""Seconds after which a caller who sends no more is looked for: a socket is closed in two steps."""
+"""Seconds after which a caller that sends no more is looked for: a socket is closed in two steps."""
 _LOOK_AGAIN = 0.25
 
 
@@ -61,7 +61,7 @@ class Server(web.Server):
         """A connection has ended."""
         self._half_closed: set[CallerConnection] = set()
         self._looking: asyncio.TimerHandle | None = None
-        """For the callers of those connections."""
+        """The next look for the callers of those connections."""
         self._tick = min(_TICK, limits.head / 4, limits.idle / 4)
         self._ticker = self._event_loop.call_later(self._tick, self._watch)
 
@@ -96,7 +96,7 @@ class Server(web.Server):
         self._ticker = self._event_loop.call_later(self._tick, self._watch)
 
     def _look_for_callers(self) -> None:
-        """Break off what is done for callers that have gone: all of them at once, since a look takes a while."""
+        """Break the connections of callers that have gone: all at once, since a look takes a while."""
         self._looking = None
         transports = [
             each.transport for each in self._half_closed if each.transport and not each.transport.is_closing()
@@ -122,7 +122,7 @@ class Server(web.Server):
         return [connection.request for connection in self._open if connection.request is not None]
 
     def begin_draining(self) -> None:
-        """Ask callers with every answer to leave; requests are answered as before."""
+        """Ask callers with every response to leave; requests are answered as before."""
         self.state = ServerState.LEAVING
         now = self._event_loop.time()
         self._open = dict.fromkeys(self._open, now)

@@ -1,4 +1,4 @@
-"""Beginning a task at once where Python can, so that a request needs no further turn of the event loop."""
+"""Begin a task at once where Python can, so that a request needs no further turn of the event loop."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""HTTPS for callers: a certificate and its key, which may be replaced while connections go on."""
+"""Set up HTTPS for callers: a certificate and its key, which may be replaced while connections go on."""
 
 import re
 import ssl
@@ -14,19 +14,19 @@ _MISMATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
 
 
 class CallerTls:
-    """What listeners need for HTTPS, TLS 1.2 and above."""
+    """Makes the TLS context of listeners, TLS 1.2 and above."""
 
     def __init__(self, files: CertificateFiles) -> None:
-        """Raises SettingsError where the files cannot be used."""
+        """Load the files; raises SettingsError where they cannot be used."""
         self.context = self._current = _context(files)
         self.context.sni_callback = self._choose
 
     def load(self, files: CertificateFiles) -> None:
-        """From the next handshake on show what `files` hold now; raises SettingsError, and goes on as before."""
+        """Show from the next handshake on what `files` hold now; raises SettingsError, and goes on as before."""
         self._current = _context(files)
 
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """OpenSSL asks at the beginning of every handshake, also where the caller names no host."""
+        """Choose the certificate: called at the beginning of every handshake, also where the caller names no host."""
         connection.context = self._current
 
 
@@ -56,11 +56,11 @@ def _context(files: CertificateFiles) -> ssl.SSLContext:
 
 
 def _check_key(files: CertificateFiles) -> None:
-    """OpenSSL would ask for a passphrase on the terminal, and complain about anything else in riddles."""
+    """Check the key before OpenSSL does, which asks for a passphrase on the terminal and words its errors badly."""
     pem = _read("tls_key", files.key)
     if _ENCRYPTED.search(pem):
         raise SettingsError(
-            f"tls_key: the key in {files.key} is encrypted, and nobody is asked for its passphrase",
+            f"tls_key: the key in {files.key} is encrypted, and its passphrase is not asked for",
             hint=f"Decrypt it into a file of mode 0600: openssl pkey -in {files.key} -out FILE.",
         )
     if not _KEY.search(pem):

@@ -1,4 +1,4 @@
-"""The requests of a connection, answered one after the other, each in a task of its own."""
+"""Answer the requests of a connection one after the other, each in a task of its own."""
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ class RequestQueue:
         work_for: Callable[[Message], Coroutine[Any, Any, None]],
         all_answered: Callable[[], None],
     ) -> None:
-        """`work_for` makes what is to be done about a request, which is cancelled when the caller leaves.
+        """`work_for` makes the coroutine that answers a request, which is cancelled when the caller leaves.
 
         `all_answered` is called whenever nothing is being done any more and nothing waits.
         """
@@ -29,9 +29,9 @@ class RequestQueue:
         self._all_answered: Callable[[], None] | None = all_answered
         self._task: asyncio.Task[None] | None = None
         self.waiting: deque[Message] = deque()
-        """Requests whose turn is still to come."""
+        """Requests that wait for their turn."""
         self.busy = False
-        """A request is being answered; to be asked in place of `_task`, which is set once that has begun."""
+        """A request is being answered. `_task` says so too late: it is set once the task has begun."""
 
     def add(self, arrived: Iterable[Message]) -> None:
         """Answer these as well, once it is their turn."""
@@ -49,12 +49,12 @@ class RequestQueue:
 
     def clear(self) -> None:
         """Answer none of those that wait."""
-        for _, content in self.waiting:
-            content.drop()
+        for _, body in self.waiting:
+            body.drop()
         self.waiting.clear()
 
     def end(self) -> asyncio.Task[None] | None:
-        """Answer nothing more, and cancel what is under way: the task of it."""
+        """Answer nothing more, and cancel the task that is under way; return it."""
         self.clear()
         self._work_for = self._all_answered = None
         if self._task is not None:
@@ -69,7 +69,7 @@ class RequestQueue:
         if defect is not None:
             self._loop.call_exception_handler({"message": "answering a request met a defect", "exception": defect})
         if self.waiting:
-            # Not at once: who sends request upon request would let nobody else have a turn.
+            # Not at once: a caller that sends request upon request would leave no turn to others.
             self._loop.call_soon(self.go_on)
         elif self._all_answered is not None:
             self._all_answered()

@@ -35,7 +35,7 @@ class Link:
     buffers: Buffers = field(default_factory=lambda: Buffers(64 << 20))
     sent: bytes = b""
     aborted: bool = False
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     allowance: float = math.inf
     released: list[Fate] = field(default_factory=list)
     congested: bool = False
@@ -49,13 +49,13 @@ class Link:
         self.drained.append(tunnel_ended)
 
     def write_eof(self) -> None:
-        self.told.append("end")
+        self.calls.append("end")
 
     def pause_reading(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resume_reading(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
     def abort(self) -> None:
         self.aborted = True
@@ -65,7 +65,7 @@ class Link:
 
 
 class Trial:
-    """An exchange, its link and the interim answers that it told of."""
+    """An exchange, its link and the interim responses that it handed on."""
 
     def __init__(self, method: str = "GET", *, upgrade: bool = False) -> None:
         self.link = Link(asyncio.get_running_loop())
@@ -128,7 +128,7 @@ async def result(trial: Trial) -> Result:
     )
 
 
-def told(
+def outcome(
     status: int = 200,
     content: bytes = b"hello",
     *,
@@ -141,40 +141,40 @@ def told(
 
 TRAILERS = ((b"A", b"b"),)
 ANSWERS: dict[str, tuple[str, bytes, Result]] = {
-    "a length": ("GET", SIZED, told()),
-    "chunks and trailers": ("GET", CHUNKED, told(content=b"hello!", trailers=TRAILERS)),
-    "the end of the connection": ("GET", DELIMITED_BY_CLOSE, told(fate=Fate.DROPPED)),
-    "no content": ("GET", EMPTY, told(204, b"", fate=Fate.RESTS)),
-    "a length of 0": ("GET", OK + b"Content-Length: 0\r\n\r\n", told(content=b"")),
-    "304": ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", told(304, b"", fate=Fate.RESTS)),
+    "a length": ("GET", SIZED, outcome()),
+    "chunks and trailers": ("GET", CHUNKED, outcome(content=b"hello!", trailers=TRAILERS)),
+    "the end of the connection": ("GET", DELIMITED_BY_CLOSE, outcome(fate=Fate.DROPPED)),
+    "no content": ("GET", EMPTY, outcome(204, b"", fate=Fate.RESTS)),
+    "a length of 0": ("GET", OK + b"Content-Length: 0\r\n\r\n", outcome(content=b"")),
+    "304": ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", outcome(304, b"", fate=Fate.RESTS)),
     "304 with a length": (
         "GET",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-        told(304, b"", fate=Fate.DROPPED),
+        outcome(304, b"", fate=Fate.DROPPED),
     ),
-    "HEAD": ("HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n", told(content=b"", fate=Fate.RESTS)),
-    "interim answers": ("GET", INTERIM + SIZED, told(interim=((100, b""), (103, b"Link: a\r\n")))),
+    "HEAD": ("HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n", outcome(content=b"", fate=Fate.RESTS)),
+    "interim answers": ("GET", INTERIM + SIZED, outcome(interim=((100, b""), (103, b"Link: a\r\n")))),
     "interim answers and 204": (
         "GET",
         INTERIM + EMPTY,
-        told(204, b"", interim=((100, b""), (103, b"Link: a\r\n")), fate=Fate.RESTS),
+        outcome(204, b"", interim=((100, b""), (103, b"Link: a\r\n")), fate=Fate.RESTS),
     ),
     "Connection: close": (
         "GET",
         OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nhi",
-        told(content=b"hi", fate=Fate.DROPPED),
+        outcome(content=b"hi", fate=Fate.DROPPED),
     ),
-    "HTTP/1.0": ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", told(content=b"hi", fate=Fate.DROPPED)),
-    "surplus behind a length": ("GET", SIZED + b"!", told(fate=Fate.DROPPED)),
-    "surplus behind chunks": ("GET", CHUNKED + b"!", told(content=b"hello!", trailers=TRAILERS, fate=Fate.DROPPED)),
+    "HTTP/1.0": ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", outcome(content=b"hi", fate=Fate.DROPPED)),
+    "surplus behind a length": ("GET", SIZED + b"!", outcome(fate=Fate.DROPPED)),
+    "surplus behind chunks": ("GET", CHUNKED + b"!", outcome(content=b"hello!", trailers=TRAILERS, fate=Fate.DROPPED)),
     "an empty line behind chunks": (
         "GET",
         CHUNKED + b"\r\n",
-        told(content=b"hello!", trailers=TRAILERS, fate=Fate.DROPPED),
+        outcome(content=b"hello!", trailers=TRAILERS, fate=Fate.DROPPED),
     ),
-    "surplus behind no content": ("GET", EMPTY + b"hello", told(204, b"", fate=Fate.DROPPED)),
-    "content behind HEAD": ("HEAD", SIZED, told(content=b"", fate=Fate.DROPPED)),
-    "a second answer": ("GET", SIZED + SIZED, told(fate=Fate.DROPPED)),
+    "surplus behind no content": ("GET", EMPTY + b"hello", outcome(204, b"", fate=Fate.DROPPED)),
+    "content behind HEAD": ("HEAD", SIZED, outcome(content=b"", fate=Fate.DROPPED)),
+    "a second answer": ("GET", SIZED + SIZED, outcome(fate=Fate.DROPPED)),
 }
 
 
@@ -259,7 +259,7 @@ async def test_the_limit_of_a_head(step: int, size: int, fine: bool) -> None:
     head += b"x" * (size - len(head) - 4) + b"\r\n\r\n"
     trial = Trial().receive(*(head[at : at + step] for at in range(0, len(head), step)))
     if fine:
-        assert await result(trial) == told(content=b"")
+        assert await result(trial) == outcome(content=b"")
     else:
         assert isinstance(trial.error(), UpstreamBroken)
 
@@ -311,7 +311,7 @@ async def test_an_upgrade_that_was_not_granted() -> None:
     """Another answer is an answer like any other."""
     trial = Trial(upgrade=True).receive(SIZED)
     assert trial.exchange.state is not ExchangeState.TUNNEL
-    assert await result(trial) == told()
+    assert await result(trial) == outcome()
 
 
 # Who reads slowly, or not at all.
@@ -322,16 +322,16 @@ async def test_an_upstream_waits_for_a_slow_reader() -> None:
     trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % (2 * LARGE), b"x" * (LARGE - 1))
     now = trial.link.loop.time()
     assert now < trial.link.deadline <= now + 30
-    assert (trial.link.told, trial.link.buffers.waiting) == ([], LARGE - 1)
+    assert (trial.link.calls, trial.link.buffers.waiting) == ([], LARGE - 1)
     trial.receive(b"y", b"z")
-    assert (trial.link.told, trial.link.deadline) == (["pause"], math.inf)
+    assert (trial.link.calls, trial.link.deadline) == (["pause"], math.inf)
     assert trial.link.buffers.waiting == LARGE + 1
     assert await trial.exchange.read() == b"x" * (LARGE - 1) + b"yz"
-    assert (trial.link.told, trial.link.deadline) == (["pause"], math.inf)
+    assert (trial.link.calls, trial.link.deadline) == (["pause"], math.inf)
     assert trial.link.buffers.waiting == 0
     reader = asyncio.create_task(trial.exchange.read())
     await asyncio.sleep(0)
-    assert trial.link.told == ["pause", "resume"]
+    assert trial.link.calls == ["pause", "resume"]
     assert now + 30 <= trial.link.deadline < math.inf
     trial.receive(b"x")
     assert await reader == b"x"
@@ -345,9 +345,9 @@ async def test_an_upstream_waits_for_a_slow_reader() -> None:
 async def test_a_connection_reads_on_after_a_large_answer() -> None:
     """Where the last of an answer paused the upstream, its connection is read from again once it is let go of."""
     trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % LARGE, b"x" * LARGE)
-    assert trial.link.told == ["pause"]
-    assert await result(trial) == told(content=b"x" * LARGE)
-    assert trial.link.told == ["pause", "resume"]
+    assert trial.link.calls == ["pause"]
+    assert await result(trial) == outcome(content=b"x" * LARGE)
+    assert trial.link.calls == ["pause", "resume"]
 
 
 async def test_a_large_answer_in_one_piece_with_its_head() -> None:
@@ -355,8 +355,8 @@ async def test_a_large_answer_in_one_piece_with_its_head() -> None:
     size = 2 * LARGE
     trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
     assert trial.link.deadline == math.inf
-    assert await result(trial) == told(content=b"x" * size)
-    assert trial.link.told == []
+    assert await result(trial) == outcome(content=b"x" * size)
+    assert trial.link.calls == []
 
 
 async def test_a_cancelled_reader_loses_nothing() -> None:
@@ -369,7 +369,7 @@ async def test_a_cancelled_reader_loses_nothing() -> None:
     with pytest.raises(asyncio.CancelledError):
         await reader
     trial.receive(b"llo")
-    assert await result(trial) == told()
+    assert await result(trial) == outcome()
 
 
 async def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along() -> None:
@@ -387,7 +387,7 @@ async def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along(
 async def test_how_long_the_upstream_keeps_a_connection(field: bytes, allowance: float) -> None:
     """What it says of that is remembered of the connection."""
     trial = Trial().receive(OK + field + b"Content-Length: 5\r\n\r\nhello")
-    assert await result(trial) == told()
+    assert await result(trial) == outcome()
     assert trial.link.allowance == allowance
 
 
@@ -412,13 +412,13 @@ async def test_tiny_chunks_leave_turns_to_others(size: int) -> None:
     """Of chunks that come at once, others have a turn after no more than 16 KiB, and nothing is lost."""
     trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n")
     trial.receive(chunk(bytes(size)) * TINY + last_chunk([(b"A", b"b")]))
-    assert trial.link.told == ["pause"]
+    assert trial.link.calls == ["pause"]
     come = await turns(trial)
     most = max(after - before for before, after in zip([0, *come], come, strict=False))
     assert most <= size * (MANY_CHUNKS + 1) < 16 * 1024
     assert come[-1] == TINY * size
-    assert (trial.link.told[-1], trial.link.aborted) == ("resume", False)
-    assert await result(trial) == told(content=b"", trailers=TRAILERS)
+    assert (trial.link.calls[-1], trial.link.aborted) == ("resume", False)
+    assert await result(trial) == outcome(content=b"", trailers=TRAILERS)
 
 
 async def test_what_comes_while_others_have_their_turn() -> None:
@@ -433,7 +433,7 @@ async def test_what_comes_while_others_have_their_turn() -> None:
 
 
 async def test_an_upstream_that_breaks_off_amid_tiny_chunks() -> None:
-    """What had come is read before the error, and the error is told."""
+    """What had come is read before the error is raised."""
     trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n", chunk(b"x") * TINY).end(in_order=False)
     assert (await turns(trial))[-1] == TINY
     with pytest.raises(UpstreamBroken):
@@ -447,7 +447,7 @@ async def test_nonsense_behind_tiny_chunks() -> None:
     with pytest.raises(UpstreamBroken):
         await trial.exchange.read()
     assert trial.link.aborted
-    assert trial.link.told == ["pause"]
+    assert trial.link.calls == ["pause"]
 
 
 async def test_a_reader_who_leaves_amid_tiny_chunks() -> None:
@@ -456,7 +456,7 @@ async def test_a_reader_who_leaves_amid_tiny_chunks() -> None:
     trial.exchange.close()
     assert trial.link.released == [Fate.DROPPED]
     assert (await turns(trial))[-1] == MANY_CHUNKS + 1
-    assert trial.link.told == ["pause"]
+    assert trial.link.calls == ["pause"]
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -464,7 +464,7 @@ async def test_a_slow_reader_of_tiny_chunks(slow: bool) -> None:
     """The upstream goes on once neither its chunks nor the reader hold it up."""
     trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n")
     trial.receive(chunk(bytes(2 * LARGE)))
-    assert trial.link.told == ["pause"]
+    assert trial.link.calls == ["pause"]
     trial.receive(chunk(b"x") * 1000)
 
     async def read() -> None:
@@ -473,14 +473,14 @@ async def test_a_slow_reader_of_tiny_chunks(slow: bool) -> None:
 
     if not slow:
         reading = asyncio.create_task(read())
-        assert "resume" not in trial.link.told
+        assert "resume" not in trial.link.calls
     for _ in range(10):
         await asyncio.sleep(0)
     if slow:
-        assert "resume" not in trial.link.told
+        assert "resume" not in trial.link.calls
         reading = asyncio.create_task(read())
         await asyncio.sleep(0)
-    assert trial.link.told[-1] == "resume"
+    assert trial.link.calls[-1] == "resume"
     reading.cancel()
 
 
@@ -520,7 +520,7 @@ async def test_what_is_written_goes_to_the_connection() -> None:
     trial.exchange.write(b"a")
     trial.exchange.write(b"b")
     trial.exchange.write_eof()
-    assert (trial.link.sent, trial.link.told) == (b"ab", ["end"])
+    assert (trial.link.sent, trial.link.calls) == (b"ab", ["end"])
 
 
 # Deadlines.
@@ -542,7 +542,7 @@ async def test_the_deadline_of_a_head() -> None:
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_an_answer_that_is_late(begun: bool) -> None:
-    """Where the deadline passes, whoever waits is told, whether for the answer or for more of it."""
+    """When the deadline passes, the error is raised where the response is awaited, or more of it."""
     trial = Trial()
     if begun:
         trial.receive(SIZED[:-1])

@@ -1,4 +1,4 @@
-"""What a failed connection is told as."""
+"""Which error a failed connection becomes."""
 
 import errno
 import socket

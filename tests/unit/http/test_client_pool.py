@@ -1,4 +1,4 @@
-"""Which connection a request gets: the pool, with connections that are only pretended and clocks that are told."""
+"""Which connection a request gets: the pool, with connections that are only pretended and clocks that are set."""
 
 import math
 from collections.abc import Callable
@@ -31,19 +31,19 @@ class Pretended:
     rests: bool = False
     usable: bool = True
     input: bool = False
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def has_input(self) -> bool:
-        self.told.append("asked")
+        self.calls.append("asked")
         return self.input
 
     def abort(self) -> None:
         self.usable = False
-        self.told.append("abort")
+        self.calls.append("abort")
 
     def check(self, now: float, silence: float) -> None:
         if self.deadline <= now:
-            self.told.append(f"late, silent after {silence:g} s")
+            self.calls.append(f"late, silent after {silence:g} s")
             self.abort()
 
 
@@ -124,7 +124,7 @@ def test_the_socket_is_asked(repeatable: bool, idle: float, asked: bool) -> None
     connection = trial.idle()
     trial.wait(idle)
     assert trial.take(repeatable=repeatable) is real(connection)
-    assert ("asked" in connection.told) is asked
+    assert ("asked" in connection.calls) is asked
 
 
 @pytest.mark.parametrize("facts", [{"input": True}, {"usable": False}])
@@ -214,7 +214,7 @@ def test_one_that_is_lost_while_it_rests() -> None:
     trial.pool.lost(real(resting), silently=False)
     trial.wait(REST + 0.01)
     assert trial.take() is None
-    assert resting.told == []
+    assert resting.calls == []
 
 
 def test_only_so_many_rest() -> None:
@@ -307,7 +307,7 @@ def test_deadlines() -> None:
     late, early = trial.new(deadline=1001.0), trial.new(deadline=1002.0)
     trial.wait(1)
     trial.look()
-    assert (late.told, early.told) == (["late, silent after 20 s", "abort"], [])
+    assert (late.calls, early.calls) == (["late, silent after 20 s", "abort"], [])
 
 
 def test_the_end() -> None:
@@ -318,4 +318,4 @@ def test_the_end() -> None:
     trial.pool.lost(real(lost), silently=False)
     trial.pool.close()
     assert not any(connection.usable for connection in left)
-    assert lost.told == useless.told == []
+    assert lost.calls == useless.calls == []

@@ -24,13 +24,13 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class Reader(asyncio.BufferedProtocol):
-    """Notes what it is told, and pauses after each piece where it is slow."""
+    """Notes what the transport calls, and can pause after each piece."""
 
     def __init__(self, *, slow: bool = False) -> None:
         self.slow = slow
         self.space = memoryview(bytearray(ROOM))
         self.pieces: list[bytes] = []
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.changed = asyncio.Event()
         self.transport: TlsTransport
 
@@ -48,18 +48,18 @@ class Reader(asyncio.BufferedProtocol):
         self.changed.set()
 
     def eof_received(self) -> None:
-        self.told.append("end")
+        self.calls.append("end")
 
     def pause_writing(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
         self.changed.set()
 
     def resume_writing(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
         self.changed.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.told.append("lost" if exc is None else type(exc).__name__)
+        self.calls.append("lost" if exc is None else type(exc).__name__)
         self.changed.set()
 
     async def until(self, reached: Callable[[], bool]) -> None:
@@ -72,7 +72,7 @@ class Reader(asyncio.BufferedProtocol):
         return sum(map(len, self.pieces)) == len(CONTENT)
 
     def is_lost(self) -> bool:
-        return "lost" in self.told[-1:]
+        return "lost" in self.calls[-1:]
 
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -140,11 +140,11 @@ async def test_content_arrives_in_order(slow: bool, ca: Authority) -> None:
         await reader.until(reader.is_lost)
     assert b"".join(reader.pieces) == CONTENT
     assert max(map(len, reader.pieces)) == ROOM
-    assert reader.told == ["end", "lost"]
+    assert reader.calls == ["end", "lost"]
 
 
 async def test_what_is_written_arrives(ca: Authority) -> None:
-    """The protocol is told when the upstream takes nothing, and when it does again; a farewell comes behind all."""
+    """The protocol learns when the upstream takes nothing, and when it does again; `close_notify` comes behind all."""
     go_on = asyncio.Event()
     come: list[bytes] = []
 
@@ -157,15 +157,15 @@ async def test_what_is_written_arrives(ca: Authority) -> None:
         tls = await connect(sock, ca, reader)
         tls.set_write_buffer_limits(high=1)
         tls.write(CONTENT * 20)
-        assert reader.told == ["pause"]
+        assert reader.calls == ["pause"]
         go_on.set()
-        await reader.until(lambda: "resume" in reader.told)
+        await reader.until(lambda: "resume" in reader.calls)
         tls.close()
         assert tls.is_closing()
         tls.write(b"too late")
         await reader.until(reader.is_lost)
     assert come == [CONTENT * 20]
-    assert reader.told == ["pause", "resume", "lost"]
+    assert reader.calls == ["pause", "resume", "lost"]
 
 
 async def test_to_close_is_no_reset_for_what_still_comes(ca: Authority) -> None:
@@ -184,7 +184,7 @@ async def test_to_close_is_no_reset_for_what_still_comes(ca: Authority) -> None:
         tls.write(b"x")
         tls.close()
         await reader.until(reader.is_lost)
-    assert (reader.pieces, reader.told) == ([], ["lost"])
+    assert (reader.pieces, reader.calls) == ([], ["lost"])
 
 
 @pytest.mark.parametrize("orderly", [True, False])
@@ -231,12 +231,12 @@ async def test_nonsense_amid_content(ca: Authority) -> None:
     reader = Reader()
     async with served(spoil, ca.server("localhost")) as sock:
         await connect(sock, ca, reader)
-        await reader.until(lambda: bool(reader.told))
-    assert reader.told == ["SSLError"]
+        await reader.until(lambda: bool(reader.calls))
+    assert reader.calls == ["SSLError"]
 
 
 async def test_handshakes_that_fail(ca: Authority) -> None:
-    """Whoever waits for a handshake is told why there is none; the protocol hears nothing of it."""
+    """A handshake that fails raises its reason where it is awaited; the protocol does not learn of it."""
 
     async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -250,7 +250,7 @@ async def test_handshakes_that_fail(ca: Authority) -> None:
         async with served(serve, None) as sock:
             with pytest.raises(expected):
                 await connect(sock, ca, reader)
-        assert (reader.told, hasattr(reader, "transport")) == ([], False)
+        assert (reader.calls, hasattr(reader, "transport")) == ([], False)
 
 
 async def test_a_certificate_for_somebody_else(ca: Authority) -> None:
@@ -284,4 +284,4 @@ async def test_nobody_waits_for_the_handshake_any_more(ca: Authority) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         sock.close()
         tls.abort()
-    assert reader.told == []
+    assert reader.calls == []

@@ -140,7 +140,7 @@ def test_malformed_request_lines(line: bytes) -> None:
 
 @pytest.mark.parametrize("version", [b"0.9", b"1.2", b"1.9", b"2.0", b"3.0", b"0.0", b"9.9"])
 def test_other_versions(version: bytes) -> None:
-    """A version of HTTP that is not spoken here is told apart from nonsense, as soon as its line has come."""
+    """A version of HTTP that is not spoken here has another error than nonsense, as soon as its line has come."""
     line = b"PRI * HTTP/" + version
     with pytest.raises(UnsupportedVersion):
         parsed(head_of(line=line))

@@ -15,7 +15,7 @@ from support.wire import PATIENCE
 
 from proxy.errors import StartError
 from proxy.http.address import Bind
-from proxy.http.server.listen import PortFile, let_nobody_in, open_sockets, url_of, waiting_at
+from proxy.http.server.listen import PortFile, ignore_new_callers, open_sockets, url_of, waiting_at
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_nobody_else_is_let_in(host: str) -> None:
     [listener] = open_sockets(Bind(host, 0))
     address = listener.getsockname()
     with socket.create_connection(address[:2]) as early, socket.socket(listener.family) as late:
-        let_nobody_in(listener)
+        ignore_new_callers(listener)
         late.setblocking(False)
         assert late.connect_ex(address) == errno.EINPROGRESS
         assert select.select([], [late], [], 0.2)[1] == []

@@ -10,17 +10,17 @@ from support.wire import PATIENCE
 
 from proxy.errors import BadRequest
 from proxy.http.buffers import LARGE, SMALL, Buffers
-from proxy.http.server.body import NOTHING, IncomingBody
+from proxy.http.server.body import NO_BODY, IncomingBody
 
 
 class Gate:
     """What an IncomingBody does to its caller."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.buffers = Buffers(64 << 20)
         self.incoming = IncomingBody(
-            lambda: self.told.append("pause"), lambda: self.told.append("resume"), self.buffers
+            lambda: self.calls.append("pause"), lambda: self.calls.append("resume"), self.buffers
         )
 
 
@@ -109,7 +109,7 @@ async def test_what_was_not_at_hand_is_still_there(incoming: IncomingBody) -> No
 
 
 async def test_a_failure_comes_after_what_had_arrived(incoming: IncomingBody) -> None:
-    """What came before the failure is read first; then every reader is told, and it never looks like an end."""
+    """What came before the failure is read first; then every reader gets the error, and it never looks like an end."""
     error = BadRequest("malformed")
     incoming.feed(b"a")
     incoming.fail(error)
@@ -159,35 +159,35 @@ async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: IncomingBo
     The content before this one may have let the caller go on meanwhile.
     """
     incoming.feed(b"x" * (LARGE - 1))
-    assert (gate.told, gate.buffers.waiting) == ([], LARGE - 1)
+    assert (gate.calls, gate.buffers.waiting) == ([], LARGE - 1)
     incoming.feed(b"y")
     incoming.feed(b"z")
-    assert (gate.told, gate.buffers.waiting) == (["pause"] * 2, LARGE + 1)
+    assert (gate.calls, gate.buffers.waiting) == (["pause"] * 2, LARGE + 1)
     assert await soon(incoming.read()) == b"x" * (LARGE - 1) + b"yz"
-    assert (gate.told, gate.buffers.waiting) == (["pause"] * 2, 0)
+    assert (gate.calls, gate.buffers.waiting) == (["pause"] * 2, 0)
     reader = await waiting(incoming)
-    assert gate.told == ["pause", "pause", "resume"]
+    assert gate.calls == ["pause", "pause", "resume"]
     incoming.feed(b"x" * (LARGE - 1))
     await soon(reader)
-    assert gate.told == ["pause", "pause", "resume"]
+    assert gate.calls == ["pause", "pause", "resume"]
     incoming.feed(b"x" * LARGE)
-    assert gate.told == ["pause", "pause", "resume", "pause"]
+    assert gate.calls == ["pause", "pause", "resume", "pause"]
 
 
 async def test_a_caller_goes_on_after_a_large_content(gate: Gate, incoming: IncomingBody) -> None:
     """Where the last of a content paused the caller, it is read from again once that has been taken."""
     incoming.feed(b"x" * LARGE)
     incoming.end()
-    assert gate.told == ["pause"]
+    assert gate.calls == ["pause"]
     await soon(incoming.read())
-    assert gate.told == ["pause", "resume"]
+    assert gate.calls == ["pause", "resume"]
 
 
 def test_a_caller_waits_sooner_where_much_waits(gate: Gate, incoming: IncomingBody) -> None:
     """Where others are slow as well, a small portion pauses the caller."""
     gate.buffers.waiting = 8 << 20
     incoming.feed(b"x" * SMALL)
-    assert gate.told == ["pause"]
+    assert gate.calls == ["pause"]
 
 
 async def test_what_has_failed_is_not_counted(gate: Gate, incoming: IncomingBody) -> None:
@@ -203,9 +203,9 @@ def test_a_content_at_hand_lets_the_caller_go_on(gate: Gate, incoming: IncomingB
     """A large content that arrived whole is taken like any other."""
     incoming.feed(b"x" * LARGE)
     incoming.end()
-    assert gate.told == ["pause"]
+    assert gate.calls == ["pause"]
     assert incoming.at_hand() == b"x" * LARGE
-    assert gate.told == ["pause", "resume"]
+    assert gate.calls == ["pause", "resume"]
 
 
 async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: IncomingBody) -> None:
@@ -213,7 +213,7 @@ async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: Inco
     for _ in range(8):
         incoming.feed(b"x" * (LARGE - 1))
         await soon(incoming.read())
-    assert gate.told == []
+    assert gate.calls == []
 
 
 # Readers that give up.
@@ -280,8 +280,8 @@ def test_every_byte_comes_out_once(steps: list[bytes | str]) -> None:
 
 async def test_nothing() -> None:
     """A request without content has one that ended before it began, and that no failure reaches."""
-    NOTHING.fail(ConnectionResetError())
-    assert NOTHING.ended
-    assert NOTHING.at_hand() == b""
-    assert await soon(NOTHING.read()) == b""
-    assert list(NOTHING.trailers) == []
+    NO_BODY.fail(ConnectionResetError())
+    assert NO_BODY.ended
+    assert NO_BODY.at_hand() == b""
+    assert await soon(NO_BODY.read()) == b""
+    assert list(NO_BODY.trailers) == []

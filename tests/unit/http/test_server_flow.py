@@ -21,7 +21,7 @@ SENT = 200_000
 
 
 class Reader(asyncio.Protocol):
-    """Notes what it is told, and holds reading after each piece where it is to."""
+    """Notes what the transport calls, and can hold reading after each piece."""
 
     def __init__(self, buffers: Buffers) -> None:
         loop = asyncio.get_running_loop()
@@ -29,7 +29,7 @@ class Reader(asyncio.Protocol):
         self.holds = False
         self.sizes: list[int] = []
         self.come = asyncio.Event()
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -39,19 +39,19 @@ class Reader(asyncio.Protocol):
         self.sizes.append(len(data))
         self.come.set()
         if self.holds:
-            self.flow.hold(Hold.CONTENT)
+            self.flow.hold(Hold.BODY)
 
     def eof_received(self) -> None:
-        self.told.append("end")
+        self.calls.append("end")
 
     def pause_writing(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resume_writing(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.told.append("lost")
+        self.calls.append("lost")
         self.lost.set()
 
     def has_read(self, pieces: int) -> bool:
@@ -107,7 +107,7 @@ async def test_a_connection_that_is_held_where_much_waits() -> None:
         sending = asyncio.create_task(send(peer, 4 * SENT))
         for count in range(1, 5):
             await reader.until(partial(reader.has_read, count))
-            reader.flow.release(Hold.CONTENT)
+            reader.flow.release(Hold.BODY)
         sending.cancel()
         assert reader.sizes[0] > SMALL
         assert max(reader.sizes[1:]) <= SMALL
@@ -126,7 +126,7 @@ async def test_small_portions_become_large_ones() -> None:
 
 @pytest.mark.parametrize("waiting", [0, LIMIT])
 async def test_whatever_else_happens_is_told(waiting: int) -> None:
-    """The end, a peer that takes nothing or takes it again, and the loss of the connection are told in any case."""
+    """The end, a peer that takes nothing or takes it again, and the loss of the connection are passed on in any case."""
     buffers = Buffers(LIMIT)
     buffers.waiting = waiting
     loop = asyncio.get_running_loop()
@@ -134,11 +134,11 @@ async def test_whatever_else_happens_is_told(waiting: int) -> None:
         transport = reader.flow._transport
         assert transport is not None
         transport.write(bytes(8 << 20))
-        assert reader.told == ["pause"]
+        assert reader.calls == ["pause"]
         async with asyncio.timeout(PATIENCE):
-            while reader.told == ["pause"]:
+            while reader.calls == ["pause"]:
                 await loop.sock_recv(peer, 1 << 20)
         peer.shutdown(socket.SHUT_WR)
         async with asyncio.timeout(PATIENCE):
             await reader.lost.wait()
-        assert reader.told == ["pause", "resume", "end", "lost"]
+        assert reader.calls == ["pause", "resume", "end", "lost"]

@@ -13,7 +13,7 @@ from proxy.errors import BadRequest, HeadTooLarge, ProxyError, RequestError, Uns
 from proxy.http.buffers import LARGE, Buffers
 from proxy.http.grammar import MAX_HEAD, RequestHead, chunk, last_chunk
 from proxy.http.grammar.fields import Header
-from proxy.http.server.body import NOTHING, IncomingBody
+from proxy.http.server.body import NO_BODY, IncomingBody
 from proxy.http.server.parser import Message, RequestParser
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -59,19 +59,19 @@ class Connection:
     """A parser, and what came out of it."""
 
     def __init__(self, queue_limit: int = 1000) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.messages: list[Message] = []
         self.tail: bytes | None = None
         """What came behind the request for an upgrade, once there is one."""
-        self.parser = RequestParser(self._new_content, queue_limit=queue_limit)
+        self.parser = RequestParser(self._new_body, queue_limit=queue_limit)
 
-    def _new_content(self) -> IncomingBody:
-        return IncomingBody(lambda: self.told.append("pause"), lambda: self.told.append("resume"), Buffers(64 << 20))
+    def _new_body(self) -> IncomingBody:
+        return IncomingBody(lambda: self.calls.append("pause"), lambda: self.calls.append("resume"), Buffers(64 << 20))
 
     def send(self, *pieces: bytes) -> "Connection":
         for piece in pieces:
             if self.tail is not None:
-                # Whoever upgrades asks the parser no more.
+                # The parser has no part in what follows an upgrade.
                 self.tail += piece
                 continue
             messages, upgraded, tail = self.parser.feed_data(piece)
@@ -101,14 +101,14 @@ class Connection:
         if not refused:
             return None
         [(refusal, content)] = refused
-        assert content is NOTHING
+        assert content is NO_BODY
         assert isinstance(self.messages[-1][0], ProxyError)
         return refusal
 
     @property
     def under_way(self) -> str:
         """What has begun and not ended."""
-        head, content = self.parser.amid_head, self.parser.content is not None
+        head, content = self.parser.amid_head, self.parser.body is not None
         assert not (head and content)
         return "head" if head else "content" if content else ""
 
@@ -145,7 +145,7 @@ def test_requests_in_pieces(data: bytes, expected: list[Request]) -> None:
 
 def test_a_request_without_content_costs_no_content() -> None:
     """Requests that have none share one."""
-    assert Connection().send(GET, OLD, EMPTY_SIZED).contents == [NOTHING] * 3
+    assert Connection().send(GET, OLD, EMPTY_SIZED).contents == [NO_BODY] * 3
 
 
 @given(
@@ -233,9 +233,9 @@ def test_a_content_that_nobody_takes_makes_the_caller_wait() -> None:
     """Content beyond the limit pauses its caller, who goes on when it has been taken."""
     size = LARGE
     connection = Connection().send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size, b"x" * size)
-    assert connection.told == ["pause"]
+    assert connection.calls == ["pause"]
     assert connection.contents[0].at_hand() == b"x" * size
-    assert connection.told == ["pause", "resume"]
+    assert connection.calls == ["pause", "resume"]
 
 
 @pytest.mark.parametrize("behind", [b"", GET])
@@ -384,7 +384,7 @@ MALFORMED_CONTENTS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("content", MALFORMED_CONTENTS.values(), ids=MALFORMED_CONTENTS)
 def test_a_malformed_content_fails(content: bytes) -> None:
-    """Its reader is told, whatever had come before; it never ends, and nothing behind it is read."""
+    """Its reader gets the error, whatever had come before; it never ends, and nothing behind it is read."""
     for pieces in every_cut(GET + CHUNKED_HEAD + content + GET):
         connection = Connection().send(*pieces, GET)
         first, (method, target, state) = connection.requests

@@ -74,7 +74,7 @@ def test_no_key(both: Path) -> None:
 
 
 def test_the_key_of_another(both: Path, signer: Authority) -> None:
-    """A key that is not the certificate's is told from one that cannot be read."""
+    """The error of a key that is not the certificate's differs from that of one that cannot be read."""
     other = signer.issue(both.with_name("other.pem"), "localhost")
     error = complaint(CertificateFiles(both, other))
     assert error.detail == f"tls_key: {other} is not the key of the certificate in {both}"
@@ -92,7 +92,7 @@ def test_encrypted_key(form: serialization.PrivateFormat, both: Path) -> None:
     locked = both.with_name("locked.pem")
     locked.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
     error = complaint(CertificateFiles(files.certificate, locked))
-    assert error.detail == f"tls_key: the key in {locked} is encrypted, and nobody is asked for its passphrase"
+    assert error.detail == f"tls_key: the key in {locked} is encrypted, and its passphrase is not asked for"
     assert f"openssl pkey -in {locked}" in error.hint
 
 
