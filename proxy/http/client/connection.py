@@ -3,10 +3,12 @@
 | state | what the upstream sends | next state |
 |---|---|---|
 | OPENING | nothing | IDLE: the transport is there, its handshake done |
-| IDLE | was not asked for: the pool notes it, and the connection is dropped | BUSY: a request begins |
+| IDLE | was not asked for | BUSY: a request begins |
+| | | CLOSING: something came, or it is too old; the pool decides |
 | BUSY | belongs to the exchange | IDLE: the exchange ends, and the connection may carry another one |
 | | | CLOSING: it may not |
-| CLOSING | is dropped | LOST, as may every other state: the transport is closed |
+| CLOSING | is dropped | LOST: the transport is closed |
+| IDLE, BUSY | ends | LOST: the upstream, or the network, has closed the transport |
 
 What the exchange wrote into a tunnel is still sent in CLOSING, within the idle timeout; else nothing is.
 """

@@ -7,13 +7,13 @@
 | | | WHOLE: its content is here as well, or it has none |
 | CONTENT | is read as content | WHOLE: its end is here |
 | TUNNEL | is handed on as it is | WHOLE: the upstream has ended its direction |
-| WHOLE | was not asked for: the connection is dropped | CLOSED |
-| FAILED | is dropped | CLOSED |
+| HEAD, CONTENT, TUNNEL | breaks off, is late or is no HTTP; or the request fails | FAILED: its sender gets the error |
+| WHOLE | was not asked for: the connection is dropped | CLOSED: the sender of the request calls `close` |
+| FAILED | is dropped | CLOSED: the same |
+| HEAD, CONTENT, TUNNEL | is not wanted any more | CLOSED: the same |
 | CLOSED | is dropped | |
 
-HEAD, CONTENT and TUNNEL become FAILED when the upstream breaks off, is late or sends what is no HTTP, and when the rest
-of the request cannot be sent. Every state becomes CLOSED when the sender of the request calls `close`. Content that has
-arrived can be taken in WHOLE and FAILED, too.
+What has arrived of the content can be taken until CLOSED.
 
 `receiving` reads what the upstream sends. It stops for two reasons, and goes on when neither is left:
 

@@ -75,7 +75,6 @@ def _begin(exchange: Exchange, head: Head, rest: bytes) -> None:
     if head.status == _SWITCHING_PROTOCOLS:
         if not exchange.upgrade:
             raise FramingError("it switches protocols unasked")
-        exchange.state = TUNNEL
         exchange.delimiter = _CLOSE
         exchange.reusable = False
         # A tunnel may be silent for as long as both ends like.
@@ -83,7 +82,6 @@ def _begin(exchange: Exchange, head: Head, rest: bytes) -> None:
     else:
         exchange.upgrade = False
         exchange.delimiter, exchange.reusable, exchange.rests = content_of(exchange.method, head)
-        exchange.state = CONTENT
         keep_alive = head.proxy_fields.get(b"keep-alive")
         if keep_alive is not None:
             link.allowance = kept_for(keep_alive)
@@ -96,6 +94,7 @@ def _begin(exchange: Exchange, head: Head, rest: bytes) -> None:
         exchange.state = WHOLE
         link.deadline = math.inf
     else:
+        exchange.state = TUNNEL if exchange.upgrade else CONTENT
         _begin_content(exchange, delimiter, rest)
     if exchange.state is not CLOSED and not exchange.answered.done():
         exchange.answered.set_result(None)

@@ -9,7 +9,8 @@
 | | | CLOSING: it is another one |
 | TUNNEL | is passed on as it is | CLOSING: both directions have ended |
 | HALF_CLOSED | nothing | CLOSING: all answers are out, or the caller turns out to have gone |
-| CLOSING | is dropped | LOST, as may every other state: the transport is closed |
+| CLOSING | is dropped | LOST: the transport is closed |
+| OPEN, SWITCHING, TUNNEL, HALF_CLOSED | breaks off | LOST: the transport is closed |
 
 Requests are answered one after the other (`turns`), each by a coroutine of `answering`; `deadlines` gives up callers
 that are too slow.
@@ -273,15 +274,6 @@ class CallerConnection(web.RequestHandler):
         """Read what still comes, and forget it."""
         if self.state is not LOST:
             self.state = CLOSING
-
-    def close(self) -> None:
-        """Answer no more requests than the one that is being answered, and close then."""
-        self.turns.clear()
-        self.parser.lose_body()
-        if self.request is None:
-            self.end()
-        else:
-            self.request.close()
 
     def force_close(self) -> None:
         """Close, whatever is under way."""

@@ -4,10 +4,11 @@
 |---|---|---|---|
 | SERVING | are accepted | are answered | LEAVING: the proxy is to end (`begin_draining`) |
 | LEAVING | are accepted, for `drain_delay` | are answered, each as the last of its connection | DRAINING: `drain` |
-| DRAINING | are refused by the system | are answered likewise | ENDED: `cut_off`, when all have ended or time is up |
-| ENDED | are refused by the system | are broken off | none |
+| | | | ENDED: it is to end at once (`cut_off`) |
+| DRAINING | are refused by the system | are answered likewise | ENDED: all have ended, or time is up (`cut_off`) |
+| ENDED | are refused by the system | are broken off | |
 
-An answer is the last of its connection (`Connection: close`) once no further request waits there. A connection without
+A response is the last of its connection (`Connection: close`) once no further request waits there. A connection without
 a request is closed in DRAINING when it has been quiet for GRACE seconds, of LEAVING or DRAINING: a request may be on
 its way, and only a response can ask the caller to send no more. One whose last request was about the proxy itself stays
 open until ENDED: by its end the program that had the proxy stop learns that it has.

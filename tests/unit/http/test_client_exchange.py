@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 from support.pieces import byte_by_byte, every_cut
+from support.states import Recorder, promised
 from support.wire import PATIENCE
 
 from proxy.errors import BadRequest, ProxyError, UpstreamBroken, UpstreamTimeout
 from proxy.http.buffers import LARGE, Buffers
+from proxy.http.client import exchange
 from proxy.http.client.exchange import Exchange, ExchangeState
 from proxy.http.client.link import Disconnected, Fate
 from proxy.http.client.receiving import receive, receive_end
@@ -283,6 +285,21 @@ async def test_the_limit_of_interim_answers(together: bool) -> None:
     trial.receive(one)
     assert isinstance(trial.error(), UpstreamBroken)
     assert len(trial.interim) == count
+
+
+# States.
+
+
+async def test_the_table_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every change of state that the table has happens, and no other."""
+    recorder = Recorder(monkeypatch, Exchange)
+    for data in (b"", SIZED[:-1], SIZED, SWITCHING):
+        for happens in (Trial.receive, Trial.end, lambda trial: trial.exchange.expire()):
+            trial = Trial(upgrade=data is SWITCHING).receive(data)
+            happens(trial)
+            trial.exchange.close()
+    Trial().receive(*byte_by_byte(SIZED))
+    assert recorder.changes == promised(exchange)
 
 
 # Tunnels.

@@ -126,7 +126,7 @@ async def test_small_portions_become_large_ones() -> None:
 
 @pytest.mark.parametrize("waiting", [0, LIMIT])
 async def test_whatever_else_happens_is_told(waiting: int) -> None:
-    """The end, a peer that takes nothing or takes it again, and the loss of the connection are passed on in any case."""
+    """The end, a peer that takes nothing or takes it again, and the loss of the connection are always passed on."""
     buffers = Buffers(LIMIT)
     buffers.waiting = waiting
     loop = asyncio.get_running_loop()
