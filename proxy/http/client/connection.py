@@ -38,7 +38,7 @@ _LITTLE_SPACE = _SPACE[:SMALL]
 
 
 class UpstreamState(Enum):
-    """List the states of a connection; see the table above."""
+    """Names the states of a connection; see the table above."""
 
     OPENING = auto()
     IDLE = auto()

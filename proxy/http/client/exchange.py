@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class ExchangeState(Enum):
-    """List the states of an exchange; see the table above."""
+    """Names the states of an exchange; see the table above."""
 
     HEAD = auto()
     CONTENT = auto()
@@ -56,7 +56,7 @@ _KEPT, _RESTS, _ENDS, _DROPPED = Fate
 
 
 class Exchange:
-    """Is an `UpstreamAnswer` once `answered` is done, whose exception is Disconnected or a ProxyError."""
+    """Provides an `UpstreamAnswer` once `answered` is done, whose exception is Disconnected or a ProxyError."""
 
     # Most of these keep their defaults in most exchanges: what is on the class costs nothing to make.
     state = HEAD

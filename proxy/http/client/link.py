@@ -29,7 +29,7 @@ class Fate(Enum):
 
 
 class Link(Protocol):
-    """Is what an exchange needs of its connection. `deadline` is the loop's time at which it is given up."""
+    """Does what an exchange asks of its connection. `deadline` is the loop's time at which it is given up."""
 
     loop: asyncio.AbstractEventLoop
     deadline: float

@@ -7,9 +7,10 @@ the protocol wants.
 | state | what the upstream sends | next state |
 |---|---|---|
 | SHAKING | is its part of the handshake | OPEN: the handshake is done |
-| | | ENDED: it failed |
-| OPEN | is content | ENDED: it has sent `close_notify` or ended its direction, or the protocol closes |
-| ENDED | is dropped | LOST: it has ended its direction |
+| | | ENDED: the handshake is not waited for any more |
+| OPEN | is content | ENDED: `close_notify` or the end of its direction has come, or the protocol closes |
+| ENDED | is dropped | LOST: the upstream has ended its direction |
+| SHAKING, OPEN | breaks off, or is no handshake | LOST: the transport below is closed |
 """
 
 import asyncio
@@ -28,7 +29,7 @@ _NOTHING = memoryview(b"")
 
 
 class TlsState(Enum):
-    """List the states of a connection; see the table above."""
+    """Names the states of a connection; see the table above."""
 
     SHAKING = auto()
     OPEN = auto()
@@ -37,7 +38,7 @@ class TlsState(Enum):
 
 
 class Reader(Protocol):
-    """Is what is asked of a protocol."""
+    """Reads what has been decrypted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
 
@@ -55,7 +56,7 @@ class Reader(Protocol):
 
 
 class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
-    """Is a protocol to the transport below, and the transport of `protocol`."""
+    """Encrypts for `protocol`, whose transport it is; a protocol to the transport below."""
 
     _raw: asyncio.Transport
 

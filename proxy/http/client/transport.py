@@ -32,7 +32,7 @@ _TICK = 1.0
 
 
 class RequestBody(Protocol):
-    """Is the content of a request."""
+    """Provides the content of a request."""
 
     @property
     def replayable(self) -> bool:
@@ -66,7 +66,7 @@ class UpstreamRequest:
 
 
 class UpstreamAnswer(Protocol):
-    """Is a response whose head has arrived. Its methods raise UpstreamError where it breaks off."""
+    """Provides a response whose head has arrived. Its methods raise UpstreamError where it breaks off."""
 
     @property
     def head(self) -> Head: ...

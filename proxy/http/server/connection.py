@@ -3,14 +3,14 @@
 | state | what the caller sends | next state |
 |---|---|---|
 | OPEN | is read as requests | SWITCHING: a request asks for another protocol |
-| | | HALF_CLOSED: the caller ends its direction, and waits for answers |
+| | | HALF_CLOSED: the caller ends its direction, and waits for responses |
 | | | CLOSING: the last response is out, or the caller is too slow |
 | SWITCHING | waits for the response to that request | TUNNEL: the response is 101 |
 | | | CLOSING: it is another one |
 | TUNNEL | is passed on as it is | CLOSING: both directions have ended |
-| HALF_CLOSED | nothing | CLOSING: all answers are out, or the caller turns out to have gone |
+| HALF_CLOSED | nothing | CLOSING: all responses are out |
 | CLOSING | is dropped | LOST: the transport is closed |
-| OPEN, SWITCHING, TUNNEL, HALF_CLOSED | breaks off | LOST: the transport is closed |
+| OPEN, SWITCHING, TUNNEL, HALF_CLOSED | breaks off | LOST: the caller has gone |
 
 Requests are answered one after the other (`turns`), each by a coroutine of `answering`; `deadlines` gives up callers
 that are too slow.
@@ -48,7 +48,7 @@ _UNUSED: dict[str, Any] = {"access_log": None, "keepalive_timeout": 0}
 
 
 class ConnectionState(Enum):
-    """List the states of a connection; see the table above."""
+    """Names the states of a connection; see the table above."""
 
     OPEN = auto()
     SWITCHING = auto()

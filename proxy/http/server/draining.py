@@ -29,7 +29,7 @@ _SWEEP = 0.05
 
 
 class ServerState(Enum):
-    """List the states of a server; see the table above."""
+    """Names the states of a server; see the table above."""
 
     SERVING = auto()
     LEAVING = auto()
@@ -38,7 +38,7 @@ class ServerState(Enum):
 
 
 class DrainedConnection(Protocol):
-    """Is what draining asks of a connection."""
+    """Tells draining whether a connection is in use, and closes it."""
 
     flow: Flow
     own: bool

@@ -28,7 +28,7 @@ _NEXT_ROUND = 1e-6
 
 
 class ListenOptions(Protocol):
-    """Is what the settings say of listeners."""
+    """Holds what the settings say of listeners."""
 
     @property
     def listen(self) -> tuple[Bind, ...]: ...
@@ -132,12 +132,12 @@ class Listeners:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being answered, but for those about the proxy itself."""
+        """How many requests are being answered, but for those about the proxy itself."""
         return self._servers[ListenerRole.CALLERS].in_flight
 
     @property
     def connections(self) -> int:
-        """Callers' connections that are open."""
+        """How many connections of callers are open."""
         return sum(server.connection_count for server in self._servers.values())
 
     def begin_draining(self) -> None:
@@ -163,7 +163,7 @@ class Listeners:
         late = [(found, self._tls_of(sock)) for sock in self._at(ListenerRole.CALLERS) for found in waiting_at(sock)]
         self._close(ListenerRole.CALLERS)
         connected = (loop.connect_accepted_socket(server, found, **tls) for found, tls in late)
-        # A handshake that fails is over.
+        # A handshake that fails costs its own connection alone.
         await asyncio.gather(*connected, return_exceptions=True)
         await server.drain(self._options.timeouts.drain)
         self.close()

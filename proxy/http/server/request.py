@@ -23,7 +23,7 @@ _JOINED = 64 * 1024
 
 
 class CallerLink(Protocol):
-    """Is the connection that a request came on."""
+    """Carries a request, and its response."""
 
     flow: Flow
     transport: asyncio.Transport | None
@@ -39,7 +39,7 @@ class CallerLink(Protocol):
 
 
 class ServerRequest:
-    """Is one request, and the way back to its caller."""
+    """Holds one request, and writes its response."""
 
     head = RequestHead("-", "-", 1, Fields(b""))
     """The head of the request; this one where none could be read."""

@@ -66,7 +66,7 @@ def rests(trial: Trial) -> None:
 
 
 def dropped(trial: Trial) -> None:
-    """A response that nobody read to its end takes it along."""
+    """A response that is not read to its end drops the connection."""
     exchange = trial.begin()
     trial.receive(EMPTY[:-4])
     exchange.close()

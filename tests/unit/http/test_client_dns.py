@@ -57,7 +57,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_crowd_asks_once() -> None:
-    """All who want to know at the same time, and those of the next seconds, share a lookup."""
+    """Lookups of a name at the same time, and within the next seconds, are one."""
     servers = Servers(["127.0.0.1", "::1"])
     names = Names(servers)
     for _ in range(2):
@@ -73,7 +73,7 @@ async def test_a_name_is_followed() -> None:
 
 
 async def test_addresses_that_lead_nowhere() -> None:
-    """Their name is asked for again, once for all who found them."""
+    """Their name is looked up again, once for all requests that found them."""
     servers = Servers(["127.0.0.1"], ["127.0.0.2"], ["127.0.0.3"])
     names, now = Names(servers), asyncio.get_running_loop().time
     await ask(names)
@@ -103,7 +103,7 @@ async def test_addresses_are_used_while_dns_fails(failure: OSError, caplog: pyte
 
 @pytest.mark.usefixtures("at_once")
 async def test_addresses_are_used_for_an_hour_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After that nobody knows whose they are."""
+    """After that they may belong to another host."""
     monkeypatch.setattr(module, "_KNOWN", 0.0)
     names = Names(Servers(["127.0.0.1"], SERVFAIL))
     await ask(names)
@@ -124,7 +124,7 @@ async def test_a_name_that_was_never_known() -> None:
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_lookup_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who knows addresses waits for it but a moment, and later ones not at all; nobody asks twice meanwhile."""
+    """Where addresses are known it is awaited only a moment, later not at all; there is no second one meanwhile."""
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
     servers = Servers(["127.0.0.1"], ["127.0.0.2"])
     names = Names(servers)
@@ -135,7 +135,7 @@ async def test_a_lookup_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(servers.asked) == 2
     servers.go_on.set()
     async with asyncio.timeout(PATIENCE):
-        while await ask(names) != ["127.0.0.2"]:  # noqa: ASYNC110 - nobody tells when it ends
+        while await ask(names) != ["127.0.0.2"]:  # noqa: ASYNC110 - nothing says when it ends
             await asyncio.sleep(0.01)
 
 
@@ -158,7 +158,7 @@ async def test_names_that_hang_hold_up_no_other() -> None:
 
 
 async def test_who_gives_up_takes_nobody_elses_answer_away() -> None:
-    """Nor does a failure that nobody waits for any more make a noise."""
+    """A failure that is not awaited any more is not complained of."""
     servers = Servers(["127.0.0.1"])
     servers.go_on.clear()
     names = Names(servers)
@@ -171,7 +171,7 @@ async def test_who_gives_up_takes_nobody_elses_answer_away() -> None:
 
 
 def test_the_interpreter_ends_while_a_lookup_hangs() -> None:
-    """Nobody waits for its thread."""
+    """Its thread is not waited for."""
     script = """
 import asyncio, threading
 from proxy.http.client.dns import Names

@@ -267,7 +267,7 @@ async def test_the_limit_of_a_head(step: int, size: int, fine: bool) -> None:
 
 
 async def test_a_head_without_an_end_is_given_up_at_its_limit() -> None:
-    """Nobody waits for the end of a head that is too large already."""
+    """The end of a head that is too large already is not waited for."""
     trial = Trial().receive(OK + b"A: " + b"x" * (MAX_HEAD - len(OK) - 4))
     assert trial.error() is None
     assert isinstance(trial.receive(b"x").error(), UpstreamBroken)
@@ -275,7 +275,7 @@ async def test_a_head_without_an_end_is_given_up_at_its_limit() -> None:
 
 @pytest.mark.parametrize("together", [False, True])
 async def test_the_limit_of_interim_answers(together: bool) -> None:
-    """Who never comes to the point is given up, at the limit of one head."""
+    """An upstream that sends nothing else is given up, at the limit of one head."""
     one = b"HTTP/1.1 102 Still working..\r\n\r\n"
     count = MAX_HEAD // len(one)
     assert count * len(one) == MAX_HEAD
@@ -331,11 +331,11 @@ async def test_an_upgrade_that_was_not_granted() -> None:
     assert await result(trial) == outcome()
 
 
-# Who reads slowly, or not at all.
+# Slow readers, and those that leave.
 
 
 async def test_an_upstream_waits_for_a_slow_reader() -> None:
-    """Content beyond the limit pauses the upstream, whose deadline stands still until somebody wants more than that."""
+    """Content beyond the limit pauses the upstream, and stops its deadline until the reader wants more."""
     trial = Trial().receive(OK + b"Content-Length: %d\r\n\r\n" % (2 * LARGE), b"x" * (LARGE - 1))
     now = trial.link.loop.time()
     assert now < trial.link.deadline <= now + 30
@@ -377,7 +377,7 @@ async def test_a_large_answer_in_one_piece_with_its_head() -> None:
 
 
 async def test_a_cancelled_reader_loses_nothing() -> None:
-    """Who stops waiting takes nothing along."""
+    """A reader that stops waiting loses nothing for the next one."""
     trial = Trial().receive(SIZED[:-5])
     reader = asyncio.create_task(trial.exchange.read())
     await asyncio.sleep(0)
@@ -390,7 +390,7 @@ async def test_a_cancelled_reader_loses_nothing() -> None:
 
 
 async def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_along() -> None:
-    """Neither half an answer nor a whole one that nobody took leaves a connection for others."""
+    """Neither half a response nor a whole one that was not taken leaves a connection for others."""
     for data in (b"", OK, SIZED[:-1], SIZED):
         trial = Trial().receive(data)
         trial.exchange.close()
@@ -468,7 +468,7 @@ async def test_nonsense_behind_tiny_chunks() -> None:
 
 
 async def test_a_reader_who_leaves_amid_tiny_chunks() -> None:
-    """Nobody reads on for them."""
+    """Nothing more is read then."""
     trial = Trial().receive(OK + b"Transfer-Encoding: chunked\r\n\r\n", chunk(b"x") * TINY)
     trial.exchange.close()
     assert trial.link.released == [Fate.DROPPED]

@@ -26,7 +26,7 @@ FAULTS: dict[str, tuple[OSError | UnicodeError, type[UpstreamError], str]] = {
 
 @pytest.mark.parametrize(("error", "kind", "error_type"), FAULTS.values(), ids=FAULTS)
 def test_what_is_tried_again(error: OSError | UnicodeError, kind: type[UpstreamError], error_type: str) -> None:
-    """What a restart explains passes; what somebody has to mend does not, nor does what took its whole time."""
+    """What a restart explains passes; what has to be mended does not, nor does what took its whole time."""
     found = translated(error, "api.example")
     assert type(found) is kind
     assert found.error_type == error_type

@@ -243,7 +243,7 @@ def test_an_origin_that_sends_content_where_there_is_none(rested: bool) -> None:
 
 
 def test_a_parting_word() -> None:
-    """What comes on a connection whose last answer had content, such as 408, is held against nobody."""
+    """What comes on a connection whose last answer had content, such as 408, has no consequences for others."""
     trial = Trial()
     idle = trial.idle()
     idle.abort()
@@ -264,7 +264,7 @@ def test_one_that_dies_silently() -> None:
 
 
 def test_one_that_ends() -> None:
-    """It takes nobody along."""
+    """It drops no other connection."""
     trial = Trial()
     ended, idle = trial.idle(), trial.idle()
     trial.pool.lost(real(ended), silently=False)
@@ -274,7 +274,7 @@ def test_one_that_ends() -> None:
 @pytest.mark.parametrize("clock", ["slept", "wall"])
 @pytest.mark.parametrize("look", [True, False])
 def test_a_machine_that_slept(clock: str, look: bool) -> None:
-    """No connection that waited is used any more: nobody at the other end remembers it. One under way may go on."""
+    """No connection that waited is used any more: the other end may have forgotten it. One under way may go on."""
     trial = Trial()
     busy, idle, resting, other = trial.new(), trial.idle(), trial.resting(), trial.idle(OTHER)
     trial.wait(0.2)

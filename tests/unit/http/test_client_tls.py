@@ -4,13 +4,16 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from support.certificates import Authority, authority
 from support.loops import EVERY_LOOP
+from support.pretended import PretendedTransport, settled
+from support.states import Recorder, promised
 from support.wire import PATIENCE
 
+from proxy.http.client import tls
 from proxy.http.client.tls import TlsTransport
 
 loop_factories = EVERY_LOOP
@@ -105,7 +108,7 @@ async def served(serve: Serve, context: ssl.SSLContext | None) -> AsyncIterator[
 
 
 async def connect(sock: socket.socket, ca: Authority, reader: Reader) -> TlsTransport:
-    """Speak TLS on a socket of which somebody else knows as well."""
+    """Speak TLS on a socket that the test has as well."""
     loop = asyncio.get_running_loop()
     shaken = loop.create_future()
     tls = TlsTransport(reader, ssl.create_default_context(cafile=ca.file), "localhost", shaken)
@@ -257,7 +260,7 @@ async def test_a_certificate_for_somebody_else(ca: Authority) -> None:
     """It is refused by its reason."""
 
     async def never(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        raise AssertionError("nobody gets here")
+        raise AssertionError("this is not reached")
 
     server = await asyncio.start_server(never, "127.0.0.1", 0, ssl=ca.server("example.com"))
     with socket.create_connection(server.sockets[0].getsockname()) as sock:
@@ -268,7 +271,7 @@ async def test_a_certificate_for_somebody_else(ca: Authority) -> None:
 
 
 async def test_nobody_waits_for_the_handshake_any_more(ca: Authority) -> None:
-    """Who gives up during a handshake aborts it, and hears nothing more."""
+    """Giving up during a handshake aborts it, and nothing more happens."""
     reader = Reader()
 
     async def listen(stream: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -285,3 +288,49 @@ async def test_nobody_waits_for_the_handshake_any_more(ca: Authority) -> None:
         sock.close()
         tls.abort()
     assert reader.calls == []
+
+
+class Upstream:
+    """The other end in memory: what it writes is what the transport below has read."""
+
+    def __init__(self, ca: Authority) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._ssl = ca.server("localhost").wrap_bio(self._incoming, self._outgoing, server_side=True)
+        shaken = asyncio.get_running_loop().create_future()
+        self.tls = TlsTransport(Reader(), ssl.create_default_context(cafile=ca.file), "localhost", shaken)
+        self.shaken = shaken
+        self._raw = PretendedTransport(self.tls)
+
+    def send(self, data: bytes) -> None:
+        self.tls.get_buffer(-1)[: len(data)] = data
+        self.tls.buffer_updated(len(data))
+
+    def shake(self) -> "Upstream":
+        done = False
+        while not done:
+            self._incoming.write(self._raw.written)
+            self._raw.written = b""
+            done = self.shaken.done()
+            with suppress(ssl.SSLWantReadError):
+                self._ssl.do_handshake()
+            self.send(self._outgoing.read())
+        return self
+
+    def say_farewell(self) -> None:
+        with suppress(ssl.SSLWantReadError):
+            self._ssl.unwrap()
+        self.send(self._outgoing.read())
+
+
+async def test_the_table_is_true(monkeypatch: pytest.MonkeyPatch, ca: Authority) -> None:
+    """Every change of state that the table has happens, and no other."""
+    recorder = Recorder(monkeypatch, TlsTransport, "_state")
+    Upstream(ca).shake().say_farewell()
+    Upstream(ca).shake().tls.close()
+    Upstream(ca).tls.abort()
+    await settled()
+    for end in (Upstream(ca).shake(), Upstream(ca)):
+        end.tls.connection_lost(ConnectionResetError())
+        assert end.shaken.done()
+        end.shaken.exception()
+    assert recorder.changes == promised(tls)

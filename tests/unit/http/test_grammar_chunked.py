@@ -44,7 +44,7 @@ def test_chunks_are_handed_on_as_they_come() -> None:
 
 @pytest.mark.parametrize("size", [1, 64])
 def test_many_chunks_are_enough(size: int) -> None:
-    """Who does not want all of it gets no more than many chunks at a time, and loses nothing."""
+    """Without `all_of_it` no more than many chunks come at a time, and nothing is lost."""
     content = bytes(size * 1000)
     data = chunk(bytes(size)) * 1000 + last_chunk([(b"A", b"b")]) + b"rest"
     decoder, pieces = ChunkedDecoder(), []

@@ -1,4 +1,4 @@
-"""What the bytes of a request mean: tables, and h11 as somebody else's opinion."""
+"""What the bytes of a request mean: tables, and h11 for comparison."""
 
 from collections.abc import Sequence
 
@@ -176,7 +176,7 @@ def test_limits(data: bytes, refusal: type[RequestError] | None) -> None:
 
 
 def test_a_line_without_an_end_is_given_up_at_its_limit() -> None:
-    """Nobody waits for the end of a line that is too long already."""
+    """The end of a line that is too long already is not waited for."""
     check_beginning(b"GET /" + b"x" * (MAX_LINE - 5), 0)
     with pytest.raises(TargetTooLong):
         check_beginning(b"GET /" + b"x" * (MAX_LINE - 4), 0)
@@ -291,7 +291,7 @@ AMBIGUOUS: dict[str, tuple[list[bytes], type[RequestError]]] = {
 @pytest.mark.parametrize(("lines", "refusal"), AMBIGUOUS.values(), ids=AMBIGUOUS)
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
 def test_ambiguous_framing(method: bytes, lines: list[bytes], refusal: type[RequestError]) -> None:
-    """Where two recipients could see different ends, nobody gets to see any."""
+    """A request in which two recipients could see different ends is refused."""
     for ordered in (lines, [HOST, *lines, b"A: b"]):
         with pytest.raises(refusal) as caught:
             parsed(head_of(*ordered, line=method + b" / HTTP/1.1"))
@@ -472,7 +472,7 @@ def test_nonsense_is_refused_at_once(data: bytes, refusal: type[RequestError]) -
     ],
 )
 def test_every_beginning_of_a_good_request_may_go_on(data: bytes) -> None:
-    """Whoever sends slowly is not refused for it, wherever in the bytes that came the request begins."""
+    """A slow sender is not refused for it, wherever in the bytes that came the request begins."""
     parsed(data)
     for cut in range(len(data)):
         check_beginning(data[:cut], 0)
@@ -489,7 +489,7 @@ def test_request_heads() -> None:
     )
 
 
-# Somebody else's opinion.
+# Compared with h11.
 
 Reading = tuple[RequestHead, bytes, list[Header]]
 

@@ -1,4 +1,4 @@
-"""What the bytes of an answer mean: tables, and h11 as somebody else's opinion."""
+"""What the bytes of a response mean: tables, and h11 for comparison."""
 
 import math
 from collections.abc import Sequence
@@ -215,7 +215,7 @@ def test_kept_for(keep_alive: bytes, seconds: float) -> None:
     assert kept_for(keep_alive) == seconds
 
 
-# Somebody else's opinion.
+# Compared with h11.
 
 
 def read(method: str, data: bytes, sizes: Sequence[int] = ()) -> tuple[Head, bytes, list[tuple[bytes, bytes]]]:

@@ -195,7 +195,7 @@ def test_stale_unix_socket(opened: ExitStack, tmp_path: Path) -> None:
 
 
 def test_live_unix_socket(opened: ExitStack, tmp_path: Path) -> None:
-    """A socket that somebody listens on is left alone."""
+    """A socket on which a program listens is left alone."""
     path = tmp_path / "s"
     unix_listener(path, opened)
     with pytest.raises(StartError, match="in use by another program"):
@@ -274,7 +274,7 @@ def test_port_file_of_a_successor_stays(opened: ExitStack, tmp_path: Path) -> No
 
 
 def test_port_file_without_a_port(opened: ExitStack, tmp_path: Path) -> None:
-    """Where nobody listens on TCP there is nothing to write."""
+    """Without a TCP listener there is nothing to write."""
     with pytest.raises(StartError, match="^port_file is set, and no listener has a port$"):
         PortFile(tmp_path / "port", listen(Bind(path=str(tmp_path / "s")), opened))
 
@@ -299,7 +299,7 @@ def test_name_of_an_abstract_socket() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program choose what reaches a socket")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_nobody_else_is_let_in(host: str) -> None:
-    """Who was let in stays so, and who comes now is overlooked until nobody listens; then they are refused."""
+    """Callers that were accepted stay, and new ones are ignored until the listener is gone; then they are refused."""
     [listener] = open_sockets(Bind(host, 0))
     address = listener.getsockname()
     with socket.create_connection(address[:2]) as early, socket.socket(listener.family) as late:

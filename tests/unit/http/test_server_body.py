@@ -1,4 +1,4 @@
-"""Bytes from a caller to whoever wants them: in order, whole, and no faster than they are taken."""
+"""Bytes from a caller to their reader: in order, whole, and no faster than they are taken."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -67,7 +67,7 @@ async def test_a_piece_passes_uncopied(incoming: IncomingBody) -> None:
 
 
 async def test_a_reader_waits_for_the_next_piece(incoming: IncomingBody) -> None:
-    """Who reads before anything has come gets the first that does; no bytes are no piece."""
+    """A reader that comes first gets the first piece; no bytes are no piece."""
     reader = await waiting(incoming)
     incoming.feed(b"")
     await asyncio.sleep(0)
@@ -79,7 +79,7 @@ async def test_a_reader_waits_for_the_next_piece(incoming: IncomingBody) -> None
 
 
 async def test_a_reader_waits_for_the_end(incoming: IncomingBody) -> None:
-    """The end wakes whoever waits, and brings the trailers."""
+    """The end wakes the reader, and brings the trailers."""
     reader = await waiting(incoming)
     incoming.end([(b"A", b"b")])
     assert await soon(reader) == b""
@@ -125,7 +125,7 @@ async def test_a_failure_comes_after_what_had_arrived(incoming: IncomingBody) ->
 
 
 async def test_a_failure_wakes_the_reader(incoming: IncomingBody) -> None:
-    """Nobody waits for what will never come."""
+    """What will never come is not waited for."""
     reader = await waiting(incoming)
     incoming.fail(ConnectionResetError())
     with pytest.raises(ConnectionResetError):
@@ -134,7 +134,7 @@ async def test_a_failure_wakes_the_reader(incoming: IncomingBody) -> None:
 
 
 async def test_the_first_failure_counts(incoming: IncomingBody) -> None:
-    """A caller who is gone does not hide that its content was malformed."""
+    """A caller that has gone does not hide that its content was malformed."""
     incoming.fail(BadRequest("malformed"))
     incoming.fail(ConnectionResetError())
     with pytest.raises(BadRequest):
@@ -154,7 +154,7 @@ async def test_no_failure_after_the_end(incoming: IncomingBody) -> None:
 
 
 async def test_a_caller_waits_beyond_high_water(gate: Gate, incoming: IncomingBody) -> None:
-    """A portion pauses the caller, and so does each piece that comes all the same; who wants more lets it go on, once.
+    """A portion pauses the caller, and so does each piece that comes then; a reader that wants more resumes it, once.
 
     The content before this one may have let the caller go on meanwhile.
     """
@@ -191,7 +191,7 @@ def test_a_caller_waits_sooner_where_much_waits(gate: Gate, incoming: IncomingBo
 
 
 async def test_what_has_failed_is_not_counted(gate: Gate, incoming: IncomingBody) -> None:
-    """Content of a caller who has gone waits for nobody, though what has come can still be read."""
+    """Content of a caller that has gone is not counted, though what has come can still be read."""
     incoming.feed(b"x" * LARGE)
     incoming.fail(ConnectionResetError())
     assert gate.buffers.waiting == 0
@@ -220,7 +220,7 @@ async def test_what_is_read_as_it_comes_pauses_nobody(gate: Gate, incoming: Inco
 
 
 async def test_a_cancelled_reader_loses_nothing(incoming: IncomingBody) -> None:
-    """Who stops waiting takes nothing along; the next reader gets all of it."""
+    """A reader that stops waiting loses nothing; the next one gets all of it."""
     reader = await waiting(incoming)
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -251,7 +251,7 @@ async def test_a_reader_that_is_cancelled_while_data_arrives_loses_nothing(
 
 @given(st.lists(st.binary(max_size=3) | st.sampled_from(["read", "cancel"]), max_size=20))
 def test_every_byte_comes_out_once(steps: list[bytes | str]) -> None:
-    """Whoever reads, waits or gives up in between: what comes out is what went in."""
+    """However it is read, awaited and given up in between, what comes out is what went in."""
 
     async def play() -> tuple[bytes, bytes]:
         incoming, fed, taken = Gate().incoming, b"", b""

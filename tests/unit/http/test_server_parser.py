@@ -230,7 +230,7 @@ def test_empty_lines_without_end() -> None:
 
 
 def test_a_content_that_nobody_takes_makes_the_caller_wait() -> None:
-    """Content beyond the limit pauses its caller, who goes on when it has been taken."""
+    """Content beyond the limit pauses the caller, and its being taken lets the caller go on."""
     size = LARGE
     connection = Connection().send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size, b"x" * size)
     assert connection.calls == ["pause"]
@@ -281,7 +281,7 @@ def test_no_more_requests_are_read_than_may_wait() -> None:
 
 
 def test_whole_requests_that_wait_are_no_head_under_way() -> None:
-    """A caller is not late with a head that nobody has looked at."""
+    """A caller is not late with a head that has not been looked at."""
     connection = Connection(queue_limit=1).send(GET + GET[:5])
     assert connection.under_way == ""
     connection.parser.message_consumed()
@@ -395,7 +395,7 @@ def test_a_malformed_content_fails(content: bytes) -> None:
 
 
 def test_a_malformed_content_is_no_longer_awaited() -> None:
-    """Nobody waits for the rest of what has failed."""
+    """The rest of what has failed is not waited for."""
     connection = Connection().send(CHUNKED_HEAD)
     assert connection.under_way == "content"
     assert connection.send(b"nonsense\r\n").under_way == ""
@@ -426,7 +426,7 @@ def test_nothing_is_read_behind_an_upgrade() -> None:
 
 
 def test_an_upgrade_waits_like_all_requests() -> None:
-    """Behind a full queue nobody leaves HTTP yet."""
+    """Behind a full queue HTTP is not left yet."""
     connection = Connection(queue_limit=1).send(GET + UPGRADE + b"tunnel")
     assert (connection.requests, connection.tail) == ([A_GET], None)
     connection.parser.message_consumed()

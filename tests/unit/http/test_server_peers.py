@@ -39,7 +39,7 @@ def test_spelled(host: str, spellings: list[str]) -> None:
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
 def test_a_real_socket(family: socket.AddressFamily, tmp_path: os.PathLike[str]) -> None:
-    """Who has shut down one direction is still there, and who has closed is not."""
+    """A caller that has shut down one direction is still there, and one that has closed is not."""
     listener = socket.socket(family)
     if family == socket.AF_UNIX:
         listener.bind(f"{tmp_path}/s")

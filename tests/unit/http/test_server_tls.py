@@ -85,7 +85,7 @@ FORMS = {"PKCS 8": serialization.PrivateFormat.PKCS8, "OpenSSL": serialization.P
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_encrypted_key(form: serialization.PrivateFormat, both: Path) -> None:
-    """Nobody is asked for a passphrase: the error says how to do without one."""
+    """A passphrase is not asked for: the error says how to do without one."""
     files = apart(both)
     key = serialization.load_pem_private_key(files.key.read_bytes(), None)
     encryption = serialization.BestAvailableEncryption(b"secret")
