@@ -29,6 +29,7 @@ from proxy.identity.profile import DEFAULT_PROFILE
 from proxy.identity.stores.opening import ProfileStores
 from proxy.identity.tokens.aws_keys import AwsKeys
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.single_flight import Terms
 from proxy.model import Clock
 from proxy.observe.addresses import page_url
 from proxy.observe.endpoints import OwnEndpoints
@@ -210,25 +211,11 @@ class App:
             outbound=options.outbound,
             ca_file=options.ca_file,
         )
+        terms = Terms(self._clock, self._draw, options.renewal, options.timeouts.auth, self.defects)
         self.keeper = TokenManager(
-            self._cognito,
-            options.profiles,
-            self._stores,
-            clock=self._clock,
-            draw=self._draw,
-            policy=options.renewal,
-            patience=options.timeouts.auth,
-            on_login_required=self._on_login_required,
-            defects=self.defects,
+            self._cognito, options.profiles, self._stores.of, terms, on_login_required=self._on_login_required
         )
-        self._aws = AwsKeys(
-            self._aws_credentials,
-            clock=self._clock,
-            draw=self._draw,
-            policy=options.renewal,
-            patience=options.timeouts.auth,
-            defects=self.defects,
-        )
+        self._aws = AwsKeys(self._aws_credentials, terms)
         self._compose()
 
     def _listen_for_defects(self) -> None:

@@ -62,3 +62,5 @@ class AwsCredentials:
     expiration: datetime
     arrived: Instant
     lifetime: float
+    renew_after: float = 0.0
+    """Seconds after `arrived` from which on a renewal is due. Whoever keeps them says when."""

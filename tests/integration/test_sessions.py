@@ -163,8 +163,8 @@ class TestServe:
         async with running_proxy(options) as app:
             assert status_of(await ask(app)) == 503
             await log_in(cognito_url, path)
-            slot = app.keeper._slot("default")
-            slot.failed_at = slot.failed_at._replace(monotonic=slot.failed_at.monotonic - 60)
+            state = app.keeper._state("default")
+            state.failed_at = state.failed_at._replace(monotonic=state.failed_at.monotonic - 60)
             assert status_of(await ask(app)) == 200
 
     async def test_a_lost_answer_costs_no_session(

@@ -1,28 +1,21 @@
-"""The slots of the profiles in use."""
+"""The states of the profiles in use."""
 
-from cachetools import Cache, LRUCache
+from collections import OrderedDict
 
 from proxy.identity.tokens.state import ProfileState
 
 
-class ProfileStates(LRUCache[str, ProfileState]):
-    """The states of profiles, by name. The one that was unused longest makes room, if nothing is lost with it."""
+class ProfileStates(OrderedDict[str, ProfileState]):
+    """The states of profiles by name, the one that was unused longest first."""
 
-    def popitem(self) -> tuple[str, ProfileState]:
-        kept = []
-        try:
-            while True:
-                name, slot = super().popitem()
-                if slot.expendable:
-                    return name, slot
-                kept.append((name, slot))
-        except KeyError:
-            # Whose flight is up, it ends well: the store's lock keeps another one from crossing it.
-            return kept.pop(0)
-        finally:
-            for name, slot in kept:
-                self[name] = slot
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self._capacity = capacity
 
-    def peek(self, name: str) -> ProfileState | None:
-        """A slot, without counting it as used."""
-        return Cache.__getitem__(self, name) if name in self else None
+    def add(self, state: ProfileState) -> ProfileState:
+        """Add a state; the one that was unused longest makes room, if possible one with which nothing is lost."""
+        if len(self) >= self._capacity:
+            # Where a renewal is under way, it ends well: the store's lock keeps another one from crossing it.
+            del self[next((name for name, other in self.items() if other.is_expendable), next(iter(self)))]
+        self[state.name] = state
+        return state

@@ -4,8 +4,8 @@ All durations are in seconds. `now` and random draws (uniform in [0, 1)) are arg
 """
 
 from enum import Enum, auto
+from typing import Protocol
 
-from proxy.identity.issued import Token
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.model import Instant, elapsed
 
@@ -14,7 +14,20 @@ _SET_BACK = 60.0
 """Seconds by which the wall clock may fall behind the monotonic one unremarked: it is slewed, and tokens live a day."""
 
 
+class Expiring(Protocol):
+    """What is good for its `lifetime`, and due for renewal `renew_after` seconds after it `arrived`."""
+
+    @property
+    def arrived(self) -> Instant: ...
+    @property
+    def lifetime(self) -> float: ...
+    @property
+    def renew_after(self) -> float: ...
+
+
 class TokenState(Enum):
+    """How far a token is in its life."""
+
     FRESH = auto()
     STALE = auto()
     """Good, but a renewal is due."""
@@ -36,13 +49,13 @@ def usable(lifetime: float, policy: RenewalPolicy) -> float:
     return lifetime - min(policy.leeway, lifetime * _MAX_LEEWAY_SHARE)
 
 
-def is_fresh(token: Token, now: Instant) -> bool:
+def is_fresh(token: Expiring, now: Instant) -> bool:
     """Whether `token` is good at `now` and not due for renewal."""
     monotonic, wall = now.monotonic - token.arrived.monotonic, now.wall - token.arrived.wall
     return monotonic < token.renew_after and monotonic - _SET_BACK < wall < token.renew_after
 
 
-def is_trusted(token: Token, now: Instant) -> bool:
+def is_trusted(token: Expiring, now: Instant) -> bool:
     """Whether the age of `token` can be told.
 
     It cannot once the wall clock was set back: the machine may have slept before that, which neither clock shows.
@@ -50,7 +63,7 @@ def is_trusted(token: Token, now: Instant) -> bool:
     return now.monotonic - token.arrived.monotonic - _SET_BACK < now.wall - token.arrived.wall
 
 
-def state(token: Token, now: Instant, policy: RenewalPolicy) -> TokenState:
+def state(token: Expiring, now: Instant, policy: RenewalPolicy) -> TokenState:
     """What `token` is good for at `now`."""
     age = elapsed(token.arrived, now)
     if is_fresh(token, now):

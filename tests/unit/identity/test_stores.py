@@ -113,11 +113,7 @@ def keyring(folder: Path) -> Store:
     return KeyringStore(FakeKeyring(), locks=folder, clock=SystemClock())
 
 
-def of_profiles(folder: Path) -> Store:
-    return ProfileStores(f"file:{folder}/sessions.json", state_home=None, clock=SystemClock())
-
-
-every_store = pytest.mark.parametrize("make", [memory, file, keyring, of_profiles])
+every_store = pytest.mark.parametrize("make", [memory, file, keyring])
 
 
 class TestEveryStore:
@@ -553,9 +549,9 @@ class TestOpening:
         """A profile's token_store is its own, or what all have in common."""
         stores = ProfileStores("memory", state_home=tmp_path, clock=SystemClock())
         kept = replace(OTHER, token_store=f"file:{tmp_path}/other.json")
-        await stores.save(PROFILE, session())
-        await stores.save(kept, session("refresh-2"))
+        await stores.of(PROFILE).save(PROFILE, session())
+        await stores.of(kept).save(kept, session("refresh-2"))
         again = ProfileStores("memory", state_home=tmp_path, clock=SystemClock())
-        assert await again.load(PROFILE) is None
-        assert await again.load(kept) == session("refresh-2")
+        assert await again.of(PROFILE).load(PROFILE) is None
+        assert await again.of(kept).load(kept) == session("refresh-2")
         assert stores.of(PROFILE) is stores.of(replace(PROFILE, name="third"))
