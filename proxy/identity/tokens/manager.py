@@ -209,16 +209,12 @@ class TokenManager:
             log.exception("saving the session of profile %s met a defect", name)
             self._defects.met(Where.RENEWING)
 
-    def _profile(self, name: str) -> Profile:
+    def _new_state(self, name: str) -> ProfileState:
         profile = self._profiles.get(name)
         if profile is None:
-            raise UnknownProfile(
-                "there is no such profile", hint=f"The profiles are: {', '.join(sorted(self._profiles))}."
-            )
-        return profile
-
-    def _new_state(self, name: str) -> ProfileState:
-        return ProfileState(name, self._profile(name), self._clock.now())
+            known = ", ".join(sorted(self._profiles))
+            raise UnknownProfile("there is no such profile", hint=f"The profiles are: {known}.")
+        return ProfileState(name, profile, self._clock.now())
 
     def _known(self, name: str) -> ProfileState:
         """Return what is known of a profile, without counting that as a use."""

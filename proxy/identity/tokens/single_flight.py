@@ -1,6 +1,6 @@
 """A value that is obtained by one task, however many want it: kept while it is good, renewed ahead of its end.
 
-The states of a renewal, whatever is renewed. What must not happen twice is marked by whoever obtains the value.
+The states of a renewal, whatever is renewed. `EXCHANGING` is set by what obtains the value.
 
 | state          | what happens                                                         | then                     |
 |----------------|----------------------------------------------------------------------|--------------------------|
@@ -25,16 +25,17 @@ from typing import Any, Generic, TypeVar
 
 from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, StoreBusy
 from proxy.errors.defects import Defects, Where
+from proxy.identity.issued import Issued
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
-from proxy.identity.tokens.lifetime import Expiring, TokenState
+from proxy.identity.tokens.lifetime import TokenState
 from proxy.model import Clock, Instant, elapsed
 
 GRACE = 5.0
 """Seconds for which the end waits for what must not be cut off."""
 _NEVER = Instant(0.0, 0.0)
 
-V = TypeVar("V", bound=Expiring)
+V = TypeVar("V", bound=Issued)
 S = TypeVar("S", bound="Renewable[Any]")
 
 

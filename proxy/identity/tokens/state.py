@@ -79,9 +79,10 @@ class ProfileState(Renewable[Token]):
         return known and self.session_state is not SessionState.REFUSED
 
     def take_up(self, stored: Session | None) -> None:
-        """Go on with what the store has, unless that is a session that was refused."""
+        """Go on with what the store has, unless that is older than the session here, or was refused."""
         same = self.session is not None and stored is not None and stored.refresh_token == self.session.refresh_token
-        if not (same and self.session_state is SessionState.REFUSED):
+        refused = same and self.session_state is SessionState.REFUSED
+        if not refused and self.session_state is not SessionState.UNSAVED:
             self.session, self.session_state = stored, SessionState.STORED
 
     def due_in(self, now: Instant) -> float:

@@ -9,8 +9,7 @@ import pytest
 from pydantic import SecretStr
 from support.clock import FakeClock, settle
 
-from proxy.errors import CredentialMissing, IncompatibleLibrary, LoginRequired, ProxyError, SignInFailed, SignInTimeout
-from proxy.errors.defects import Defects, Where
+from proxy.errors import CredentialMissing, IncompatibleLibrary, LoginRequired, ProxyError, SignInFailed
 from proxy.identity.issued import AwsCredentials
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens.aws_keys import AwsKeys, container_document, process_document
@@ -59,13 +58,8 @@ def pool(clock: FakeClock) -> IdentityPool:
 
 
 @pytest.fixture
-def defects() -> Defects:
-    return Defects()
-
-
-@pytest.fixture
-async def keys(pool: IdentityPool, clock: FakeClock, defects: Defects) -> AsyncIterator[AwsKeys]:
-    made = AwsKeys(pool.obtain, Terms(clock, lambda: 0.5, RenewalPolicy(), 0.2, defects))
+async def keys(pool: IdentityPool, clock: FakeClock) -> AsyncIterator[AwsKeys]:
+    made = AwsKeys(pool.obtain, Terms(clock, lambda: 0.5, RenewalPolicy(), 0.2))
     yield made
     await made.close()
 
@@ -127,7 +121,7 @@ class TestKept:
         assert [await key(keys, "a"), await key(keys, "b"), await key(keys, "a")] == ["a-1", "b-2", "a-1"]
 
     async def test_forgotten(self, keys: AwsKeys, pool: IdentityPool) -> None:
-        """Once told to forget, nothing of before is handed out, also not what was on its way."""
+        """Once they are forgotten, nothing of before is handed out, also not what was on its way."""
         pool.held = asyncio.Event()
         waiting = asyncio.create_task(key(keys))
         await settle()
@@ -135,29 +129,6 @@ class TestKept:
         pool.held.set()
         assert await waiting == "default-1"
         assert await key(keys) == "default-2"
-
-
-class TestOneTask:
-    async def test_a_crowd_shares_it(self, keys: AwsKeys, pool: IdentityPool) -> None:
-        """However many come at once, the pool is asked once; who leaves takes nothing from the others."""
-        pool.held = asyncio.Event()
-        crowd = [asyncio.create_task(key(keys)) for _ in range(50)]
-        await settle()
-        crowd[0].cancel()
-        pool.held.set()
-        results = await asyncio.gather(*crowd, return_exceptions=True)
-        assert isinstance(results[0], asyncio.CancelledError)
-        assert set(results[1:]) == {"default-1"}
-        assert pool.calls.total() == 1
-
-    async def test_nobody_waits_for_ever(self, keys: AwsKeys, pool: IdentityPool) -> None:
-        """Who has waited long enough is told so; the task goes on, and the next one finds what it brought."""
-        pool.held = asyncio.Event()
-        with pytest.raises(SignInTimeout):
-            await keys.get("default")
-        pool.held.set()
-        await settle()
-        assert await key(keys) == "default-1"
 
     async def test_the_end_ends_it(self, keys: AwsKeys, pool: IdentityPool) -> None:
         """Nothing is left running, and who waits hears that it is over."""
@@ -171,7 +142,7 @@ class TestOneTask:
 
 class TestTrouble:
     async def test_is_not_made_worse(self, keys: AwsKeys, pool: IdentityPool, clock: FakeClock) -> None:
-        """After a failure the pool is left alone for a while, longer each time; all are told when to come again."""
+        """After a failure the pool is left alone for a while, longer each time; all hear when to come again."""
         pool.failure = SignInFailed("down")
         for asked in range(1, 5):
             waits = []
@@ -184,16 +155,6 @@ class TestTrouble:
             await clock.advance(waits[0])
         pool.failure = None
         assert await key(keys) == "default-5"
-
-    async def test_leaves_good_credentials_in_place(self, keys: AwsKeys, pool: IdentityPool, clock: FakeClock) -> None:
-        """A renewal that fails costs nobody anything while the old ones are good."""
-        await key(keys)
-        await clock.advance(HOUR - MARGIN + 1)
-        pool.failure = SignInFailed("down")
-        for _ in range(5):
-            assert await key(keys) == "default-1"
-            await settle()
-        assert pool.calls.total() == 2
 
     @pytest.mark.parametrize(
         "failure",
@@ -215,16 +176,6 @@ class TestTrouble:
         pool.failure = None
         await clock.advance(60)
         assert await key(keys) == "default-2"
-
-    async def test_a_defect(
-        self, keys: AwsKeys, pool: IdentityPool, defects: Defects, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Whatever is raised is an error with a sentence, a traceback in the log, and is counted."""
-        pool.failure = ZeroDivisionError("inside")
-        with pytest.raises(SignInFailed, match="met a defect"):
-            await keys.get("default")
-        assert "ZeroDivisionError" in caplog.text
-        assert (defects.counts[Where.RENEWING], defects.in_a_row) == (1, 0)
 
 
 def test_documents() -> None:

@@ -172,7 +172,7 @@ class TestStart:
     async def test_with_neither_a_session_nor_a_password(
         self, passwordless: TokenManager, issuer: ScriptedIssuer
     ) -> None:
-        """What the settings lack is told by whoever would sign in."""
+        """What the settings lack is said by what would sign in."""
         issuer.fail_sign_in = lambda: CredentialMissing("this route needs a login")
         assert not await passwordless.has_session("default")
         with pytest.raises(CredentialMissing):
@@ -378,7 +378,7 @@ class TestKeeping:
     async def test_the_end_does_not_complain_again(
         self, manager: TokenManager, store: Shared, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """What still cannot be saved at the end has been told before."""
+        """What still cannot be saved at the end has been logged before."""
         store.broken = True
         await manager.get("default")
         caplog.clear()
@@ -407,7 +407,7 @@ class TestKeeping:
         clock: FakeClock,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """What cannot be saved is used from memory, told, and saved at the next renewal."""
+        """What cannot be saved is used from memory, logged, and saved at the next renewal."""
         store.broken = True
         await manager.get("default")
         assert "cannot be saved" in caplog.text
@@ -441,7 +441,7 @@ class TestKeeping:
     async def test_a_lock_that_somebody_holds_is_respected(
         self, manager: TokenManager, issuer: ScriptedIssuer, store: Shared, clock: FakeClock
     ) -> None:
-        """While another process hangs with the lock, its refresh token is left alone, and callers are told at once."""
+        """While another process hangs with the lock, nobody shows its refresh token, and callers hear at once."""
         store.locked_out = StoreBusy("another process holds it", retry_after=5)
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(StoreFailed, match="another process") as caught:
@@ -836,7 +836,7 @@ class TestReplacing:
     async def test_a_login_that_comes_later_starts_the_background(
         self, passwordless: TokenManager, issuer: ScriptedIssuer, clock: FakeClock
     ) -> None:
-        """A proxy that began without a login signs in as soon as it is told one."""
+        """A proxy that began without a login signs in as soon as it is given one."""
         passwordless.start(["default"])
         await clock.advance(1)
         passwordless.replace({"default": PROFILE})
@@ -873,7 +873,7 @@ async def test_what_came_with_tokens_that_cannot_be_verified(issuer: ScriptedIss
 
 
 async def test_a_terminal_failure_is_called_out_once(issuer: ScriptedIssuer, store: Shared, clock: FakeClock) -> None:
-    """Whoever reads the credentials' files is told at once, and not again for the same failure."""
+    """What reads the credentials' files is called at once, and not again for the same failure."""
     named: list[str] = []
     manager = new_manager(issuer, store=store, on_login_required=named.append)
     issuer.fail_sign_in = lambda: LoginRequired("wrong")

@@ -336,7 +336,7 @@ async def test_an_unknown_profile_is_refused(manager: TokenManager) -> None:
 
 
 async def test_a_snapshot_holds_no_secret(manager: TokenManager, clock: FakeClock) -> None:
-    """What may be told of a profile says when, as whom and how, and never with what."""
+    """A snapshot says when, as whom and how, and never with what."""
     await manager.get("default")
     await clock.advance(600)
     snapshot = manager.snapshot("default")
