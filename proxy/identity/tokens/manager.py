@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +13,6 @@ from proxy.identity.issued import Token
 from proxy.identity.profile import Profile
 from proxy.identity.stores.base import Store
 from proxy.identity.tokens import lifetime
-from proxy.identity.tokens.cache import ProfileStates
 from proxy.identity.tokens.renewal import Renewals, TokenIssuer
 from proxy.identity.tokens.single_flight import GRACE, RenewalState, SingleFlight, Terms
 from proxy.identity.tokens.state import ProfileState, SessionState, Snapshot
@@ -60,7 +59,9 @@ class TokenManager:
         self._profiles = profiles
         self._clock, self._policy, self._defects = terms.clock, terms.policy, terms.defects
         self._on_login_required = on_login_required
-        self._states = ProfileStates(capacity)
+        self._states: OrderedDict[str, ProfileState] = OrderedDict()
+        """Of the profiles in use, the one that was unused longest first."""
+        self._capacity = capacity
         self._background: dict[str, asyncio.Task[None]] = {}
         self._always: frozenset[str] | None = None
         """Whose tokens are kept fresh whether or not they are used; None before `start`."""
@@ -209,7 +210,7 @@ class TokenManager:
             log.exception("saving the session of profile %s met a defect", name)
             self._defects.met(Where.RENEWING)
 
-    def _new_state(self, name: str) -> ProfileState:
+    def _unused(self, name: str) -> ProfileState:
         profile = self._profiles.get(name)
         if profile is None:
             known = ", ".join(sorted(self._profiles))
@@ -218,7 +219,7 @@ class TokenManager:
 
     def _known(self, name: str) -> ProfileState:
         """Return what is known of a profile, without counting that as a use."""
-        return self._states.get(name) or self._new_state(name)
+        return self._states.get(name) or self._unused(name)
 
     def _state(self, name: str) -> ProfileState:
         """Return what is known of a profile that somebody wants the token of."""
@@ -226,9 +227,19 @@ class TokenManager:
         if state is not None:
             self._states.move_to_end(name)
             return state
-        state = self._states.add(self._new_state(name))
+        state = self._add(name)
         if self._always is not None and name not in self._always:
             self._keep_in_background(name, idle=IDLE)
+        return state
+
+    def _add(self, name: str) -> ProfileState:
+        """Know another profile; the one that was unused longest makes room, if possible one that loses nothing."""
+        state = self._unused(name)
+        if len(self._states) >= self._capacity:
+            # Where a renewal is under way, it ends well: the store's lock keeps another one from crossing it.
+            expendable = (name for name, other in self._states.items() if other.is_expendable)
+            del self._states[next(expendable, next(iter(self._states)))]
+        self._states[name] = state
         return state
 
     def _in_background(self, name: str) -> ProfileState | None:
@@ -238,7 +249,7 @@ class TokenManager:
         if profile is None or profile.personal_access_token is not None:
             return None
         if state is None and (self._always is None or name in self._always):
-            state = self._states.add(self._new_state(name))
+            state = self._add(name)
         return state
 
     def _keep_in_background(self, name: str, *, idle: float | None = None) -> None:

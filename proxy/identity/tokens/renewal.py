@@ -98,18 +98,16 @@ class Renewals:
 
     async def save_again(self, state: ProfileState) -> None:
         """Give the store what it could not be given before, quietly: the first failure has been logged."""
-        if state.session_state is SessionState.UNSAVED:
-            with suppress(StoreFailed):
-                # Or what a renewal saves meanwhile might be replaced by what it has used up.
-                async with self._store_of(state.profile).exclusive(state.profile):
-                    await self._save_unsaved(state)
-
-    async def _save_unsaved(self, state: ProfileState) -> None:
-        if state.session_state is not SessionState.UNSAVED or state.session is None:
+        if state.session_state is not SessionState.UNSAVED:
             return
-        await self._store_of(state.profile).save(state.profile, state.session)
-        state.session_state = SessionState.STORED
-        log.info("the session of profile %s is saved now", state.name)
+        store = self._store_of(state.profile)
+        # With the lock, or what a renewal saves meanwhile might be replaced by what it has used up.
+        with suppress(StoreFailed):
+            async with store.exclusive(state.profile):
+                if state.session is not None and state.session_state is SessionState.UNSAVED:
+                    await store.save(state.profile, state.session)
+                    state.session_state = SessionState.STORED
+                    log.info("the session of profile %s is saved now", state.name)
 
     async def _renew(self, state: ProfileState, session: Session) -> Token:
         state.renewal = RenewalState.EXCHANGING

@@ -94,26 +94,6 @@ async def test_an_ended_token_is_never_returned(
     assert (await manager.get("default")).id_token.get_secret_value() == "id-2"
 
 
-async def test_a_machine_that_slept_renews_on_the_next_use(
-    manager: TokenManager, issuer: ScriptedIssuer, clock: FakeClock
-) -> None:
-    """The monotonic clock may have stood still: the wall clock alone then ends the token."""
-    await manager.get("default")
-    clock.suspend(2 * LIFE)
-    assert (await manager.get("default")).id_token.get_secret_value() == "id-2"
-
-
-async def test_a_wall_clock_set_back_ends_no_token(
-    manager: TokenManager, issuer: ScriptedIssuer, clock: FakeClock
-) -> None:
-    """Setting the clock back two hours neither ends a token nor prolongs it."""
-    first = await manager.get("default")
-    clock.suspend(-7200)
-    assert await manager.get("default") is first
-    await clock.advance(LIFE)
-    assert (await manager.get("default")) is not first
-
-
 async def test_a_failed_renewal_keeps_the_good_token_and_backs_off(
     manager: TokenManager, issuer: ScriptedIssuer, clock: FakeClock
 ) -> None:
@@ -232,17 +212,6 @@ async def test_a_slow_sign_in_times_out_for_the_caller_alone(clock: FakeClock, i
     await manager.get("default")
     assert issuer.sign_ins == 1
     await manager.close()
-
-
-async def test_a_dead_refresh_token_leads_to_one_sign_in(
-    manager: TokenManager, issuer: ScriptedIssuer, clock: FakeClock
-) -> None:
-    """When Cognito refuses the refresh token, the password signs in anew."""
-    await manager.get("default")
-    issuer.fail_renewal = lambda: RefreshRejected("revoked")
-    await clock.advance(LIFE)
-    await manager.get("default")
-    assert (issuer.sign_ins, issuer.renewals) == (2, 1)
 
 
 async def test_a_dead_session_without_a_way_to_sign_in_serves_to_the_end(
