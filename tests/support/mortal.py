@@ -31,7 +31,7 @@ from proxy.identity.tokens.manager import TokenManager
 from proxy.identity.tokens.single_flight import Terms
 
 _PACKAGE = Path(proxy.__file__).parent
-_TRACED = tuple(str(_PACKAGE / part) for part in ("store", "tokens", "cognito/flows.py"))
+_TRACED = tuple(str(_PACKAGE / part) for part in ("identity/stores", "identity/tokens", "identity/cognito/flows.py"))
 
 
 class Lines:
