@@ -1,23 +1,20 @@
 """How a token is come by: from the session that is kept, else from a sign-in.
 
 One try, by the state of the session (`SessionState`). The store's lock is held from the first line to the last, so that
-of the processes that share a store one renews and the others take up what it left.
+of the processes that share a store one renews and the others take up what it left. Other failures change nothing.
 
-| session    | what happens                                                        | then                        |
-|------------|---------------------------------------------------------------------|-----------------------------|
-| `STORED`   | the store has another, or none: somebody else renewed, in or out    | that one, `STORED`          |
-| `REFUSED`  | the store has another                                               | that one, `STORED`          |
-| `STORED`,  | its refresh token is sent; the renewal is `EXCHANGING` until the    |                             |
-| `UNSAVED`  | successor is saved: a token arrived and the store has the session   | `STORED`                    |
-|            | a token arrived and the store cannot be given the session           | `UNSAVED`                   |
-|            | only a refresh token arrived that can be used: it is the successor  | `STORED` or `UNSAVED`       |
-|            | Cognito refuses the refresh token                                   | `REFUSED`, and then sign in |
-|            | any other failure                                                   | as it was                   |
-| `REFUSED`  | there is a password that has not failed: sign in                    | `STORED` or `UNSAVED`       |
-| or none    | there is none                                                       | as it was, `BLOCKED`        |
-| `UNSAVED`  | later, in the background or at the end: the store takes it          | `STORED`                    |
-| `STORED`   | the profile has another `token_store` from now on                   | `UNSAVED`                   |
-| `REFUSED`  | a person says that it may work now                                  | `STORED`                    |
+| session   | what happens                                                           | then                          |
+|-----------|------------------------------------------------------------------------|-------------------------------|
+| `STORED`, | the store has another one, or none                                     | that one, `STORED`            |
+| `REFUSED` |                                                                        |                               |
+| `STORED`, | its refresh token is sent; the renewal is `EXCHANGING` until its       | `STORED`, or `UNSAVED` where  |
+| `UNSAVED` | successor has come and been saved                                      | the store cannot be given it  |
+|           | Cognito refuses the refresh token                                      | `REFUSED`, and then a sign-in |
+| `REFUSED` | a sign-in                                                              | `STORED` or `UNSAVED`         |
+| or none   | there is no password, or it has failed: the renewal is `BLOCKED`       | as it was                     |
+| `UNSAVED` | the store takes it later: in the background, or at the end             | `STORED`                      |
+| `STORED`  | the profile has another `token_store` from now on                      | `UNSAVED`                     |
+| `REFUSED` | a person says that it may work now                                     | `STORED`                      |
 """
 
 import logging

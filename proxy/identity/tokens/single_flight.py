@@ -210,7 +210,7 @@ class SingleFlight(Generic[S, V]):
         try:
             value = await self._obtain(state)
         except ProxyError as error:
-            return self._failed(state, error.with_traceback(None))  # which holds the state that holds the error
+            return self._failed(state, error.with_traceback(None))  # its frames hold the state
         except Exception:  # a defect must neither end the renewals for good nor be met again at every request
             self.log.exception("%s of profile %s met a defect", self._task, state.name)
             self._terms.defects.met(Where.RENEWING)
