@@ -88,7 +88,7 @@ async def _answer(reader: asyncio.StreamReader, app: App, configuration: dict[st
         if word == "sample":
             say(count())
         elif word == "busy":
-            say({"busy": app.in_flight + app._listeners.connections + len(app.keeper._flights)})
+            say({"busy": app.in_flight + app._listeners.connections + len(app.tokens._flight.under_way)})
         elif word == "reload":
             # Everything is made anew, as when a file has changed.
             app.reload(options(configuration))

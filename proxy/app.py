@@ -29,6 +29,7 @@ from proxy.identity.profile import DEFAULT_PROFILE
 from proxy.identity.stores.opening import ProfileStores
 from proxy.identity.tokens.aws_keys import AwsKeys
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.single_flight import Terms
 from proxy.model import Clock
 from proxy.observe.addresses import page_url
 from proxy.observe.endpoints import OwnEndpoints
@@ -116,7 +117,7 @@ class App:
             listeners.close()
             raise
         self._listen_for_defects()
-        self.keeper.start([DEFAULT_PROFILE])
+        self.tokens.start([DEFAULT_PROFILE])
         return self
 
     async def __aexit__(
@@ -138,7 +139,7 @@ class App:
         self._listeners.close()
         await self._listeners.cut_off()
         await self._aws.close()
-        await self.keeper.close()
+        await self.tokens.close()
         await self._transport.close()
         await self._cognito.close()
         self.request_log.flush()
@@ -162,7 +163,7 @@ class App:
 
         Whom to trust may have changed as well: upstreams that are connected to from now on are judged by that.
         """
-        self.keeper.try_again()
+        self.tokens.try_again()
         self._aws.forget()
         try:
             self._connector.reload()
@@ -182,7 +183,7 @@ class App:
         if fixed:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
         self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})
-        self.keeper.replace(options.profiles)
+        self.tokens.replace(options.profiles)
         self._aws.forget()
         self._compose()
         self._listeners.hand_over(self._forwarders)
@@ -210,25 +211,11 @@ class App:
             outbound=options.outbound,
             ca_file=options.ca_file,
         )
-        self.keeper = TokenManager(
-            self._cognito,
-            options.profiles,
-            self._stores,
-            clock=self._clock,
-            draw=self._draw,
-            policy=options.renewal,
-            patience=options.timeouts.auth,
-            on_login_required=self._on_login_required,
-            defects=self.defects,
+        terms = Terms(self._clock, self._draw, options.renewal, options.timeouts.auth, self.defects)
+        self.tokens = TokenManager(
+            self._cognito, options.profiles, self._stores.of, terms, on_login_required=self._on_login_required
         )
-        self._aws = AwsKeys(
-            self._aws_credentials,
-            clock=self._clock,
-            draw=self._draw,
-            policy=options.renewal,
-            patience=options.timeouts.auth,
-            defects=self.defects,
-        )
+        self._aws = AwsKeys(self._aws_credentials, terms)
         self._compose()
 
     def _listen_for_defects(self) -> None:
@@ -262,7 +249,7 @@ class App:
         inspector = self._inspector if self._may_inspect(options) else None
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
         admin = OwnEndpoints(
-            keeper=self.keeper,
+            tokens=self.tokens,
             profiles=options.profiles,
             aws=self._aws,
             metrics=Exposition(self._report),
@@ -281,7 +268,7 @@ class App:
             return Forwarder(
                 routes=self.routes,
                 profiles=options.profiles,
-                keeper=self.keeper,
+                keeper=self.tokens,
                 transport=self._transport,
                 own=own,
                 own_alone=own_alone,
@@ -317,8 +304,8 @@ class App:
         self.request_log.flush()
         return ProcessReport(
             requests=self._requests,
-            snapshots=tuple(map(self.keeper.snapshot, self._options.profiles)),
-            outcomes=self.keeper.outcomes,
+            snapshots=tuple(map(self.tokens.snapshot, self._options.profiles)),
+            outcomes=self.tokens.outcomes,
             connections=self._listeners.connections,
             in_flight=self.in_flight,
             draining=self._draining,
@@ -327,7 +314,7 @@ class App:
         )
 
     async def _aws_credentials(self, name: str) -> AwsCredentials:
-        token = await self.keeper.get(name)
+        token = await self.tokens.get(name)
         return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
 
     def _check_stores(self, options: ServeOptions) -> None:

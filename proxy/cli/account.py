@@ -18,13 +18,14 @@ from proxy.identity.issued import Token
 from proxy.identity.profile import Profile
 from proxy.identity.stores.opening import ProfileStores
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.single_flight import Terms
 from proxy.observe.logs import TextFormatter
 from proxy.settings import Loaded, load
 from proxy.settings.options import ServeOptions
 
 ASKING = "asking Cognito"
 """What is shown of a command that takes its time."""
-_KEEPER = "proxy.identity.tokens.manager"
+_MANAGER = "proxy.identity.tokens.manager"
 """Logs failures that a command raises, too."""
 
 
@@ -85,35 +86,32 @@ async def open_cognito(options: ServeOptions) -> AsyncIterator[Cognito]:
 
 
 @asynccontextmanager
-async def open_keeper(options: ServeOptions, profile: Profile, cognito: Cognito) -> AsyncIterator[TokenManager]:
-    """A keeper of the profile's token, on the session that is kept."""
+async def open_manager(options: ServeOptions, profile: Profile, cognito: Cognito) -> AsyncIterator[TokenManager]:
+    """Open a manager of the profile's token, on the session that is kept."""
     clock = SystemClock()
     # Where another process has just used a one-time code, the next one has to be waited for.
     patience = options.timeouts.auth + (0.0 if profile.totp_secret is None else totp.PERIOD)
-    keeper = TokenManager(
+    tokens = TokenManager(
         cognito,
         {profile.name: profile},
-        ProfileStores(options.token_store, state_home=options.state_home, clock=clock),
-        clock=clock,
-        draw=random.random,
-        policy=options.renewal,
-        patience=patience,
+        ProfileStores(options.token_store, state_home=options.state_home, clock=clock).of,
+        Terms(clock, random.random, options.renewal, patience),
     )
     try:
-        yield keeper
+        yield tokens
     except SignInTimeout as error:
         # Nothing goes on once this process has ended.
         raise SignInTimeout(error.detail, hint="Try again, or raise timeouts.auth.") from None
     finally:
-        await keeper.close()
+        await tokens.close()
 
 
 async def current_token(options: ServeOptions, profile: Profile, cognito: Cognito) -> Token:
     """A good token: of the session that is kept, which then is renewed, else of a sign-in. Raises a CredentialError."""
-    async with open_keeper(options, profile, cognito) as keeper:
-        if profile.login_lacks and not await keeper.has_session(profile.name):
+    async with open_manager(options, profile, cognito) as tokens:
+        if profile.login_lacks and not await tokens.has_session(profile.name):
             raise nobody(profile)
-        return await keeper.get(profile.name)
+        return await tokens.get(profile.name)
 
 
 def nobody(profile: Profile) -> LoginRequired:
@@ -134,6 +132,6 @@ def log_to_stderr(loaded: Loaded) -> None:
     log = logging.getLogger("proxy")
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
     if not debug:
-        logging.getLogger(_KEEPER).setLevel(logging.CRITICAL)
+        logging.getLogger(_MANAGER).setLevel(logging.CRITICAL)
     for warning in loaded.warnings:
         log.warning(warning)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognito, open_keeper, run_to_end
+from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognito, open_manager, run_to_end
 from proxy.cli.inquiry import Inquiry
 from proxy.cli.limits import leave_no_core
 from proxy.cli.places import place_of
@@ -139,13 +139,13 @@ async def _sign_in(options: ServeOptions, profile: Profile) -> SignedIn:
     """One attempt, with the session that is kept where there is one: it is renewed, and kept again."""
     once = replace(options, renewal=replace(options.renewal, patient_tries=_ONE_TRY))
     try:
-        async with open_cognito(once) as cognito, open_keeper(once, profile, cognito) as keeper:
-            if profile.login_lacks and not await keeper.has_session(profile.name):
+        async with open_cognito(once) as cognito, open_manager(once, profile, cognito) as tokens:
+            if profile.login_lacks and not await tokens.has_session(profile.name):
                 if profile.api_key is not None:
                     return SignedIn(not_tried("there is no login"))
                 raise nobody(profile)
-            token = await keeper.get(profile.name)
-            how = keeper.snapshot(profile.name).last_outcome
+            token = await tokens.get(profile.name)
+            how = tokens.snapshot(profile.name).last_outcome
     except (CredentialError, IncompatibleLibrary) as error:
         return SignedIn(of_sign_in(error))
     whom = token.claims.get("email") or token.username or profile.username

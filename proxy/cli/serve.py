@@ -125,7 +125,7 @@ async def sessions_of(app: App, options: ServeOptions) -> frozenset[str]:
     """The names of the profiles that lack a login, and have a session that was kept."""
     lacking = [profile.name for profile in options.profiles.values() if profile.login_lacks]
     # Nobody reads a warning about hundreds, and looking for their sessions would hold up the start.
-    found = [name for name in lacking[:_LOOKED_FOR] if await app.keeper.has_session(name)]
+    found = [name for name in lacking[:_LOOKED_FOR] if await app.tokens.has_session(name)]
     return frozenset([*found, *lacking[_LOOKED_FOR:]])
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from proxy.observe.logs import printable
+from proxy.settings import bears_control_sequences
 
 DELAY = 1.0
 """Seconds before anything is shown: what is quick needs no words."""
@@ -97,7 +98,7 @@ class Waiting:
 
 def _is_terminal(stream: TextIO | None) -> bool:
     """Whether a line can be drawn there, and taken back."""
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    return stream is not None and stream.isatty() and bears_control_sequences()
 
 
 def _columns(stream: TextIO) -> int:

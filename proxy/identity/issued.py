@@ -12,7 +12,7 @@ from proxy.model import Instant
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that a user pool was told to remember; `password` is its own, of which the pool has a verifier."""
+    """A device that a user pool is to remember; `password` is its own, of which the pool has a verifier."""
 
     key: str
     group_key: str
@@ -62,3 +62,9 @@ class AwsCredentials:
     expiration: datetime
     arrived: Instant
     lifetime: float
+    renew_after: float = 0.0
+    """Seconds after `arrived` from which on a renewal is due; `AwsKeys` sets it."""
+
+
+Issued = Token | AwsCredentials
+"""What is good for its `lifetime` after it `arrived`, and is to be renewed ahead of its end."""

@@ -16,10 +16,10 @@ class RenewalPolicy:
     leeway: float = 5.0
     """A token counts as ended this long before its end: it has a way to go."""
     patient_tries: int = 3
-    """After so many failures in a row, those who wait for want of any token are told."""
+    """After so many failures in a row, those who wait for want of any token hear of it."""
     backoff_base: float = 1.0
     backoff_cap: float = 60.0
     forced_interval: float = 30.0
     """At most one renewal that an upstream's refusal forces within this time."""
     new: float = 5.0
-    """Whoever asks for a new token is content with one that arrived within this time."""
+    """One that arrived within this time is new for those who ask for a new token."""

@@ -64,7 +64,7 @@ class OwnEndpoints:
     def __init__(
         self,
         *,
-        keeper: TokenManager,
+        tokens: TokenManager,
         profiles: Mapping[str, Profile],
         routes: tuple[Route, ...],
         draining: Callable[[], bool],
@@ -84,7 +84,7 @@ class OwnEndpoints:
         `inspector` answers for its page and what that asks for, by their path; where one is None there is no such
         endpoint.
         """
-        self._keeper = keeper
+        self._tokens = tokens
         self._metrics = metrics
         self._profiles = profiles
         self._routes = routes
@@ -168,8 +168,8 @@ class OwnEndpoints:
                 hint="Create another one, and set personal_access_token to it.",
             )
         asked = self._now()
-        token = await self._keeper.refresh(profile.name)
-        snapshot = self._keeper.snapshot(profile.name)
+        token = await self._tokens.refresh(profile.name)
+        snapshot = self._tokens.snapshot(profile.name)
         return json_response(
             200,
             {
@@ -207,7 +207,7 @@ class OwnEndpoints:
             return Defective(f"the last {many} requests met a defect of the proxy's own, and none has gone well since")
         auths = [effective_auth(route, profile) for route in self._routes]
         if profile.personal_access_token is None and any(map(needs_token, auths)):
-            snapshot = self._keeper.snapshot(profile.name)
+            snapshot = self._tokens.snapshot(profile.name)
             if snapshot.state in ("fresh", "stale"):
                 return None
             # Without a login there may be a session, which may have failed; that nobody can sign in is no failure.
@@ -239,7 +239,7 @@ class OwnEndpoints:
                 "requests_in_flight": self._in_flight(),
                 "defects": self._defects.counts,
                 "defects_in_a_row": self._defects.in_a_row,
-                "profiles": {name: _told(known, self._keeper.snapshot(name)) for name, known in self._profiles.items()},
+                "profiles": {name: _told(known, self._tokens.snapshot(name)) for name, known in self._profiles.items()},
                 "routes": [
                     {
                         "path": route.path or "/",

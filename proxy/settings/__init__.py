@@ -4,7 +4,7 @@
 """
 
 from proxy.settings.assemble import refuse_exposed, serve_options
-from proxy.settings.environment import bears_colours, debugging
+from proxy.settings.environment import bears_colours, bears_control_sequences, debugging
 from proxy.settings.files import Mark, mark, shipped_defaults
 from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
 from proxy.settings.sources import Loaded, load
@@ -16,6 +16,7 @@ __all__ = [
     "Mark",
     "Settings",
     "bears_colours",
+    "bears_control_sequences",
     "debugging",
     "leaves",
     "load",

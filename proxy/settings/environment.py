@@ -3,7 +3,7 @@
 import os
 import re
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,27 @@ from proxy.http.client.outbound import parse_proxy
 from proxy.http.options import OutboundProxies, OutboundProxy
 from proxy.settings import profiles
 from proxy.settings.complaints import did_you_mean
+from proxy.settings.nested import paths
+from proxy.settings.profiles import folded
 from proxy.settings.schema import FILE_SUFFIX, PREFIX, Leaf, PlainSettings, leaves, sections
 
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 
 
 def variable(name: str) -> tuple[str, str] | None:
-    """A variable as it is spelt, and its value."""
-    return next(((key, value) for key, value in os.environ.items() if value and _folded(key) == name), None)
+    """Return a variable as it is spelt, and its value."""
+    return _variables().get(name)
 
 
 def spelt_out() -> frozenset[str]:
-    """The names of all variables that are set, as `variable` wants them: most settings of most profiles have none."""
-    return frozenset(_folded(name) for name, value in os.environ.items() if value)
+    """Return the names of all variables that are set, as `variable` wants them: most settings of profiles have none."""
+    return frozenset(_variables())
 
 
 def setter_of(leaf: Leaf) -> str | None:
     """The variable, as it is spelt, that sets a setting: its own, or one that holds a whole section."""
     names = (PREFIX + "__".join(leaf.path[:length]) for length in range(len(leaf.path), 0, -1))
-    return next((found[0] for name in names if (found := variable(_folded(name)))), None)
+    return next((found[0] for name in names if (found := variable(folded(name)))), None)
 
 
 def user_folder() -> str:
@@ -50,8 +52,13 @@ def state_home() -> Path | None:
 
 
 def bears_colours() -> bool:
-    """Whether the user's terminal may be sent colours (no-color.org)."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Return whether the user's terminal may be sent colours (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and bears_control_sequences()
+
+
+def bears_control_sequences() -> bool:
+    """Return whether lines on the user's terminal can be drawn over."""
+    return os.environ.get("TERM") != "dumb"
 
 
 def debugging(flags: Mapping[str, Any]) -> bool:
@@ -77,10 +84,8 @@ def read_environment(declared: Collection[str]) -> dict[str, Any]:
             hint="No setting is more than a list of tables.",
         ) from None
     for section in {path[0] for path in sections(leaves(PlainSettings))} & found.keys():
-        if not isinstance(found[section], Mapping):
-            named = PREFIX + section.upper()
-            raise SettingsError(f"{named} is not a JSON object", hint=f"Mend or unset {named}.")
-    held = {_folded(key): value for key, value in os.environ.items() if value}
+        profiles.table(found[section], PREFIX + section.upper())
+    held = {name: value for name, (_, value) in _variables().items()}
     return found | {profiles.SECTION: profiles.read_variables(held, declared)}
 
 
@@ -116,39 +121,30 @@ def _given_twice(known: Mapping[str, Leaf]) -> list[str]:
 
 
 def _unknown_variables(known: Mapping[str, Leaf]) -> list[str]:
-    names = {CONFIG_VARIABLE, *(_folded(PREFIX + "__".join(path)) for path in sections(known.values()))}
+    names = {CONFIG_VARIABLE, *(folded(PREFIX + "__".join(path)) for path in sections(known.values()))}
     for leaf in known.values():
         names.add(leaf.variable)
         if leaf.secret:
             names.add(leaf.variable + FILE_SUFFIX)
     return [
         # Without the prefix, which alone would make every name look like every other.
-        f"unknown variable {name} is ignored{did_you_mean(_folded(name), names, skip=len(PREFIX))}"
+        f"unknown variable {name} is ignored{did_you_mean(folded(name), names, skip=len(PREFIX))}"
         for name in sorted(os.environ)
-        if name.upper().startswith(PREFIX) and _folded(name) not in names
+        if name.upper().startswith(PREFIX) and folded(name) not in names
     ]
 
 
 def _unknown_in_sections(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[str]:
     """Keys inside a section's JSON. A key that has a variable of its own is among the unknown variables."""
-    spelt_out = {_folded(name) for name in os.environ}
+    set_ones = spelt_out()
     return [
         f"unknown setting {name} in {PREFIX}{name.partition('.')[0].upper()} is ignored"
         + did_you_mean(name, known.keys())
-        for name in sorted(_names_in(environment, sections(known.values())))
-        if name not in known and _folded(PREFIX + name.replace(".", "__")) not in spelt_out
+        for name in sorted(".".join(path) for path in paths(environment, sections(known.values())) if len(path) > 1)
+        if name not in known and folded(PREFIX + name.replace(".", "__")) not in set_ones
     ]
 
 
-def _names_in(values: Mapping[str, Any], known: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The dotted names of everything inside sections."""
-    for key, value in values.items():
-        inner = (*path, key)
-        if inner in known and isinstance(value, Mapping):
-            yield from _names_in(value, known, inner)
-        elif path:
-            yield ".".join(inner)
-
-
-def _folded(name: str) -> str:
-    return name.upper().replace("-", "_")
+def _variables() -> dict[str, tuple[str, str]]:
+    """Return what is set: the name as it is spelt, and the value, by the folded name."""
+    return {folded(name): (name, value) for name, value in os.environ.items() if value}

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from proxy.errors import SettingsError
 from proxy.settings.environment import CONFIG_VARIABLE, user_folder, variable
 from proxy.settings.forms import quoted
-from proxy.settings.nested import dig
+from proxy.settings.nested import dig, paths
 from proxy.settings.profiles import SECTION
 from proxy.settings.schema import FILE_SUFFIX, Leaf, RouteSettings, sections
 
@@ -180,13 +180,10 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _names_in(values: Mapping[str, Any], inner: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> Iterator[str]:
+def _names_in(document: Mapping[str, Any], inner: Set[tuple[str, ...]]) -> Iterator[str]:
     """The dotted names of all keys; `inner` are the paths of the sections."""
-    for key, value in values.items():
-        name = (*path, key)
-        if name in inner:
-            yield from _names_in(value, inner, name)
-        elif name == ("routes",) and isinstance(value, list):
-            yield from (f"{key}.{field}" for route in value if isinstance(route, dict) for field in route)
+    for path in paths(document, inner):
+        if path == ("routes",) and isinstance(document["routes"], list):
+            yield from (f"routes.{field}" for route in document["routes"] if isinstance(route, dict) for field in route)
         else:
-            yield ".".join(name)
+            yield ".".join(path)

@@ -1,6 +1,6 @@
 """Mappings in mappings, by dotted path: what every source of settings is read into."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 
@@ -26,3 +26,15 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in flat.items():
         put(result, tuple(name.split(".")), value)
     return result
+
+
+def paths(
+    values: Mapping[str, Any], sections: Set[tuple[str, ...]], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Yield where everything stands, also what stands in `sections`."""
+    for key, value in values.items():
+        inner = (*path, key)
+        if inner in sections and isinstance(value, Mapping):
+            yield from paths(value, sections, inner)
+        else:
+            yield inner

@@ -44,15 +44,15 @@ def read_variables(variables: Mapping[str, str], declared: Iterable[str]) -> dic
     found: dict[str, Any] = {}
     for name, values in _json(VARIABLE, variables).items():
         _check(name)
-        found[names.known_as(name)] = _table(values, f"{VARIABLE}: {name}")
+        found[names.known_as(name)] = table(values, f"{VARIABLE}: {name}")
     for variable, text in variables.items():
         if name := _subject(variable, text):
             _check(name)
             found.setdefault(names.known_as(name), {})
     for name, values in found.items():
-        own = f"{VARIABLE}__{_folded(name)}".upper()
+        own = f"{VARIABLE}__{folded(name)}"
         _merge(values, _json(own, variables))
-        pool = values["cognito"] = _table(values.get("cognito", {}), f"{own}: cognito")
+        pool = values["cognito"] = table(values.get("cognito", {}), f"{own}: cognito")
         _merge(pool, _json(f"{own}__COGNITO", variables))
         for leaf in _FIELDS:
             if held := variables.get(f"{own}__{'__'.join(leaf.path)}".upper()):
@@ -79,14 +79,14 @@ class _Names:
         """Raises SettingsError where variables could not tell two of them apart."""
         self._spelt: dict[str, str] = {}
         for name in declared:
-            other = self._spelt.setdefault(_folded(name), name)
+            other = self._spelt.setdefault(folded(name), name)
             if other != name:
                 raise SettingsError(
                     f"the profiles {other} and {name} differ in capitals or dashes alone", hint="Rename one of them."
                 )
 
     def known_as(self, name: str) -> str:
-        return self._spelt.setdefault(_folded(name), name)
+        return self._spelt.setdefault(folded(name), name)
 
 
 def _endings() -> Iterator[str]:
@@ -121,10 +121,11 @@ def _json(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    return _table(value, name)
+    return table(value, name)
 
 
-def _table(value: Any, name: str) -> dict[str, Any]:
+def table(value: Any, name: str) -> dict[str, Any]:
+    """Return what a variable holds; raises SettingsError where that is no table. A colon ends the variable's name."""
     if not isinstance(value, dict):
         raise SettingsError(f"{name} is not a JSON object", hint=f"Mend or unset {name.partition(':')[0]}.")
     return value
@@ -139,5 +140,6 @@ def _merge(values: dict[str, Any], more: Mapping[str, Any]) -> None:
             values[name] = value
 
 
-def _folded(name: str) -> str:
-    return name.casefold().replace("-", "_")
+def folded(name: str) -> str:
+    """Return a name as variables have it, in which neither capitals nor dashes count."""
+    return name.upper().replace("-", "_")

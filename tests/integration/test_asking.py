@@ -206,7 +206,7 @@ async def _in_state(state: str, cognito: EmbeddedCognito, options: ServeOptions,
     app = await stack.enter_async_context(running_proxy(options))
     if state in ("Cognito down", "wrong password"):
         async with asyncio.timeout(PATIENCE):
-            while app.keeper.snapshot("default").error is None:  # noqa: ASYNC110
+            while app.tokens.snapshot("default").error is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
     return app.urls[0]
 
@@ -497,7 +497,7 @@ async def test_status(way: str, shell: Shell, tmp_path: Path, cognito: EmbeddedC
         "by the settings": {"UL_PROXY_LISTEN": f"127.0.0.1:{port}"},
     }[way]
     async with cognito.running() as url, running_proxy(options_for(url, url, **changes)) as app:
-        await app.keeper.get("default")
+        await app.tokens.get("default")
         told, table = await asyncio.gather(
             shell.run("status", "--json", **more),
             shell.run("status", **more),

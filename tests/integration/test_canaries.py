@@ -159,7 +159,7 @@ async def signed_in(
 
 
 async def learn_tokens(app: App, watcher: Birdwatcher) -> None:
-    token = await app.keeper.get("default")
+    token = await app.tokens.get("default")
     known = (token.id_token, token.access_token, token.refresh_token)
     watcher.learn(*(secret.get_secret_value() for secret in known if secret is not None))
 
@@ -326,7 +326,7 @@ from proxy.__main__ import main
 enter = App.__aenter__
 async def crash(self):
     await enter(self)
-    token = await self.keeper.get("default") if self._options.profile.signs_in else None
+    token = await self.tokens.get("default") if self._options.profile.signs_in else None
     raise ZeroDivisionError("out of order")
 App.__aenter__ = crash
 sys.exit(main())

@@ -116,12 +116,12 @@ def _read(status: int, out: str) -> Diagnosis:
 @pytest.fixture(autouse=True)
 def _same_logging() -> Iterator[None]:
     """Commands send the log where they want it."""
-    root, own, keeper = (logging.getLogger(name) for name in (None, "proxy", "proxy.identity.tokens.manager"))
-    before = root.handlers[:], own.level, keeper.level
+    root, own, manager = (logging.getLogger(name) for name in (None, "proxy", "proxy.identity.tokens.manager"))
+    before = root.handlers[:], own.level, manager.level
     yield
-    root.handlers[:], own_level, keeper_level = before
+    root.handlers[:], own_level, manager_level = before
     own.setLevel(own_level)
-    keeper.setLevel(keeper_level)
+    manager.setLevel(manager_level)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ async def test_a_day_on_one_sign_in(foreign_cognito: ForeignCognito) -> None:
                 assert b" 200 OK" in await talk(app.urls[0], closing("GET", "/v1/job"))
                 # Past its end whatever its lifetime: the next request waits for a new one.
                 clock.suspend(24 * 3600)
-            snapshot = app.keeper.snapshot("default")
+            snapshot = app.tokens.snapshot("default")
     assert (snapshot.sign_ins, snapshot.renewals) == (1, 2)
     assert all(request.values(b"X-Amz-Cognito-Security-Token") for request in origin.requests)
 
@@ -74,14 +74,14 @@ async def test_a_session_ended_elsewhere_leads_to_a_new_sign_in(ministack_cognit
     async with Origin().running() as origin:
         options = options_for("", origin.url, profile=profile_of(ministack_cognito, AuthFlow.SRP))
         async with running_proxy(options, clock=clock) as app:
-            token = await app.keeper.get("default")
+            token = await app.tokens.get("default")
             assert token.refresh_token is not None
             ministack_cognito.admin().revoke_token(
                 Token=token.refresh_token.get_secret_value(), ClientId=ministack_cognito.client_id
             )
             clock.suspend(24 * 3600)
             assert b" 200 OK" in await talk(app.urls[0], closing("GET", "/v1/job"))
-            assert app.keeper.snapshot("default").sign_ins == 2
+            assert app.tokens.snapshot("default").sign_ins == 2
 
 
 @pytest.mark.parametrize("setting", ["client_id", "user_pool_id"])

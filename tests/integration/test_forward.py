@@ -30,7 +30,7 @@ async def proxy(cognito_url: str, origin: Origin) -> AsyncIterator[App]:
 
 
 async def id_token(app: App) -> bytes:
-    return (await app.keeper.get("default")).id_token.get_secret_value().encode()
+    return (await app.tokens.get("default")).id_token.get_secret_value().encode()
 
 
 def status_of(answer: bytes) -> int:
@@ -406,7 +406,7 @@ async def test_an_expired_token_is_a_403_that_says_so(proxy: App, origin: Origin
     for content, coding in ((text, b""), (packed, b"Content-Encoding: gzip\r\n")):
         origin.answers = [head + coding + b"Content-Length: %d\r\n\r\n" % len(content) + content, OK]
         assert status_of(await talk(proxy.urls[0], closing("GET", "/v1/job"))) == 200
-        proxy.keeper._slot("default").forced_at = None
+        proxy.tokens._state("default").forced_at = None
 
 
 async def test_a_403_about_permission_triggers_nothing(proxy: App, origin: Origin, cognito: EmbeddedCognito) -> None:

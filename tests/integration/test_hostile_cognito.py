@@ -54,7 +54,7 @@ async def test_a_captive_portal_ends_nothing_for_good(status: str) -> None:
         portal.answers = [plain(status.encode(), b"<html>sign in to the wifi</html>", b"Content-Type: text/html")]
         options = options_for(url, origin.url)
         async with running_proxy(options, clock=clock) as app:
-            await app.keeper.get("default")
+            await app.tokens.get("default")
             sdk = app._cognito._calls._sdk
             assert sdk is not None
             endpoint = user_pool(options.profile.pool)
@@ -65,7 +65,7 @@ async def test_a_captive_portal_ends_nothing_for_good(status: str) -> None:
             sdk._clients[endpoint] = honest
             await clock.advance(60)
             assert b" 200 OK" in await first_answer(app, clock)
-            assert app.keeper.snapshot("default").sign_ins == 1
+            assert app.tokens.snapshot("default").sign_ins == 1
 
 
 async def test_an_answer_without_end_is_given_up(origin: Origin) -> None:
@@ -212,6 +212,6 @@ async def test_a_token_refused_without_a_replay_is_replaced_at_once() -> None:
         origin.answers = [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"]
         async with running_proxy(options_for(url, origin.url, replay_limit=4)) as app:
             assert b" 401 " in await talk(app.urls[0], closing("POST", "/v1/job", body=b"12345"))
-            await asyncio.wait_for(app.keeper.get("default"), PATIENCE)
+            await asyncio.wait_for(app.tokens.get("default"), PATIENCE)
             assert b" 200 OK" in await talk(app.urls[0], closing("GET", "/-/ready"))
     assert cognito.counts["GetTokensFromRefreshToken"] == 1

@@ -236,7 +236,7 @@ async def test_a_token_that_was_refused(cognito_url: str, origin: Origin) -> Non
     """A request that went out twice says so; the credential of neither time is shown."""
     origin.answers = [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno", OK]
     async with running(options_for(cognito_url, origin.url)) as app:
-        token = await app.keeper.get("default")
+        token = await app.tokens.get("default")
         async with watching(app.urls[0]) as feed:
             await ask(app, "/v1/job", method="POST", body=b"content")
             told = await details(app, await feed.ended("/v1/job"))

@@ -308,9 +308,9 @@ async def test_sign_ins(cognito_url: str, origin: Origin) -> None:
     """The state of a login, the age of its token and what came of its renewals show, and are kept by a reload."""
     options = options_for(cognito_url, origin.url, renewal=RenewalPolicy(new=0.0))
     async with observed(options) as proxy:
-        await proxy.app.keeper.get(DEFAULT_PROFILE)
+        await proxy.app.tokens.get(DEFAULT_PROFILE)
         assert await proxy.metrics("renewals_total") == {"signed_in|default": 1}
-        await proxy.app.keeper.refresh(DEFAULT_PROFILE)
+        await proxy.app.tokens.refresh(DEFAULT_PROFILE)
         proxy.app.reload(replace(options, replay_limit=5))
         assert await proxy.metrics("renewals_total") == {"signed_in|default": 1, "renewed|default": 1}
         assert (await proxy.metrics("profiles"))["fresh"] == 1

@@ -268,7 +268,7 @@ async def test_a_hostile_page(
     clock = FakeClock()
     options = options_for(cognito_url, origin.url, admin_listen=admin_listen, enable_stop=True)
     async with running_proxy(options, clock) as app:
-        await app.keeper.get("default")
+        await app.tokens.get("default")
         before = cognito.counts.total()
         await clock.advance(60)
         for url, path, marks in itertools.product(app.urls + app.admin_urls, ["/-/refresh", "/-/stop"], MARKS):
@@ -286,7 +286,7 @@ async def test_what_a_page_can_have_loaded(
 ) -> None:
     """What an old browser sends for a picture or a link, without a word on whence, does nothing."""
     async with running_proxy(options_for(cognito_url, origin.url, enable_stop=True), FakeClock()) as app:
-        await app.keeper.get("default")
+        await app.tokens.get("default")
         before = cognito.counts.total()
         for method in ("GET", "HEAD"):
             assert status_of(await ask(app.urls[0], method, path)) == 400
@@ -307,13 +307,13 @@ async def test_a_crowd(rotating: EmbeddedCognito, origin: Origin) -> None:
     """However many ask for a new token, at once and again, there is one renewal, and the session lives on."""
     clock = FakeClock()
     async with rotating.running() as url, running_proxy(options_for(url, origin.url), clock) as app:
-        first = await app.keeper.get("default")
+        first = await app.tokens.get("default")
         await clock.advance(60)
         for _ in range(3):
             answers = await asyncio.gather(*(ask(app.urls[0], "POST", "/-/refresh") for _ in range(60)))
             assert {status_of(answer) for answer in answers} == {200}
         assert rotating.counts[RENEWAL] == 1
-        assert await app.keeper.get("default") is not first
+        assert await app.tokens.get("default") is not first
         await clock.advance(60)
         answer = await ask(app.urls[0], "POST", "/-/refresh")
         assert document_of(answer) | {"expires_in": 0, "next_refresh_in": 0} == {
@@ -332,7 +332,7 @@ async def test_a_caller_who_leaves(rotating: EmbeddedCognito, origin: Origin) ->
     """Whoever asked for a new token and left has not broken off the renewal, which would cost the session."""
     clock = FakeClock()
     async with rotating.running() as url, running_proxy(options_for(url, origin.url), clock) as app:
-        await app.keeper.get("default")
+        await app.tokens.get("default")
         await clock.advance(60)
         answered = rotating.faults.hold(RENEWAL)
         host, _, port = app.urls[0].removeprefix("http://").rpartition(":")
@@ -344,7 +344,7 @@ async def test_a_caller_who_leaves(rotating: EmbeddedCognito, origin: Origin) ->
             writer.close()
             await writer.wait_closed()
             answered.set()
-            while app.keeper.snapshot("default").renewals != 1:  # noqa: ASYNC110
+            while app.tokens.snapshot("default").renewals != 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         assert status_of(await ask(app.urls[0], "GET", "/v1/job")) == 200
 
@@ -353,7 +353,7 @@ async def test_a_refresh_that_fails(rotating: EmbeddedCognito, origin: Origin) -
     """Whoever asks is told why, as of any other failure; requests go on with the token that there is."""
     clock = FakeClock()
     async with rotating.running() as url, running_proxy(options_for(url, origin.url), clock) as app:
-        await app.keeper.get("default")
+        await app.tokens.get("default")
         await clock.advance(60)
         rotating.faults.throttle(None, RENEWAL)
         answer = await ask(app.urls[0], "POST", "/-/refresh")
@@ -367,7 +367,7 @@ async def test_a_refresh_in_read_only_mode(rotating: EmbeddedCognito, origin: Or
     clock = FakeClock()
     options_of: dict[str, Any] = {"read_only": True, "deny": ("* /**",)}
     async with rotating.running() as url, running_proxy(options_for(url, origin.url, **options_of), clock) as app:
-        await app.keeper.get("default")
+        await app.tokens.get("default")
         await clock.advance(60)
         answer = await talk(app.urls[0], closing("POST", "/-/refresh", body=b"{}"))
         assert (status_of(answer), document_of(answer)["renewed"]) == (200, True)

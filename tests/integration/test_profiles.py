@@ -181,11 +181,11 @@ async def test_a_refused_token_is_renewed_for_its_own_profile(
     """A 401 costs the profile of the request its token, and nobody else."""
     for name in ("default", "north"):
         await ask(proxy, f"/@{name}/v1/job")
-    kept = proxy.keeper.at_hand("default")
+    kept = proxy.tokens.at_hand("default")
     origin.answers = [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", OK]
     assert status_of(await ask(proxy, "/@north/v1/job")) == 200
-    assert proxy.keeper.at_hand("default") is kept
-    assert proxy.keeper.snapshot("north").renewals == 1
+    assert proxy.tokens.at_hand("default") is kept
+    assert proxy.tokens.snapshot("north").renewals == 1
     assert [user_of(request) for request in origin.requests[-2:]] == ["north", "north"]
 
 
@@ -214,15 +214,15 @@ class TestReload:
             request = b"GET /@north/v1/job HTTP/1.1\r\nHost: localhost\r\n\r\n"
             writer.write(request)
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503")
-            kept = app.keeper.at_hand("default")
+            kept = app.tokens.at_hand("default")
             mended = replace(options.profiles["north"], password=SecretStr("another"))
             app.reload(replace(options, profiles={**options.profiles, "north": mended}))
-            while app.keeper.snapshot("north").state != "fresh":  # noqa: ASYNC110
+            while app.tokens.snapshot("north").state != "fresh":  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
             writer.write(request)
             await reader.readuntil(b"HTTP/1.1 ")
             assert (await reader.readuntil(b" ")) == b"200 "
-            assert app.keeper.at_hand("default") is kept
+            assert app.tokens.at_hand("default") is kept
             writer.close()
         assert cognito.refusals == {"NotAuthorizedException": 1}
 
@@ -283,6 +283,6 @@ async def test_who_reads_the_files_is_told_at_once(cognito: EmbeddedCognito, opt
         app.reload(replace(options, profiles={name: replace(options.profile, password=SecretStr("another"))}))
 
     async with App(options, on_login_required=read_again) as app, asyncio.timeout(PATIENCE):
-        while app.keeper.snapshot("default").state != "fresh":  # noqa: ASYNC110
+        while app.tokens.snapshot("default").state != "fresh":  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert cognito.refusals == {"NotAuthorizedException": 1}

@@ -121,7 +121,7 @@ class TestServe:
         """The session is renewed as the proxy starts."""
         await log_in(cognito_url, path)
         async with running_proxy(options) as app, asyncio.timeout(PATIENCE):
-            while app.keeper.snapshot("default").state != "fresh":  # noqa: ASYNC110
+            while app.tokens.snapshot("default").state != "fresh":  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
     @pytest.mark.parametrize("end", ["revoked", "reused"])
@@ -163,8 +163,8 @@ class TestServe:
         async with running_proxy(options) as app:
             assert status_of(await ask(app)) == 503
             await log_in(cognito_url, path)
-            slot = app.keeper._slot("default")
-            slot.failed_at = slot.failed_at._replace(monotonic=slot.failed_at.monotonic - 60)
+            state = app.tokens._state("default")
+            state.failed_at = state.failed_at._replace(monotonic=state.failed_at.monotonic - 60)
             assert status_of(await ask(app)) == 200
 
     async def test_a_lost_answer_costs_no_session(
@@ -213,7 +213,7 @@ async def test_two_proxies_share_a_session(
     configure(cognito, rotation_grace=0, id_lifetime=3)
     options = replace(with_password, renewal=RenewalPolicy(renew_at=0.2, jitter=0.0))
     async with running_proxy(options) as one, running_proxy(options) as other, asyncio.timeout(PATIENCE):
-        while min(app.keeper.snapshot("default").renewals for app in (one, other)) < 5:
+        while min(app.tokens.snapshot("default").renewals for app in (one, other)) < 5:
             answers = await asyncio.gather(ask(one), ask(other))
             assert [status_of(answer) for answer in answers] == [200, 200]
     assert cognito.counts["InitiateAuth"] == 1
@@ -363,8 +363,8 @@ async def test_a_crowd_through_rotation_and_a_flaky_cognito(tmp_path: Path, orig
                         await asyncio.sleep(2 + drawn())
 
             await asyncio.gather(*map(call, range(1000)))
-            renewals = [app.keeper.snapshot(name).renewals for name in names]
-            sign_ins = sum(app.keeper.snapshot(name).sign_ins for name in names)
+            renewals = [app.tokens.snapshot(name).renewals for name in names]
+            sign_ins = sum(app.tokens.snapshot(name).sign_ins for name in names)
     assert statuses == {200: 3000}
     assert min(renewals) >= 1
     assert sign_ins == cognito.counts["InitiateAuth"] == 50

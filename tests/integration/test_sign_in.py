@@ -206,7 +206,7 @@ async def test_nobody_signs_in_without_need(
     """With a personal access token, or without a whole login, no sign-in is even begun."""
     async with running_proxy(options_for(cognito_url, origin.url, **credentials)) as app:
         assert "renewal" not in {task.get_name() for task in asyncio.all_tasks()}
-        assert app.keeper.snapshot("default").last_outcome == "no sign-in yet"
+        assert app.tokens.snapshot("default").last_outcome == "no sign-in yet"
         assert (await get(app))[0] == status
     assert not cognito.calls
 
@@ -228,7 +228,7 @@ async def test_a_cognito_gone_at_the_start_is_waited_for(
         assert (await get(app, "/-/ready"))[0] == 503
         assert (await get(app, "/-/live"))[0] == 200
         cognito.faults.clear()
-        while app.keeper.snapshot("default").state != "fresh":
+        while app.tokens.snapshot("default").state != "fresh":
             await clock.advance(1)
             await asyncio.sleep(0.001)
         assert (await get(app, "/-/ready"))[0] == 200
@@ -301,7 +301,7 @@ async def test_a_revoked_session_signs_in_anew(cognito: EmbeddedCognito, cognito
     """When the refresh token is dead and the password at hand, callers notice nothing."""
     clock = FakeClock()
     async with running_proxy(options_for(cognito_url, origin.url), clock=clock) as app:
-        first = await app.keeper.get("default")
+        first = await app.tokens.get("default")
         assert first.refresh_token is not None
         cognito.revoke(first.refresh_token.get_secret_value())
         clock.suspend(3600)

@@ -119,10 +119,10 @@ async def test_at_once_after_a_terminal_failure(desk: Desk, origin: Origin, monk
         put(password, "Another-Horse-7\n")
         desk.cognito.pool.grants.revoke_all(desk.user)
         assert await caller.ask() == 200
-        await asyncio.gather(app.keeper.refresh("default"), return_exceptions=True)
+        await asyncio.gather(app.tokens.refresh("default"), return_exceptions=True)
         await caller.until(200)
         async with asyncio.timeout(20):
-            while app.keeper.snapshot("default").sign_ins != 2:  # noqa: ASYNC110
+            while app.tokens.snapshot("default").sign_ins != 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await caller.ask() == 200
         caller.close()

@@ -1,8 +1,8 @@
-"""A proxy's keeper that is killed at a moment of a rotating renewal which the test chooses; a program.
+"""A proxy's token manager that is killed at a moment of a rotating renewal which the test chooses; a program.
 
 Everything is imported once. For each number on stdin a child is forked, which starts from the file store and tells its
 state; then it renews, and is killed by SIGKILL as the line of that number runs, counted over those of the store, the
-keeper and the Cognito client. For 0 it lives, and tells how many lines there are.
+token manager and the Cognito client. For 0 it lives, and tells how many lines there are.
 """
 
 import asyncio
@@ -28,9 +28,10 @@ from proxy.identity.profile import CognitoPool, Profile
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.stores.file import FileStore
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.single_flight import Terms
 
 _PACKAGE = Path(proxy.__file__).parent
-_TRACED = tuple(str(_PACKAGE / part) for part in ("store", "tokens", "cognito/flows.py"))
+_TRACED = tuple(str(_PACKAGE / part) for part in ("identity/stores", "identity/tokens", "identity/cognito/flows.py"))
 
 
 class Lines:
@@ -66,17 +67,15 @@ async def live(url: str, path: Path, last: int) -> None:
         timeout=60.0,
         outbound=OutboundProxies(),
     )
-    keeper = TokenManager(
+    store = FileStore(path, clock)
+    manager = TokenManager(
         cognito,
         {"default": profile_at(url)},
-        FileStore(path, clock),
-        clock=clock,
-        draw=lambda: 0.5,
-        policy=RenewalPolicy(new=0.0),
-        patience=60.0,
+        lambda _: store,
+        Terms(clock, lambda: 0.5, RenewalPolicy(new=0.0), 60.0),
     )
     try:
-        await keeper.get("default")
+        await manager.get("default")
     except ProxyError as error:
         say(error.code)
     else:
@@ -84,10 +83,10 @@ async def live(url: str, path: Path, last: int) -> None:
         lines = Lines(last)
         threading.settrace(lines.trace)
         sys.settrace(lines.trace)
-        await keeper.refresh("default")
+        await manager.refresh("default")
         sys.settrace(None)
         say(f"lines {lines.count}")
-    await keeper.close()
+    await manager.close()
     await cognito.close()
 
 

@@ -49,7 +49,7 @@ class Conversation:
         self.pool = pool
         self.given = username
         self.name = username
-        """What answers call the user: the real name, as soon as Cognito has told it."""
+        """What answers call the user: the real name, as soon as Cognito has sent it."""
         self.password = password
         self.answerer = answerer
         self.device = device

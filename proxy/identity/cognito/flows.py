@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Cognito:
-    """The `Authority` of `tokens.py`. Its methods raise a CredentialError."""
+    """The `TokenIssuer` of a TokenManager. Its methods raise a CredentialError."""
 
     def __init__(
         self,

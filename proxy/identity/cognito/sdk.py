@@ -84,7 +84,7 @@ class Sdk:
         http_client = HttpClient(via=via, ca_file=self._ca_file)
         config = AioConfig(
             signature_version=UNSIGNED,
-            # The keeper has the only retry loop.
+            # SingleFlight has the only retry loop.
             retries={"mode": "standard", "total_max_attempts": 1},
             ignore_configured_endpoint_urls=True,
             proxies={},

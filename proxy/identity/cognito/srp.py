@@ -91,7 +91,7 @@ def device_password(random: bytes) -> SecretStr:
 
 
 def device_verifier(group_key: str, key: str, password: SecretStr, random: bytes) -> DeviceVerifier:
-    """What a pool is told when it is to remember a device; `random` are `DEVICE_SALT_BYTES`."""
+    """Make what a pool is sent when it is to remember a device; `random` are `DEVICE_SALT_BYTES`."""
     salt = int.from_bytes(random, "big")
     numbers = (verifier(group_key, key, password, salt), salt)
     return DeviceVerifier(*(base64.b64encode(pad(number)).decode() for number in numbers))

@@ -13,7 +13,7 @@ from proxy.model import Clock
 
 _POLL = 0.02
 _PATIENCE = 5.0
-"""Seconds. Less than a caller waits for a sign-in (`timeouts.auth`), who is then told what the matter is."""
+"""Seconds. Less than a caller waits for a sign-in (`timeouts.auth`), who then hears what the matter is."""
 
 
 @asynccontextmanager

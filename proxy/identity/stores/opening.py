@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proxy.errors import SettingsError, StoreFailed
@@ -21,7 +21,7 @@ _FILE = "sessions.json"
 
 
 def open_store(spec: str, *, state_home: Path | None, clock: Clock, always: bool = False) -> Store:
-    """The store of a `token_store` setting: `auto`, `memory`, `keyring` or `file:PATH`; raises SettingsError.
+    """Open the store of a `token_store` setting: `auto`, `memory`, `keyring` or `file:PATH`; raises SettingsError.
 
     `auto` is what `login` kept. With `always`, as `login` has it, it keeps every session: in the keyring where the
     extra is installed and works, else in a file below `state_home`. Without, as `serve` has it, it replaces sessions
@@ -47,7 +47,7 @@ class AutoStore:
         self._places = places
         self._memory = memory
         self._always = always
-        self._told: set[str] = set()
+        self._complaints: set[str] = set()
         """What the log has said."""
 
     @property
@@ -82,7 +82,7 @@ class AutoStore:
             yield
 
     async def _holder(self, profile: Profile) -> Store | None:
-        """The place where a session of `profile` is kept."""
+        """Return the place where a session of `profile` is kept."""
         for place in self._places:
             try:
                 if await place.load(profile) is not None:
@@ -92,7 +92,7 @@ class AutoStore:
         return None
 
     async def _done(self, work: Awaitable[None]) -> bool:
-        """Whether a store did what it was asked for; where not, the log says why."""
+        """Wait for what a store was asked for; where it fails, the log says why."""
         try:
             await work
         except StoreFailed as error:
@@ -102,15 +102,13 @@ class AutoStore:
 
     def _complain(self, error: StoreFailed) -> None:
         # Each place is asked again for every sign-in, and more than once.
-        if error.detail not in self._told:
-            self._told.add(error.detail)
+        if error.detail not in self._complaints:
+            self._complaints.add(error.detail)
             log.warning("%s. %s", error.detail, error.hint)
 
 
 class ProfileStores:
-    """The store of each profile, as its own `token_store` has it; they are a Store themselves."""
-
-    where = "the token_store of each profile"
+    """The store of each profile, as its own `token_store` has it."""
 
     def __init__(self, default: str, *, state_home: Path | None, clock: Clock) -> None:
         """`default` is the `token_store` of profiles that have none of their own."""
@@ -120,27 +118,15 @@ class ProfileStores:
         self._stores: dict[str, Store] = {}
 
     def of(self, profile: Profile) -> Store:
-        """The store that keeps `profile`; raises SettingsError."""
+        """Return the store that keeps `profile`; raises SettingsError."""
         spec = profile.token_store or self._default
         if spec not in self._stores:
             self._stores[spec] = open_store(spec, state_home=self._state_home, clock=self._clock)
         return self._stores[spec]
 
-    async def load(self, profile: Profile) -> Session | None:
-        return await self.of(profile).load(profile)
-
-    async def save(self, profile: Profile, session: Session) -> None:
-        await self.of(profile).save(profile, session)
-
-    async def forget(self, profile: Profile) -> None:
-        await self.of(profile).forget(profile)
-
-    def exclusive(self, profile: Profile) -> AbstractAsyncContextManager[None]:
-        return self.of(profile).exclusive(profile)
-
 
 def _places(folder: Path | None, clock: Clock) -> list[Store]:
-    """Where `login` keeps sessions, the best place first."""
+    """Return where `login` keeps sessions, the best place first."""
     if folder is None:
         return []
     file = FileStore(folder / _FILE, clock)

@@ -1,11 +1,11 @@
-"""When a token is good, due for renewal or ended, and how long to wait after a failure.
+"""When a token, or AWS key, is good, due for renewal or ended, and how long to wait after a failure.
 
 All durations are in seconds. `now` and random draws (uniform in [0, 1)) are arguments.
 """
 
 from enum import Enum, auto
 
-from proxy.identity.issued import Token
+from proxy.identity.issued import Issued
 from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.model import Instant, elapsed
 
@@ -23,7 +23,7 @@ class TokenState(Enum):
 
 
 def renew_after(lifetime: float, draw: float, policy: RenewalPolicy) -> float:
-    """Seconds after its arrival from which on a token of that lifetime is due for renewal.
+    """Return the seconds after its arrival from which on a token of that lifetime is due for renewal.
 
     The margin before the end gives way for lifetimes so short that it would leave nothing to use.
     """
@@ -32,26 +32,26 @@ def renew_after(lifetime: float, draw: float, policy: RenewalPolicy) -> float:
 
 
 def usable(lifetime: float, policy: RenewalPolicy) -> float:
-    """Seconds after its arrival for which a token of that lifetime may be sent."""
+    """Return the seconds after its arrival for which a token of that lifetime may be sent."""
     return lifetime - min(policy.leeway, lifetime * _MAX_LEEWAY_SHARE)
 
 
-def is_fresh(token: Token, now: Instant) -> bool:
-    """Whether `token` is good at `now` and not due for renewal."""
+def is_fresh(token: Issued, now: Instant) -> bool:
+    """Return whether `token` is good at `now` and not due for renewal."""
     monotonic, wall = now.monotonic - token.arrived.monotonic, now.wall - token.arrived.wall
     return monotonic < token.renew_after and monotonic - _SET_BACK < wall < token.renew_after
 
 
-def is_trusted(token: Token, now: Instant) -> bool:
-    """Whether the age of `token` can be told.
+def is_trusted(token: Issued, now: Instant) -> bool:
+    """Return whether the age of `token` is known.
 
-    It cannot once the wall clock was set back: the machine may have slept before that, which neither clock shows.
+    It is not once the wall clock was set back: the machine may have slept before that, which neither clock shows.
     """
     return now.monotonic - token.arrived.monotonic - _SET_BACK < now.wall - token.arrived.wall
 
 
-def state(token: Token, now: Instant, policy: RenewalPolicy) -> TokenState:
-    """What `token` is good for at `now`."""
+def state(token: Issued, now: Instant, policy: RenewalPolicy) -> TokenState:
+    """Return what `token` is good for at `now`."""
     age = elapsed(token.arrived, now)
     if is_fresh(token, now):
         return TokenState.FRESH
@@ -59,7 +59,7 @@ def state(token: Token, now: Instant, policy: RenewalPolicy) -> TokenState:
 
 
 def backoff(failures: int, draw: float, policy: RenewalPolicy) -> float:
-    """How long to wait after the `failures`-th failure in a row (1, 2, …): full jitter up to a doubling ceiling."""
+    """Return how long to wait after the `failures`-th failure in a row: full jitter up to a doubling ceiling."""
     exponent = min(failures, 32)
     ceiling = min(policy.backoff_cap, policy.backoff_base * 2.0**exponent)
     return policy.backoff_base + draw * (ceiling - policy.backoff_base)

@@ -1,9 +1,27 @@
-"""How a token is come by: from the session that is kept, else from a sign-in."""
+"""How a token is come by: from the session that is kept, else from a sign-in.
+
+One try, by the state of the session (`SessionState`). The store's lock is held from the first line to the last, so that
+of the processes that share a store one renews and the others take up what it left. Other failures change nothing.
+
+| session   | what happens                                                           | then                          |
+|-----------|------------------------------------------------------------------------|-------------------------------|
+| `STORED`, | the store has another one, or none                                     | that one, `STORED`            |
+| `REFUSED` |                                                                        |                               |
+| `STORED`, | its refresh token is sent; the renewal is `EXCHANGING` until its       | `STORED`, or `UNSAVED` where  |
+| `UNSAVED` | successor has come and been saved                                      | the store cannot be given it  |
+|           | Cognito refuses the refresh token                                      | `REFUSED`, and then a sign-in |
+| `REFUSED` | a sign-in                                                              | `STORED` or `UNSAVED`         |
+| or none   | there is no password, or it has failed: the renewal is `BLOCKED`       | as it was                     |
+| `UNSAVED` | the store takes it later: in the background, or at the end             | `STORED`                      |
+| `STORED`  | the profile has another `token_store` from now on                      | `UNSAVED`                     |
+| `REFUSED` | a person says that it may work now                                     | `STORED`                      |
+"""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Protocol
 
 from proxy.errors import (
     LoginRequired,
@@ -14,104 +32,122 @@ from proxy.errors import (
     login_command,
     variables,
 )
-from proxy.identity.issued import Session, Token
+from proxy.identity.issued import Device, Session, Token
 from proxy.identity.profile import Profile
-from proxy.identity.tokens.interfaces import SessionStore, TokenIssuer
-from proxy.identity.tokens.state import ProfileState
+from proxy.identity.stores.base import Store
+from proxy.identity.tokens.single_flight import RenewalState
+from proxy.identity.tokens.state import ProfileState, SessionState
 
 log = logging.getLogger(__name__)
+
+
+class TokenIssuer(Protocol):
+    """Issues tokens. Both methods raise an error of `errors.py`."""
+
+    async def sign_in(self, profile: Profile, *, device: Device | None = None) -> Token:
+        """Begin a session; `device` is that of an earlier one."""
+        ...
+
+    async def renew(self, profile: Profile, session: Session) -> Token:
+        """Return a new token of a session; raises RefreshRejected where it has ended.
+
+        TokensUnverified may bring a refresh token, which takes the place of the one that was shown.
+        """
+        ...
 
 
 class Renewals:
     """Renews where it can and signs in where it must. What it returns outlives the process if the store does."""
 
-    def __init__(self, authority: TokenIssuer, store: SessionStore) -> None:
-        self._authority = authority
-        self._store = store
+    def __init__(self, issuer: TokenIssuer, store_of: Callable[[Profile], Store]) -> None:
+        self._issuer = issuer
+        self._store_of = store_of
 
-    async def obtain(self, slot: ProfileState) -> Token:
-        """A new token; its refresh token is in the store by then. Raises a CredentialError.
+    async def obtain(self, state: ProfileState) -> Token:
+        """Return a new token; its refresh token is in the store by then. Raises a CredentialError.
 
         Another process that shares the store may have renewed meanwhile: what it left is used, never what it used up.
         """
-        async with self._exclusive(slot.profile):
-            known = slot.session
-            session = await self._kept(slot)
+        async with self._exclusive(state.profile):
+            known = state.session
+            session = await self._load(state)
             rejected = None
-            if session is not None and session.refresh_token not in (None, slot.refused):
+            if session is not None and state.can_renew:
                 try:
-                    return await self._renewed(slot, session)
+                    return await self._renew(state, session)
                 except RefreshRejected as error:
-                    slot.refused, rejected = session.refresh_token, error
-                    slot.unsaved = False  # or a dead session would stand before what `login` brings
-            _refuse_without_password(slot, rejected, known or session)
+                    # Not unsaved any more either, or a dead session would stand before what `login` brings.
+                    state.session, state.session_state = session, SessionState.REFUSED
+                    rejected = error
+            _refuse_without_password(state, rejected, known or session)
             if rejected is not None:
-                log.warning("the session of profile %s has ended: %s", slot.profile.name, rejected.detail)
-            token = await self._authority.sign_in(slot.profile, device=session.device if session else None)
-            await self._keep(slot, token.session, None)
-            slot.sign_ins += 1
-            slot.outcome = "signed in"
+                log.warning("the session of profile %s has ended: %s", state.name, rejected.detail)
+            token = await self._issuer.sign_in(state.profile, device=session.device if session else None)
+            await self._save(state, token.session)
+            state.sign_ins += 1
+            state.outcome = "signed in"
             return token
 
-    async def has_session(self, slot: ProfileState) -> bool:
-        """Whether there is a session that may work."""
-        session = await self._kept(slot)
-        return session is not None and session.refresh_token not in (None, slot.refused)
+    async def has_session(self, state: ProfileState) -> bool:
+        """Return whether there is a session that may work."""
+        await self._load(state)
+        return state.can_renew
 
-    async def save_again(self, slot: ProfileState) -> None:
-        """Give the store what it could not be given before, quietly: the first failure has been told."""
-        if slot.unsaved:
-            with suppress(StoreFailed):
-                # Or what a renewal saves meanwhile might be replaced by what it has used up.
-                async with self._store.exclusive(slot.profile):
-                    await self._save_unsaved(slot)
-
-    async def _save_unsaved(self, slot: ProfileState) -> None:
-        session = slot.session
-        if not slot.unsaved or session is None or session.refresh_token in (None, slot.refused):
+    async def save_again(self, state: ProfileState) -> None:
+        """Give the store what it could not be given before, quietly: the first failure has been logged."""
+        if state.session_state is not SessionState.UNSAVED:
             return
-        await self._store.save(slot.profile, session)
-        slot.unsaved = False
-        log.info("the session of profile %s is saved now", slot.profile.name)
+        store = self._store_of(state.profile)
+        # With the lock, or what a renewal saves meanwhile might be replaced by what it has used up.
+        with suppress(StoreFailed):
+            async with store.exclusive(state.profile):
+                if state.session is not None and state.session_state is SessionState.UNSAVED:
+                    await store.save(state.profile, state.session)
+                    state.session_state = SessionState.STORED
+                    log.info("the session of profile %s is saved now", state.name)
 
-    async def _renewed(self, slot: ProfileState, session: Session) -> Token:
-        slot.landing = True
+    async def _renew(self, state: ProfileState, session: Session) -> Token:
+        state.renewal = RenewalState.EXCHANGING
         try:
             try:
-                token = await self._authority.renew(slot.profile, session)
+                token = await self._issuer.renew(state.profile, session)
             except TokensUnverified as error:
                 if error.refresh_token is not None:
                     # The one that was shown may be used up: without this one the next try would end the session.
-                    await self._keep(slot, replace(session, refresh_token=error.refresh_token), session)
+                    await self._keep(state, replace(session, refresh_token=error.refresh_token), session)
                 raise
-            await self._keep(slot, token.session, session)
+            await self._keep(state, token.session, session)
         finally:
-            slot.landing = False
-        slot.renewals += 1
-        slot.outcome = "renewed"
+            state.renewal = RenewalState.OBTAINING
+        state.renewals += 1
+        state.outcome = "renewed"
         return token
 
-    async def _kept(self, slot: ProfileState) -> Session | None:
-        """The newest session."""
-        if not slot.unsaved:
+    async def _load(self, state: ProfileState) -> Session | None:
+        """Return the newest session."""
+        if state.session_state is not SessionState.UNSAVED:
             try:
-                slot.session = await self._store.load(slot.profile)
+                state.take_up(await self._store_of(state.profile).load(state.profile))
             except StoreFailed as error:
-                log.warning("the session of profile %s cannot be loaded: %s", slot.profile.name, error.detail)
-        return slot.session
+                log.warning("the session of profile %s cannot be loaded: %s", state.name, error.detail)
+        return state.session
 
-    async def _keep(self, slot: ProfileState, session: Session, before: Session | None) -> None:
-        is_kept = session == before and not slot.unsaved
-        slot.session, slot.unsaved = session, False
-        if session.refresh_token is None or is_kept:
+    async def _keep(self, state: ProfileState, session: Session, before: Session) -> None:
+        """Save a session unless it is the one `before` it, which the store has."""
+        if session != before or state.session_state is SessionState.UNSAVED:
+            await self._save(state, session)
+
+    async def _save(self, state: ProfileState, session: Session) -> None:
+        state.session, state.session_state = session, SessionState.STORED
+        if session.refresh_token is None:
             return
         try:
-            await self._store.save(slot.profile, session)
+            await self._store_of(state.profile).save(state.profile, session)
         except StoreFailed as error:
-            slot.unsaved = True
+            state.session_state = SessionState.UNSAVED
             log.error(  # noqa: TRY400 - the traceback says nothing that the sentence does not
                 "the session of profile %s cannot be saved and ends with this process: %s. %s",
-                slot.profile.name,
+                state.name,
                 error.detail,
                 error.hint,
             )
@@ -120,7 +156,7 @@ class Renewals:
     async def _exclusive(self, profile: Profile) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self._store.exclusive(profile))
+                await stack.enter_async_context(self._store_of(profile).exclusive(profile))
             except StoreBusy:
                 # Somebody has the lock, slow perhaps and not hung: beside them a refresh token that they use up, or a
                 # one-time code, would be shown twice, and the session or the login be believed dead.
@@ -130,12 +166,12 @@ class Renewals:
             yield
 
 
-def _refuse_without_password(slot: ProfileState, rejected: RefreshRejected | None, session: Session | None) -> None:
+def _refuse_without_password(state: ProfileState, rejected: RefreshRejected | None, session: Session | None) -> None:
     """Raise what stands in the way of a sign-in, where nobody has mended it."""
-    profile = slot.profile
-    if slot.error is not None and slot.grounded:
+    profile = state.profile
+    if state.error is not None and state.needs_person:
         # What failed with this login would fail again, and lock the user out in the end.
-        raise slot.error.with_traceback(None)
+        raise state.error.with_traceback(None)
     if session is not None and profile.login_lacks:
         raise LoginRequired(
             rejected.detail if rejected else "the session has ended",

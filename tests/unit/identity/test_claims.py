@@ -134,7 +134,7 @@ UNKNOWN: dict[str, tuple[Callable[[], str], Mapping[str, Any]]] = {
 
 @pytest.mark.parametrize(("sign", "jwks"), UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_unknown_key(sign: Callable[[], str], jwks: Mapping[str, Any]) -> None:
-    """A key that the set lacks is told apart: it may have been rotated in since the set was fetched."""
+    """A key that the set lacks is distinguished: it may have been rotated in since the set was fetched."""
     with pytest.raises(UnknownKey):
         verify(sign(), jwks)
 

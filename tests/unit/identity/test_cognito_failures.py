@@ -95,7 +95,7 @@ def test_statuses_that_pass(status: int) -> None:
     ],
 )
 def test_complaints(code: str, message: str, complaint: str | None) -> None:
-    """What a policy has against a password is told in our words."""
+    """What a policy has against a password is said in our words."""
     said = Refused("RespondToAuthChallenge", 400, code, message).password_complaint
     assert said is None if complaint is None else complaint in (said or "")
 
@@ -142,7 +142,7 @@ class LibraryError(Exception):
 )
 @pytest.mark.parametrize("explicit", [True, False])
 def test_why_nobody_answers(cause: Exception, reason: str, hint: str, explicit: bool) -> None:
-    """The reason, and what mends it, is told in words, however deep a library wraps it: no class is named."""
+    """The reason, and what mends it, is said in words, however deep a library wraps it: no class is named."""
     try:
         try:
             raise cause
@@ -151,6 +151,6 @@ def test_why_nobody_answers(cause: Exception, reason: str, hint: str, explicit: 
                 raise LibraryError from error
             raise LibraryError  # noqa: B904 - as libraries do, too
     except LibraryError as error:
-        told = failures.unreachable(error)
-    assert (told.detail, told.transient) == (f"Cognito cannot be reached: {reason}", True)
-    assert hint in told.hint
+        found = failures.unreachable(error)
+    assert (found.detail, found.transient) == (f"Cognito cannot be reached: {reason}", True)
+    assert hint in found.hint

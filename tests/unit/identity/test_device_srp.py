@@ -31,10 +31,10 @@ def test_password(case: dict[str, str]) -> None:
 
 @every_case
 def test_verifier(case: dict[str, str]) -> None:
-    """The pool is told the same verifier and salt, to the byte, as both clients tell it."""
+    """The pool is sent the same verifier and salt, to the byte, as both clients send it."""
     password, salt = SecretStr(case["password"]), bytes.fromhex(case["salt_bytes"])
-    told = srp.device_verifier(case["group_key"], case["device_key"], password, salt)
-    assert told == (case["verifier"], case["salt"])
+    made = srp.device_verifier(case["group_key"], case["device_key"], password, salt)
+    assert made == (case["verifier"], case["salt"])
 
 
 @every_case

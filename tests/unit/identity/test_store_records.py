@@ -114,7 +114,7 @@ def test_damage(text: bytes) -> None:
 
 
 def test_a_later_version_is_no_damage() -> None:
-    """What a later version has written is told apart, whatever else it looks like."""
+    """What a later version has written is distinguished, whatever else it looks like."""
     with pytest.raises(NewerVersionError):
         decode(b'{"version": 2, "anything": "else"}')
 

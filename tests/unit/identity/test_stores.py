@@ -113,11 +113,7 @@ def keyring(folder: Path) -> Store:
     return KeyringStore(FakeKeyring(), locks=folder, clock=SystemClock())
 
 
-def of_profiles(folder: Path) -> Store:
-    return ProfileStores(f"file:{folder}/sessions.json", state_home=None, clock=SystemClock())
-
-
-every_store = pytest.mark.parametrize("make", [memory, file, keyring, of_profiles])
+every_store = pytest.mark.parametrize("make", [memory, file, keyring])
 
 
 class TestEveryStore:
@@ -314,7 +310,7 @@ class TestFile:
         assert await file_store.load(PROFILE) == session()
 
     async def test_who_waits_too_long_for_the_lock_is_told(self, path: Path) -> None:
-        """A process that hangs with the lock does not make others hang: within a caller's patience they are told."""
+        """A process that hangs with the lock does not make others hang: within a caller's patience they hear of it."""
         clock = FakeClock()
         store = FileStore(path, clock)
         async with store.exclusive(PROFILE):
@@ -477,14 +473,14 @@ class TestOpening:
         monkeypatch.setitem(sys.modules, "keyring", None)
 
     def test_a_missing_library_names_the_extra(self, no_keyring: None, tmp_path: Path) -> None:
-        """Who sets token_store to keyring without the extra is told what to install."""
+        """Who sets token_store to keyring without the extra reads what to install."""
         with pytest.raises(SettingsError) as caught:
             open_store("keyring", state_home=tmp_path, clock=SystemClock())
         assert "pip install keyring" in caught.value.hint
 
     @pytest.mark.parametrize(("spec", "state_home"), [("nonsense", Path()), ("", Path()), ("keyring", None)])
     def test_what_names_no_store(self, spec: str, state_home: Path | None, keyring_library: FakeKeyring) -> None:
-        """A setting that cannot be used is told at once."""
+        """A setting that cannot be used is refused at once."""
         with pytest.raises(SettingsError):
             open_store(spec, state_home=state_home, clock=SystemClock())
 
@@ -542,7 +538,7 @@ class TestOpening:
         assert "keyring cannot be used" in caplog.text
         assert await FileStore(tmp_path / "ul-proxy" / "sessions.json", SystemClock()).load(PROFILE) == session()
 
-    async def test_login_without_any_place_is_told(self, no_keyring: None) -> None:
+    async def test_login_without_any_place_is_refused(self, no_keyring: None) -> None:
         """Without a home directory there is no place, and nobody thinks that there is."""
         login = open_store("auto", state_home=None, clock=SystemClock(), always=True)
         with pytest.raises(StoreFailed) as caught:
@@ -553,9 +549,9 @@ class TestOpening:
         """A profile's token_store is its own, or what all have in common."""
         stores = ProfileStores("memory", state_home=tmp_path, clock=SystemClock())
         kept = replace(OTHER, token_store=f"file:{tmp_path}/other.json")
-        await stores.save(PROFILE, session())
-        await stores.save(kept, session("refresh-2"))
+        await stores.of(PROFILE).save(PROFILE, session())
+        await stores.of(kept).save(kept, session("refresh-2"))
         again = ProfileStores("memory", state_home=tmp_path, clock=SystemClock())
-        assert await again.load(PROFILE) is None
-        assert await again.load(kept) == session("refresh-2")
+        assert await again.of(PROFILE).load(PROFILE) is None
+        assert await again.of(kept).load(kept) == session("refresh-2")
         assert stores.of(PROFILE) is stores.of(replace(PROFILE, name="third"))

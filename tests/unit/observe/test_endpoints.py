@@ -66,8 +66,8 @@ WRONG = LoginRequired("Cognito refused the password", hint="Mend it.")
 BUSY = SignInFailed("Cognito is busy", retry_after=3.2)
 
 
-class Keeper:
-    """Stands in for the token keeper: what is known of a profile, and what a refresh comes to."""
+class Manager:
+    """Stands in for the token manager: what is known of a profile, and what a refresh comes to."""
 
     def __init__(self, snapshot: Snapshot, refreshed: Token | ProxyError | None = None) -> None:
         self._snapshot = snapshot
@@ -86,7 +86,7 @@ class Keeper:
 
 
 class Aws:
-    """Stands in for the keeper of AWS credentials, and remembers whose were wanted."""
+    """Stands in for the AWS keys, and remembers whose were wanted."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -103,7 +103,7 @@ def admin(
     *,
     profile: Profile = PROFILE,
     others: Sequence[Profile] = (),
-    keeper: Keeper | None = None,
+    tokens: Manager | None = None,
     stop: Callable[[], None] | None = None,
     aws: Aws | None = None,
     aws_token: str | None = None,
@@ -119,7 +119,7 @@ def admin(
         return Response(200, tuple(headers), b"metrics")
 
     return OwnEndpoints(
-        keeper=cast("TokenManager", keeper or Keeper(snapshot)),
+        tokens=cast("TokenManager", tokens or Manager(snapshot)),
         profiles={one.name: one for one in (profile, *others)},
         aws=cast("AwsKeys", aws or Aws()),
         metrics=metrics,
@@ -510,8 +510,8 @@ PUBLIC = {"/-/live", "/-/ready", "/-/metrics"}
 async def test_methods(method: str, path: str) -> None:
     """Each endpoint answers its own methods alone, and says which: what does something is never a GET."""
     stopped: list[bool] = []
-    keeper = Keeper(FRESH, BUSY)
-    endpoint = admin(keeper=keeper, stop=lambda: stopped.append(True), aws_token=TOKEN)
+    tokens = Manager(FRESH, BUSY)
+    endpoint = admin(tokens=tokens, stop=lambda: stopped.append(True), aws_token=TOKEN)
     wanted = EVERYTHING[path]
     if method in {"GET": ("GET", "HEAD"), "POST": ("POST",)}[wanted]:
         return
@@ -519,15 +519,15 @@ async def test_methods(method: str, path: str) -> None:
         await endpoint(method, path, "default", BY_TOKEN)
     assert caught.value.detail == f"{path} answers {wanted} alone"
     assert caught.value.hint == f"Send {wanted} {path}."
-    assert (stopped, keeper.refreshed) == ([], [])
+    assert (stopped, tokens.refreshed) == ([], [])
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
 async def test_what_anybody_may_have(path: str) -> None:
     """Whoever nothing is known of gets what probes ask for, and nothing that tells of a login or does anything."""
     stopped: list[bool] = []
-    keeper = Keeper(FRESH, BUSY)
-    endpoint = admin(keeper=keeper, stop=lambda: stopped.append(True), aws_token=TOKEN)
+    tokens = Manager(FRESH, BUSY)
+    endpoint = admin(tokens=tokens, stop=lambda: stopped.append(True), aws_token=TOKEN)
     if path in PUBLIC:
         assert (await endpoint.public("GET", path)).status == 200
     else:
@@ -535,7 +535,7 @@ async def test_what_anybody_may_have(path: str) -> None:
             await endpoint.public(EVERYTHING[path], path, "default", BY_TOKEN)
         assert "/-/ready" in caught.value.hint
         assert "/-/status" not in caught.value.hint
-    assert (stopped, keeper.refreshed) == ([], [])
+    assert (stopped, tokens.refreshed) == ([], [])
 
 
 # ---- refresh
@@ -549,9 +549,9 @@ def token(arrived: float) -> Token:
 @pytest.mark.parametrize(("arrived", "renewed"), [(101.0, True), (99.0, False)], ids=["new", "it was new enough"])
 async def test_refresh(arrived: float, renewed: bool) -> None:
     """A refresh is of the profile that the request chose, and tells what came of it: all but the token."""
-    keeper = Keeper(replace(FRESH, last_outcome="renewed"), token(arrived))
-    answer = await admin(keeper=keeper, others=[WORK])("POST", "/-/refresh", "work")
-    assert keeper.refreshed == ["work"]
+    tokens = Manager(replace(FRESH, last_outcome="renewed"), token(arrived))
+    answer = await admin(tokens=tokens, others=[WORK])("POST", "/-/refresh", "work")
+    assert tokens.refreshed == ["work"]
     assert answer.status == 200
     assert document(answer) == {
         "profile": "work",
@@ -566,16 +566,16 @@ async def test_refresh(arrived: float, renewed: bool) -> None:
 async def test_refresh_that_fails(error: ProxyError) -> None:
     """What fails is the answer."""
     with pytest.raises(type(error)) as caught:
-        await admin(keeper=Keeper(FRESH, error))("POST", "/-/refresh")
+        await admin(tokens=Manager(FRESH, error))("POST", "/-/refresh")
     assert caught.value is error
 
 
 async def test_nothing_to_refresh() -> None:
     """A personal access token is not renewed, and Cognito is not asked for a token that nobody would send."""
-    keeper = Keeper(FRESH, BUSY)
+    tokens = Manager(FRESH, BUSY)
     with pytest.raises(BadRequest, match="personal access token"):
-        await admin(keeper=keeper, profile=replace(PROFILE, personal_access_token=KEY))("POST", "/-/refresh")
-    assert keeper.refreshed == []
+        await admin(tokens=tokens, profile=replace(PROFILE, personal_access_token=KEY))("POST", "/-/refresh")
+    assert tokens.refreshed == []
 
 
 async def test_refresh_of_nobody() -> None:

@@ -1,4 +1,4 @@
-"""An authority whose every answer a test decides, and keepers that ask it."""
+"""An issuer of tokens whose every answer a test decides, and managers that ask it."""
 
 import asyncio
 import itertools
@@ -9,23 +9,25 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.errors import RefreshRejected
+from proxy.errors.defects import Defects
 from proxy.identity.issued import Device, Session, Token
 from proxy.identity.profile import Profile
 from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.stores.base import Store
 from proxy.identity.stores.memory import MemoryStore
 from proxy.identity.tokens import lifetime
-from proxy.identity.tokens.interfaces import SessionStore
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.single_flight import Terms
 from support.clock import FakeClock
 from support.sessions import PROFILE
 
-__all__ = ["LIFE", "POLICY", "PROFILE", "ScriptedAuthority", "new_keeper"]
+__all__ = ["LIFE", "POLICY", "PROFILE", "ScriptedIssuer", "new_manager"]
 
 POLICY = RenewalPolicy(jitter=0.0)
 LIFE = 3600.0
 
 
-class ScriptedAuthority:
+class ScriptedIssuer:
     """Issues tokens at once, unless the test has put a failure or a gate in the way."""
 
     def __init__(self, clock: FakeClock) -> None:
@@ -78,20 +80,22 @@ class ScriptedAuthority:
         )
 
 
-def new_keeper(
-    authority: ScriptedAuthority,
+def new_manager(
+    issuer: ScriptedIssuer,
     profiles: Mapping[str, Profile] | None = None,
-    store: SessionStore | None = None,
+    store: Store | None = None,
+    *,
+    patience: float = 15.0,
+    defects: Defects | None = None,
     **options: Any,
 ) -> TokenManager:
-    """A keeper on the authority's clock, of one profile and without a store unless the test has others."""
-    clock = authority.clock
+    """A manager on the issuer's clock, of one profile and without a store unless the test has others."""
+    clock = issuer.clock
+    kept = store or MemoryStore(lambda: clock.wall)
     return TokenManager(
-        authority,
+        issuer,
         {"default": PROFILE} if profiles is None else profiles,
-        store or MemoryStore(lambda: clock.wall),
-        clock=clock,
-        draw=lambda: 0.5,
-        policy=POLICY,
-        **{"patience": 15.0, **options},
+        lambda _: kept,
+        Terms(clock, lambda: 0.5, POLICY, patience, defects or Defects()),
+        **options,
     )
