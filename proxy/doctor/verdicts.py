@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from proxy.doctor.faults import captive
 from proxy.doctor.findings import Finding, fail, ok, warn
 from proxy.doctor.plan import CheckedRequest
-from proxy.errors import variables
+from proxy.errors.names import variables
 from proxy.forward.route import Auth
 
 _CLOSE, _BEARABLE = 30.0, 300.0

@@ -16,9 +16,10 @@ from proxy.http.options import OutboundProxies
 from proxy.settings import complaints, environment, files, profiles
 from proxy.settings.assemble import log_options, refuse_contradictions, serve_options
 from proxy.settings.forms import STORE_FILE
+from proxy.settings.leaf import Leaf, leaves
 from proxy.settings.nested import dig, nest, put
 from proxy.settings.options import LogOptions, ServeOptions
-from proxy.settings.schema import Leaf, PlainSettings, Settings, leaves
+from proxy.settings.schema import PlainSettings, Settings
 
 DEFAULTS = "default"
 

@@ -5,15 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
-from proxy.errors import (
-    LoginRequired,
-    RefreshRejected,
-    StoreBusy,
-    StoreFailed,
-    TokensUnverified,
-    login_command,
-    variables,
-)
+from proxy.errors import LoginRequired, RefreshRejected, StoreBusy, StoreFailed, TokensUnverified
+from proxy.errors.names import login_command, variables
 from proxy.identity.issued import Session, Token
 from proxy.identity.profile import Profile
 from proxy.identity.tokens.interfaces import SessionStore, TokenIssuer
