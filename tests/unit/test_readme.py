@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from support.environment import ROOT
 from support.markdown import cells_of
+from support.naming import wrong_commands, wrong_variables
 from support.shell_blocks import Command, commands_in, pages, shows
 
 from proxy.cli.manual import COMMANDS
-from proxy.settings import leaves, load
+from proxy.settings import load
 
 # ---- every page
 
@@ -54,20 +55,9 @@ def test_links(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_variables_exist(page: str) -> None:
-    """No page names a variable that the proxy does not know."""
-    known = {leaf.variable for leaf in leaves()} | {leaf.variable + "_FILE" for leaf in leaves() if leaf.secret}
-    known |= {"UL_PROXY_", "UL_PROXY_CONFIG", "UL_PROXY_COGNITO"}
-    assert set(re.findall(r"\bUL_PROXY_[A-Z0-9_]*", PAGES[page])) <= known
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_exist(page: str) -> None:
-    """No page names a command that there is not."""
-    named = set(re.findall(r"`ul-proxy ([a-z]+)", PAGES[page])) | set(
-        re.findall(r"^\$ ul-proxy ([a-z]+)", PAGES[page], re.MULTILINE)
-    )
-    assert named <= COMMANDS.keys()
+def test_names_exist(page: str) -> None:
+    """No page names a variable, a command or a command's flag that there is not."""
+    assert [*wrong_variables(PAGES[page]), *wrong_commands(PAGES[page])] == []
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -1,7 +1,8 @@
 """No setting is declared and never used."""
 
 import ast
-from dataclasses import fields
+from dataclasses import asdict, fields
+from typing import Any
 
 import pytest
 from support.environment import ROOT
@@ -32,7 +33,7 @@ FROZEN = (
 )
 """What the settings become."""
 BESIDE = {
-    "tls_key": {"tls_cert": "/c.pem"},
+    "tls_key": {"tls_cert": "/cert.pem"},
     "allow_anonymous_clients": {"listen": "0.0.0.0:1"},
     "cognito.region": {"cognito.user_pool_id": "us-gov-west-1_A"},
 }
@@ -42,11 +43,11 @@ LEAVES = {leaf.name: leaf for leaf in leaves()}
 EVERY = [(leaf, DEFAULT_PROFILE) for leaf in leaves()] + [(leaf, "work") for leaf in leaves_of("work")]
 
 
-def built() -> tuple[ServeOptions, LogOptions] | str:
+def built() -> dict[str, Any] | str:
     """What the program is built from as the environment is now, or why it cannot be."""
     try:
         loaded = load({})
-        return loaded.options(), loaded.log_options()
+        return asdict(loaded.options()) | asdict(loaded.log_options())
     except SettingsError as error:
         return error.detail
 
@@ -66,6 +67,7 @@ def test_every_setting_changes_what_is_built(leaf: Leaf, profile: str, monkeypat
         monkeypatch.setenv(variable(other, profile), text)
     before = built()
     sample = TABLES.get(name) or next(text for text, value in reversed(SAMPLES[name].items()) if value != default)
+    assert built() == before
     monkeypatch.setenv(leaf.variable, sample)
     assert built() != before
 
