@@ -97,6 +97,14 @@ def rough_duration(seconds: float | None) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number) or "0 s"
 
 
+def estimated_duration(seconds: float) -> str:
+    """Write seconds that are not known to the second in one unit, rounded: `2 h` for 7199."""
+    for unit, length in _LARGE_UNITS[:-1]:
+        if seconds >= 2 * length or (unit == "h" and seconds >= length):
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def exact_duration(seconds: float | None) -> str:
     """Write a time that was measured: `12 ms` or `1.5 s`; nothing where there is none."""
     if seconds is None:

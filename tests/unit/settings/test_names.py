@@ -19,6 +19,7 @@ from support.naming import (
 
 from proxy.cli.manual import COMMANDS
 from proxy.errors.names import flag, variable, variables
+from proxy.identity.profile import DEFAULT_PROFILE
 
 OTHERS = {
     # What follows the program's name in a sentence.
@@ -95,4 +96,5 @@ def test_spelling() -> None:
     """Variables and flags are spelt as they are read, those of a profile with its name."""
     assert (variable("cognito.region"), flag("cognito.region")) == ("UL_PROXY_COGNITO__REGION", "--cognito-region")
     assert variables(["username", "password"]) == "UL_PROXY_USERNAME and UL_PROXY_PASSWORD"
+    assert variable("api_key", DEFAULT_PROFILE) == "UL_PROXY_API_KEY"
     assert variable("api_key", "a-b") == "UL_PROXY_PROFILES__A_B__API_KEY"
