@@ -36,7 +36,7 @@ from proxy.observe.inspector import Inspector, InspectorOptions
 from proxy.observe.metrics import RequestMetrics
 from proxy.observe.prometheus import Exposition, ProcessReport
 from proxy.observe.request_log import Reader, RequestLog
-from proxy.settings.options import LiveOptions, ServeOptions, StartOptions, changes
+from proxy.settings.options import LiveOptions, ServeOptions, changes
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,7 @@ class App:
         self.stopping = asyncio.Event()
         """Set once somebody has asked the proxy to end; whoever runs it is to leave this context then."""
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
-        self._start: StartOptions = options
-        self._live: LiveOptions = options
+        self._start, self._live = options.start, options.live
         self._clock = clock or SystemClock()
         self._random_bytes = random_bytes
         self._draw = draw
@@ -160,10 +159,10 @@ class App:
         """
         self._check_stores(options)
         at_once = self._listeners.reload(options.tls)
-        late = [*changes(StartOptions, self._start, options), *([] if at_once else ["tls_cert"])]
+        late = [*changes(self._start, options.start), *([] if at_once else ["tls_cert"])]
         if late:
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(late))
-        self._live = options
+        self._live = options.live
         self.keeper.replace(options.profiles)
         self._aws.forget()
         self._compose()

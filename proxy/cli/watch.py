@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.errors import ProxyError
 from proxy.settings import Loaded, Mark, mark
-from proxy.settings.options import LogOptions, ServeOptions, changes
+from proxy.settings.options import ServeOptions, changes
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Watch:
             log.info("new settings: %s", ", ".join(changed))
         elif self._complaint:
             log.info("the settings are as they were")
-        if late := changes(LogOptions, self._loaded.log_options(), loaded.log_options()):
+        if late := changes(self._loaded.log_options(), loaded.log_options()):
             log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(late))
         self._loaded, self._complaint = loaded, ""
 

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -193,6 +194,8 @@ Delay = Annotated[float, BeforeValidator(delay), Form("DURATION")]
 """Seconds, perhaps none."""
 Bytes = Annotated[int, BeforeValidator(size), Form("SIZE")]
 Count = Annotated[int, BeforeValidator(count), Form("COUNT")]
+FileName = Annotated[Path, Form("FILE")]
+Address = Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_no_controls)]
 ClientSecret = Annotated[SecretStr, AfterValidator(_client_token)]

@@ -73,6 +73,14 @@ class LiveOptions:
 class ServeOptions(StartOptions, LiveOptions):
     """Everything that a running proxy needs to know, as the settings have it."""
 
+    @property
+    def start(self) -> StartOptions:
+        return StartOptions(**{known.name: getattr(self, known.name) for known in fields(StartOptions)})
+
+    @property
+    def live(self) -> LiveOptions:
+        return LiveOptions(**{known.name: getattr(self, known.name) for known in fields(LiveOptions)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
@@ -86,6 +94,6 @@ class LogOptions:
 _OptionsT = TypeVar("_OptionsT", StartOptions, LogOptions)
 
 
-def changes(kind: type[_OptionsT], before: _OptionsT, after: _OptionsT) -> list[str]:
-    """The names of what differs, of all that `kind` has."""
-    return [known.name for known in fields(kind) if getattr(before, known.name) != getattr(after, known.name)]
+def changes(before: _OptionsT, after: _OptionsT) -> list[str]:
+    """List the names of what differs."""
+    return [known.name for known in fields(before) if getattr(before, known.name) != getattr(after, known.name)]

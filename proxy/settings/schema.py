@@ -4,7 +4,6 @@ Flags, their help, variables, `ul-proxy config` and the table of docs/settings.m
 """
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -14,12 +13,13 @@ from proxy.errors.names import PREFIX
 from proxy.forward.route import Auth
 from proxy.identity.profile import AuthFlow
 from proxy.settings.forms import (
+    Address,
     Bytes,
     ClientId,
     ClientSecret,
     Count,
     Delay,
-    Form,
+    FileName,
     HeaderSecret,
     Host,
     HttpUrl,
@@ -32,7 +32,6 @@ from proxy.settings.forms import (
     TokenStore,
     TotpSecret,
     UserPoolId,
-    checked_bind,
     checked_header,
     checked_path,
     matching,
@@ -90,9 +89,7 @@ class UpstreamSettings(Section):
     graphql: HttpUrl = Field(description="the Media Drive GraphQL endpoint")
     flights_cdn: HttpUrl = Field(description="flight logs")
     library_cdn: HttpUrl = Field(description="media files")
-    ca_file: Annotated[Path, Form("FILE")] | None = Field(
-        None, description="certificates, in PEM, to trust instead of the system's"
-    )
+    ca_file: FileName | None = Field(None, description="certificates, in PEM, to trust instead of the system's")
 
 
 class TimeoutSettings(Section):
@@ -132,31 +129,22 @@ class PlainSettings(BaseSettings):
     in the shipped `defaults.toml`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
-    listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = setting(
-        Group.LISTENING,
-        "`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list",
-        min_length=1,
+    listen: Annotated[list[Address], *Listed] = setting(
+        Group.LISTENING, "`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
-    admin_listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = setting(
-        Group.LISTENING,
-        "where `/-/…` is instead; beyond loopback `live`, `ready` and `metrics` alone, for everybody",
+    admin_listen: Annotated[list[Address], *Listed] = setting(
+        Group.LISTENING, "where `/-/…` is instead; beyond loopback `live`, `ready` and `metrics` alone, for everybody"
     )
-    port_file: Annotated[Path, Form("FILE")] | None = setting(
-        Group.LISTENING,
-        "a file to write the port of the first TCP listener into, for as long as it listens",
-        None,
+    port_file: FileName | None = setting(
+        Group.LISTENING, "a file to write the port of the first TCP listener into, for as long as it listens", None
     )
-    tls_cert: Annotated[Path, Form("FILE")] | None = setting(
+    tls_cert: FileName | None = setting(
         Group.LISTENING, "certificate and chain, in PEM, for HTTPS on TCP; read again when it changes", None
     )
-    tls_key: Annotated[Path, Form("FILE")] | None = setting(Group.LISTENING, "its key, if not in the same file", None)
+    tls_key: FileName | None = setting(Group.LISTENING, "its key, if not in the same file", None)
     allowed_hosts: Annotated[list[Host], *Listed] = setting(
         Group.LISTENING, "names besides loopback that callers may use for this proxy"
     )
@@ -185,9 +173,7 @@ class PlainSettings(BaseSettings):
     username: str | None = setting(Group.LOGIN, "the Unleash Live login", None)
     password: SecretStr | None = setting(Group.LOGIN, "its password", None)
     totp_secret: TotpSecret | None = setting(
-        Group.LOGIN,
-        "what its authenticator app was given, in base32: one-time codes are then made unattended",
-        None,
+        Group.LOGIN, "what its authenticator app was given, in base32: one-time codes are then made unattended", None
     )
     api_key: HeaderSecret | None = setting(Group.LOGIN, "the analytics API key", None)
     personal_access_token: HeaderSecret | None = setting(
@@ -195,15 +181,13 @@ class PlainSettings(BaseSettings):
     )
     cognito: CognitoSettings = setting(Group.LOGIN)
     token_store: TokenStore = setting(
-        Group.LOGIN,
-        "where sessions are kept: `auto` (what `ul-proxy login` kept), `memory`, `file:PATH` or `keyring`",
+        Group.LOGIN, "where sessions are kept: `auto` (what `ul-proxy login` kept), `memory`, `file:PATH` or `keyring`"
     )
     upstreams: UpstreamSettings = setting(Group.FORWARDING)
     routes: list[RouteSettings] = setting(Group.FORWARDING, "more routes, tried before the built-in ones", [])
     timeouts: TimeoutSettings = setting(Group.FORWARDING)
     drain_delay: Delay = setting(
-        Group.FORWARDING,
-        "how long the proxy still listens after SIGTERM, while `/-/ready` answers 503 already",
+        Group.FORWARDING, "how long the proxy still listens after SIGTERM, while `/-/ready` answers 503 already"
     )
     replay_limit: Bytes = setting(Group.FORWARDING, "how much of a request body is kept so that it can be sent again")
     buffer_limit: Bytes = setting(
