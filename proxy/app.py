@@ -37,26 +37,9 @@ from proxy.observe.inspector import Inspector, InspectorOptions
 from proxy.observe.metrics import RequestMetrics
 from proxy.observe.prometheus import Exposition, ProcessReport
 from proxy.observe.request_log import Reader, RequestLog
-from proxy.settings.options import ServeOptions
+from proxy.settings.options import LiveOptions, ServeOptions, changes
 
 log = logging.getLogger(__name__)
-
-
-# What cannot change while the proxy runs.
-_FIXED = (
-    "listen",
-    "admin_listen",
-    "port_file",
-    "timeouts",
-    "max_connections",
-    "buffer_limit",
-    "ca_file",
-    "outbound",
-    "renewal",
-    "inspector",
-    "state_home",
-    "token_store",
-)
 
 
 class App:
@@ -93,7 +76,7 @@ class App:
         self.stopping = asyncio.Event()
         """Set once somebody has asked the proxy to end; whoever runs it is to leave this context then."""
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
-        self._options = options
+        self._start, self._live = options.start, options.live
         self._clock = clock or SystemClock()
         self._random_bytes = random_bytes
         self._draw = draw
@@ -107,8 +90,8 @@ class App:
 
     async def __aenter__(self) -> "App":
         """Listen, and begin to sign in where there is a login or a session; raises StartError or SettingsError."""
-        self._buffers = Buffers(self._options.buffer_limit)
-        listeners = self._listeners = Listeners(self._options, self._buffers, self._passed)
+        self._buffers = Buffers(self._start.buffer_limit)
+        listeners = self._listeners = Listeners(self._start, self._live.tls, self._buffers, self._passed)
         self.urls, self.admin_urls = listeners.urls, listeners.admin_urls
         try:
             self._build()
@@ -176,22 +159,20 @@ class App:
         Raises SettingsError, and goes on as before.
         """
         self._check_stores(options)
-        at_once = self._listeners.reload(options)
-        fixed = [name for name in _FIXED if getattr(options, name) != getattr(self._options, name)]
-        if not at_once:
-            fixed.append("tls_cert")
-        if fixed:
-            log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(fixed))
-        self._options = replace(options, **{name: getattr(self._options, name) for name in _FIXED})
+        at_once = self._listeners.reload(options.tls)
+        late = [*changes(self._start, options.start), *([] if at_once else ["tls_cert"])]
+        if late:
+            log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(late))
+        self._live = options.live
         self.tokens.replace(options.profiles)
         self._aws.forget()
         self._compose()
         self._listeners.hand_over(self._forwarders)
 
     def _build(self) -> None:
-        options = self._options
+        options, live = self._start, self._live
         self._stores = ProfileStores(options.token_store, state_home=options.state_home, clock=self._clock)
-        self._check_stores(options)
+        self._check_stores(live)
         self._connector = Connector(
             timeout=options.timeouts.connect, ca_file=options.ca_file, outbound=options.outbound, draw=self._draw
         )
@@ -213,7 +194,7 @@ class App:
         )
         terms = Terms(self._clock, self._draw, options.renewal, options.timeouts.auth, self.defects)
         self.tokens = TokenManager(
-            self._cognito, options.profiles, self._stores.of, terms, on_login_required=self._on_login_required
+            self._cognito, live.profiles, self._stores.of, terms, on_login_required=self._on_login_required
         )
         self._aws = AwsKeys(self._aws_credentials, terms)
         self._compose()
@@ -234,19 +215,19 @@ class App:
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
-        options = self._options
+        options, apart = self._live, bool(self._start.admin_listen)
         self.routes = RouteTable(options.own_routes, options.built_in_routes)
         if self._inspector is not None:
             self._inspector.adopt(
                 InspectorOptions(
-                    callers_url=self.urls[0] if options.admin_listen else None,
+                    callers_url=self.urls[0] if apart else None,
                     tls=options.tls,
                     client_token=options.policy.client_token,
                     credential_fields=tuple(route.header for route in options.own_routes if route.header is not None),
-                    secrets=options,
+                    secrets=(self._start, options),
                 )
             )
-        inspector = self._inspector if self._may_inspect(options) else None
+        inspector = self._inspector if self._may_inspect() else None
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
         admin = OwnEndpoints(
             tokens=self.tokens,
@@ -282,18 +263,16 @@ class App:
 
         anybody = replace(options.policy, any_host=True, client_token=None)
         self._forwarders = {
-            ListenerRole.CALLERS: forwarder(
-                _elsewhere if options.admin_listen else admin, options.policy, own_alone=False
-            ),
+            ListenerRole.CALLERS: forwarder(_elsewhere if apart else admin, options.policy, own_alone=False),
             ListenerRole.ADMIN: forwarder(admin, options.policy, own_alone=True),
             ListenerRole.PUBLIC: forwarder(admin.public, anybody, own_alone=True),
         }
 
         self._look_on(self._interceptor)
 
-    def _may_inspect(self, options: ServeOptions) -> bool:
+    def _may_inspect(self) -> bool:
         """Whether nobody gets to the inspector who is a stranger: what callers send is for others not to see."""
-        return bool(options.policy.client_token or options.admin_listen) or not self._listeners.exposed
+        return bool(self._live.policy.client_token or self._start.admin_listen) or not self._listeners.exposed
 
     def _look_on(self, interceptor: Interceptor | None) -> None:
         """Have the requests of callers tapped, or not any more."""
@@ -304,7 +283,7 @@ class App:
         self.request_log.flush()
         return ProcessReport(
             requests=self._requests,
-            snapshots=tuple(map(self.tokens.snapshot, self._options.profiles)),
+            snapshots=tuple(map(self.tokens.snapshot, self._live.profiles)),
             outcomes=self.tokens.outcomes,
             connections=self._listeners.connections,
             in_flight=self.in_flight,
@@ -315,9 +294,9 @@ class App:
 
     async def _aws_credentials(self, name: str) -> AwsCredentials:
         token = await self.tokens.get(name)
-        return await self._cognito.aws_credentials(self._options.profiles[name], token.id_token)
+        return await self._cognito.aws_credentials(self._live.profiles[name], token.id_token)
 
-    def _check_stores(self, options: ServeOptions) -> None:
+    def _check_stores(self, options: LiveOptions) -> None:
         for profile in options.profiles.values():
             self._stores.of(profile)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from proxy.cli.worker import run_interruptible
 from proxy.clock import SystemClock
-from proxy.errors import LoginRequired, SettingsError, SignInFailed, SignInTimeout, login_command, variables
+from proxy.errors import LoginRequired, SettingsError, SignInFailed, SignInTimeout
+from proxy.errors.names import login_command, variables
 from proxy.identity.cognito import totp
 from proxy.identity.cognito.flows import Cognito
 from proxy.identity.issued import Token

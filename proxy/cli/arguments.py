@@ -11,7 +11,7 @@ from proxy import __version__
 from proxy.cli.manual import COMMANDS
 from proxy.cli.signals import with_command
 from proxy.observe.logs import printable
-from proxy.settings import Leaf, leaves, shipped_defaults
+from proxy.settings import Group, Leaf, leaves, shipped_defaults
 from proxy.settings.nested import dig
 
 _DESCRIPTION = """\
@@ -37,37 +37,12 @@ A list is written between commas, or by giving the flag again; a variable may al
 
 Every setting can also be an environment variable (--cognito-region is UL_PROXY_COGNITO__REGION) or stand in a
 TOML file: --config, else ./ul-proxy.toml, else ~/.config/ul-proxy/config.toml. Secrets have no flag:
-UL_PROXY_PASSWORD, UL_PROXY_TOTP_SECRET, UL_PROXY_API_KEY, UL_PROXY_PERSONAL_ACCESS_TOKEN, UL_PROXY_CLIENT_TOKEN,
-UL_PROXY_AWS_CREDENTIALS_TOKEN, UL_PROXY_COGNITO__CLIENT_SECRET, each also with _FILE behind it.
+{secrets}, each also with _FILE behind it.
 Routes of your own stand in the file under [[routes]]: path, upstream, auth (rest, graphql, api_key, analytics,
 bearer or none) and, where it is not the usual one, the header for the credential. Further logins stand under
 [profiles.NAME], or in variables such as UL_PROXY_PROFILES__NAME__USERNAME.
 """
 _CONFIG = "--config"
-_GROUPS = {
-    "where it listens, and who may call": (
-        "listen",
-        "admin_listen",
-        "port_file",
-        "tls_cert",
-        "tls_key",
-        "allowed_hosts",
-        "allowed_origins",
-        "allow_anonymous_clients",
-        "max_connections",
-        "enable_stop",
-        "read_only",
-        "allow",
-        "deny",
-    ),
-    "who is signed in": ("username", "cognito", "token_store"),
-    "where requests go": ("upstreams", "timeouts", "drain_delay", "replay_limit", "buffer_limit"),
-    "what is logged": ("log_format", "log_level", "access_log"),
-}
-"""Settings and sections of settings under the headings of the help; others have a heading of their own."""
-_OTHERS = "other settings"
-_TABLES = ("routes", "profiles")
-"""Settings that do not fit into a flag."""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -182,7 +157,7 @@ def _worded(message: str) -> str:
 
 def _settings_of(command: str) -> list[Leaf]:
     """The settings that a command has flags for."""
-    return [leaf for leaf in leaves() if not leaf.secret and leaf.name not in _TABLES and not _ignored(command, leaf)]
+    return [leaf for leaf in leaves() if not (leaf.secret or leaf.tabular or _ignored(command, leaf))]
 
 
 def _ignored(command: str, leaf: Leaf) -> bool:
@@ -229,8 +204,10 @@ def _default_of(leaf: Leaf, defaults: Mapping[str, Any]) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value or "")
 
 
-def _heading_of(leaf: Leaf) -> str:
-    return next((heading for heading, names in _GROUPS.items() if leaf.path[0] in names), _OTHERS)
+def _sources() -> str:
+    """What help says of the other places that settings come from."""
+    variables = ", ".join(leaf.variable for leaf in leaves() if leaf.secret)
+    return _SOURCES.format(secrets=textwrap.fill(variables, 115))
 
 
 def _add(commands: Any, name: str) -> _CommandParser:
@@ -242,7 +219,7 @@ def _add(commands: Any, name: str) -> _CommandParser:
         help=command.summary,
         usage="%(prog)s [--config FILE] [FLAGS]" if command.settings != () else None,
         description=f"{summary}\n\n{command.text}".rstrip(),
-        epilog=_SOURCES if command.settings != () else None,
+        epilog=_sources() if command.settings != () else None,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
@@ -260,10 +237,9 @@ def _add_flags(parser: _CommandParser, name: str) -> None:
         parser.set_defaults(config=None)
         return
     parser.known.append(parser.add_argument(_CONFIG, metavar="FILE", help="the config file to read"))
-    groups = {heading: parser.add_argument_group(heading) for heading in (*_GROUPS, _OTHERS)}
+    groups = {group: parser.add_argument_group(group) for group in Group}
     for leaf in _settings_of(name):
-        group = groups[_heading_of(leaf)]
-        description = (leaf.info.description or "").replace("`", "").replace("%", "%%")
+        description = leaf.meaning.replace("`", "").replace("%", "%%")
         form: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         if not leaf.boolean:
             form = {
@@ -271,4 +247,4 @@ def _add_flags(parser: _CommandParser, name: str) -> None:
                 "action": "extend" if leaf.listed else "store",
                 "type": _comma_separated if leaf.listed else str,
             }
-        parser.known.append(group.add_argument(leaf.flag, dest=leaf.name, help=description, **form))
+        parser.known.append(groups[leaf.group].add_argument(leaf.flag, dest=leaf.name, help=description, **form))

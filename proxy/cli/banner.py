@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from proxy import __version__
-from proxy.errors import login_command, variables
+from proxy.errors.names import login_command, variables
 from proxy.forward.headers import credential, effective_auth, needs_token
 from proxy.forward.policy import Policy
 from proxy.forward.route import Auth, Route

@@ -8,7 +8,7 @@ from pydantic import BaseModel, SecretStr
 
 from proxy.cli.streams import put_out
 from proxy.settings import Leaf, Loaded, leaves, load
-from proxy.settings.forms import shown_duration, shown_size
+from proxy.settings.quantities import shown_duration, shown_size
 
 MASK = "********"
 _UNITS: dict[str, Callable[[Any], str]] = {"DURATION": shown_duration, "SIZE": shown_size}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.identity.profile import DEFAULT_PROFILE
-from proxy.settings.forms import duration
+from proxy.settings.quantities import duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
 
 def start_logging(loaded: Loaded) -> Logs:
     """Begin to log as the settings say."""
-    settings = loaded.settings
-    told = logs.configure(settings.log_format, settings.log_level, access=settings.access_log, colour=bears_colours())
+    options = loaded.log_options()
+    told = logs.configure(options.log_format, options.log_level, access=options.access_log, colour=bears_colours())
     for warning in loaded.warnings:
         log.warning(warning)
     return told

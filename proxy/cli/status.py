@@ -10,11 +10,11 @@ from proxy.cli.streams import put_out
 from proxy.errors import StartError
 from proxy.observe.logs import printable
 from proxy.settings import load
+from proxy.settings.quantities import rough_duration
 
 _HEADINGS = ("profile", "state", "signed in as", "good for", "renewed in", "last outcome")
 _SKEW = 30.0
 """Seconds from which on a clock that is off is told of."""
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def run(flags: Mapping[str, Any], config: str | None, *, json: bool, url: str | None) -> int:
@@ -39,7 +39,7 @@ def table(document: Mapping[str, Any], place: str) -> str:
     profiles: Mapping[str, Mapping[str, Any]] = document.get("profiles", {})
     rows = [_HEADINGS, *(_row(name, profile) for name, profile in profiles.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    up, busy = duration(document.get("uptime")), document.get("requests_in_flight")
+    up, busy = rough_duration(document.get("uptime")), document.get("requests_in_flight")
     lines = [
         f"ul-proxy {document.get('version')} at {place}: {state}, up for {up}, {busy} requests under way",
         "",
@@ -54,8 +54,8 @@ def _row(name: str, profile: Mapping[str, Any]) -> Sequence[str]:
         name,
         str(profile.get("state")),
         str(profile.get("email") or profile.get("username") or "-"),
-        duration(profile.get("expires_in")),
-        duration(profile.get("next_refresh_in") if profile.get("state") != "none" else None),
+        rough_duration(profile.get("expires_in")),
+        rough_duration(profile.get("next_refresh_in") if profile.get("state") != "none" else None),
         str(profile.get("last_outcome")),
     )
 
@@ -76,20 +76,5 @@ def _troubles_of(profile: Mapping[str, Any]) -> Iterator[str]:
         yield _sentence(error)
     skew = profile.get("clock_skew") or 0.0
     if abs(skew) >= _SKEW:
-        off = f"{duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"
+        off = f"{rough_duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"
         yield f"this machine's clock is {off} Cognito's. Tokens are renewed in time all the same."
-
-
-def duration(seconds: float | None) -> str:
-    """A time as people say it, in its two largest units: `1 h 5 min`; `-` where there is none."""
-    if seconds is None:
-        return "-"
-    if seconds < 0:
-        return "ended"
-    rest = int(seconds)
-    parts: list[tuple[int, str]] = []
-    for unit, length in _UNITS:
-        count, rest = divmod(rest, length)
-        if count or parts:
-            parts.append((count, unit))
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count) or "0 s"

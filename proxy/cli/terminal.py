@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
 from proxy.cli.waiting import Waiting
-from proxy.errors import CredentialMissing, login_command, variables
+from proxy.errors import CredentialMissing
+from proxy.errors.names import login_command, variables
 from proxy.identity.cognito.asking import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 from proxy.observe.logs import printable
 

@@ -9,14 +9,12 @@ from typing import Any
 
 from proxy.errors import ProxyError
 from proxy.settings import Loaded, Mark, mark
-from proxy.settings.options import ServeOptions
+from proxy.settings.options import ServeOptions, changes
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 2.0
 """Seconds between two looks at the files."""
-_OF_THE_START = frozenset(("log_format", "log_level", "access_log"))
-
 _OF_TLS = ("tls_cert", "tls_key")
 
 
@@ -92,8 +90,8 @@ class Watch:
             log.info("new settings: %s", ", ".join(changed))
         elif self._complaint:
             log.info("the settings are as they were")
-        if late := _OF_THE_START.intersection(changed):
-            log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(sorted(late)))
+        if late := changes(self._loaded.log_options(), loaded.log_options()):
+            log.warning("restart the proxy: what changed in %s has no effect before", ", ".join(late))
         self._loaded, self._complaint = loaded, ""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.doctor.findings import Finding, fail, ok, warn
 from proxy.errors import ProxyError
+from proxy.errors.names import flag, variable
 from proxy.http.address import Bind
 from proxy.http.server.listen import is_live
 
@@ -20,7 +21,7 @@ async def look_at(bind: Bind, setting: str, inquire: Callable[[Bind], Awaitable[
 
     `setting` is where `bind` stands; `inquire` is as for NetworkProbes.
     """
-    where = f"another address: --{setting.replace('_', '-')} or UL_PROXY_{setting.upper()}."
+    where = f"another address: {flag(setting)} or {variable(setting)}."
     try:
         taken = _taken_path(Path(bind.path)) if bind.path is not None else await asyncio.to_thread(_taken, bind)
     except OSError as error:
@@ -44,7 +45,7 @@ def of_ours(status: Mapping[str, Any]) -> Finding:
     profiles = status.get("profiles")
     errors = [profile.get("error") for profile in profiles.values()] if isinstance(profiles, dict) else []
     reason = next((f": {error.get('detail')}" for error in errors if isinstance(error, dict)), "")
-    return warn(f"{named}, and is not ready{reason}", "Ask it: ul-proxy status.")
+    return warn(f"{named}, and is not ready{reason}", "Ask it: `ul-proxy status`.")
 
 
 def _taken(bind: Bind) -> bool:

@@ -8,13 +8,13 @@ from typing import Any
 from proxy import __version__
 from proxy.doctor.findings import HopState, Result
 from proxy.observe.logs import printable
+from proxy.settings.quantities import exact_duration
 
 _MARKS = {HopState.OK: "ok", HopState.WARN: "warn", HopState.FAIL: "FAIL", HopState.NOT_TRIED: "-"}
 _COLOURS = {HopState.OK: "32", HopState.WARN: "33", HopState.FAIL: "1;31", HopState.NOT_TRIED: "2"}
 _MARK, _TIME = 4, 6
 _WIDEST = 64
 """Columns that titles may take before a long one breaks the row."""
-_SECOND = 0.9995
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class CheckReport:
         """A row, and below it the fix where one is known."""
         finding = result.finding
         mark = self._coloured(f"{_MARKS[finding.state]:<{_MARK}}", _COLOURS[finding.state])
-        row = f"{mark}  {printable(result.title):<{self._width}}  {duration(result.seconds):>{_TIME}}  "
+        row = f"{mark}  {printable(result.title):<{self._width}}  {exact_duration(result.seconds):>{_TIME}}  "
         return [
             (row + printable(finding.detail)).rstrip(),
             *(line for note in finding.notes for line in self._wrapped(note)),
@@ -66,7 +66,7 @@ def summary(results: Sequence[Result], seconds: float) -> str:
     untried = sum(result.finding.state is HopState.NOT_TRIED for result in results)
     left = f", {untried} not tried" if untried else ""
     if not failed:
-        return f"All is well: {len(results) - untried} hops in {duration(seconds)}{left}."
+        return f"All is well: {len(results) - untried} hops in {exact_duration(seconds)}{left}."
     return f"{len(failed)} of {len(results)} hops failed{left}: {printable(', '.join(failed))}."
 
 
@@ -92,10 +92,3 @@ def document(results: Sequence[Result], *, profile: str, seconds: float, status:
             for result in results
         ],
     }
-
-
-def duration(seconds: float | None) -> str:
-    """`12 ms` or `1.5 s`; nothing where there is none."""
-    if seconds is None:
-        return ""
-    return f"{seconds * 1000:.0f} ms" if seconds < _SECOND else f"{seconds:.1f} s"

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from proxy.doctor.faults import captive
 from proxy.doctor.findings import Finding, fail, ok, warn
 from proxy.doctor.plan import CheckedRequest
-from proxy.errors import variables
+from proxy.errors.names import variables
 from proxy.forward.route import Auth
+from proxy.settings.quantities import estimated_duration
 
 _CLOSE, _BEARABLE = 30.0, 300.0
 """Seconds. AWS refuses signatures of clocks that are more than five minutes off (Signature Version 4)."""
@@ -93,7 +94,7 @@ def of_clock(ahead: float, server: float, whose: str) -> Finding:
     if abs(ahead) <= _CLOSE:
         return ok(f"as {whose} has it")
     told = datetime.fromtimestamp(server, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    detail = f"{_length(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {whose}, where it is {told}"
+    detail = f"{estimated_duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} {whose}, where it is {told}"
     if abs(ahead) <= _BEARABLE:
         return warn(detail, "Let the machine keep its time: timedatectl set-ntp true.")
     return fail(
@@ -168,10 +169,3 @@ def _to(location: str) -> str:
     except ValueError:
         host = None
     return f" to {host}" if host else ""
-
-
-def _length(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size or (unit == "h" and seconds >= size):
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -38,31 +38,10 @@ Each class knows its HTTP status, `code`, `source`, RFC 9209 error type and whet
 instance says what happened (`detail`) and what mends it (`hint`). Neither may hold a secret.
 """
 
-import re
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
-
-
-def variables(settings: Iterable[str], profile: str = "default") -> str:
-    """Settings of a profile, for a hint, as the environment variables that set them."""
-    prefix = "UL_PROXY_" + ("" if profile == "default" else f"PROFILES__{profile.upper().replace('-', '_')}__")
-    return " and ".join(f"{prefix}{name.upper()}" for name in settings)
-
-
-def login_command(profile: str = "default") -> str:
-    """The command, for a hint, that signs a profile in."""
-    return "`ul-proxy login`" if profile == "default" else f"`ul-proxy login --profile {profile}`"
-
-
-def addressed(hint: str, profile: str) -> str:
-    """A hint that speaks of the default profile, as one that speaks of `profile`."""
-    if profile == "default":
-        return hint
-    of_profile = re.sub(r"\bUL_PROXY_(?!PROFILES__)", variables([""], profile), hint)
-    return of_profile.replace(login_command(), login_command(profile))
 
 
 class Source(StrEnum):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from proxy.errors import CredentialMissing
+from proxy.errors.names import FILE_SUFFIX, variable
 from proxy.forward.route import Auth, Route
 from proxy.http.grammar.fields import Header, Headers
 from proxy.identity.profile import Profile
@@ -108,9 +109,9 @@ def static_secret(auth: Auth, profile: Profile) -> str:
         else (profile.personal_access_token, "personal_access_token")
     )
     if secret is None:
+        held = variable(name, profile.name)
         raise CredentialMissing(
-            f"this route needs {name}, which is not set",
-            hint=f"Set UL_PROXY_{name.upper()} or UL_PROXY_{name.upper()}_FILE.",
+            f"this route needs {name}, which is not set", hint=f"Set {held} or {held}{FILE_SUFFIX}."
         )
     return secret.get_secret_value()
 

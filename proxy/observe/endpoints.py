@@ -19,10 +19,9 @@ from proxy.errors import (
     ProxyError,
     SignInFailed,
     UnknownProfile,
-    login_command,
-    variables,
 )
 from proxy.errors.defects import Defects
+from proxy.errors.names import login_command, variables
 from proxy.forward.headers import effective_auth, needs_token
 from proxy.forward.problems import error_response
 from proxy.forward.route import Auth, Route

@@ -6,11 +6,12 @@
 from proxy.settings.assemble import refuse_exposed, serve_options
 from proxy.settings.environment import bears_colours, bears_control_sequences, debugging
 from proxy.settings.files import Mark, mark, shipped_defaults
-from proxy.settings.schema import PREFIX, Leaf, Settings, leaves
+from proxy.settings.leaf import Leaf, leaves
+from proxy.settings.schema import Group, Settings
 from proxy.settings.sources import Loaded, load
 
 __all__ = [
-    "PREFIX",
+    "Group",
     "Leaf",
     "Loaded",
     "Mark",

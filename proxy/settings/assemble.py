@@ -1,4 +1,4 @@
-"""The settings as the frozen values that the running proxy is built from."""
+"""The settings as the frozen values that the running proxy is built from, and what cannot stand together in them."""
 
 import socket
 from collections.abc import Iterable
@@ -11,52 +11,63 @@ from proxy.http.address import Upstream, is_loopback, stays_here
 from proxy.http.options import CertificateFiles, OutboundProxies, Timeouts
 from proxy.identity.profile import DEFAULT_PROFILE, CognitoPool, Profile
 from proxy.settings.forms import parse_bind
-from proxy.settings.options import ServeOptions
-from proxy.settings.schema import CognitoSettings, ProfileCognitoSettings, ProfileSettings, Settings, UpstreamSettings
+from proxy.settings.options import LogOptions, ServeOptions
+from proxy.settings.schema import (
+    CognitoSettings,
+    ProfileCognitoSettings,
+    ProfileSettings,
+    RouteSettings,
+    Settings,
+    UpstreamSettings,
+)
 
 
 def serve_options(
     settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
 ) -> ServeOptions:
-    """The settings as the frozen values that the running proxy is built from; raises SettingsError."""
+    """Make what the running proxy is built from; raises SettingsError."""
     return ServeOptions(
-        listen=tuple(parse_bind(value) for value in settings.listen),
-        profiles={
-            DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, CognitoPool(**settings.cognito.model_dump())),
-            **{
-                name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
-                for name, given in settings.profiles.items()
-            },
-        },
-        own_routes=tuple(
-            Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
-            for route in settings.routes
-        ),
-        built_in_routes=built_in_routes(settings.upstreams),
-        timeouts=Timeouts(**settings.timeouts.model_dump()),
+        listen=tuple(map(parse_bind, settings.listen)),
+        admin_listen=tuple(map(parse_bind, settings.admin_listen)),
         port_file=settings.port_file,
-        tls=_certificate_files(settings),
-        drain_delay=settings.drain_delay,
-        replay_limit=settings.replay_limit,
-        buffer_limit=settings.buffer_limit,
-        policy=Policy(
-            allowed_hosts=frozenset(settings.allowed_hosts),
-            allowed_origins=frozenset(settings.allowed_origins),
-            client_token=settings.client_token,
-            read_only=settings.read_only,
-            allow=tuple(settings.allow),
-            deny=tuple(settings.deny),
-        ),
+        timeouts=Timeouts(**settings.timeouts.model_dump()),
         max_connections=settings.max_connections,
+        buffer_limit=settings.buffer_limit,
+        drain_delay=settings.drain_delay,
         ca_file=settings.upstreams.ca_file,
         outbound=outbound or OutboundProxies(),
+        inspector=settings.inspector,
         state_home=state_home,
         token_store=settings.token_store,
+        profiles=_profiles(settings),
+        own_routes=tuple(map(_own_route, settings.routes)),
+        built_in_routes=built_in_routes(settings.upstreams),
+        policy=_policy(settings),
+        replay_limit=settings.replay_limit,
+        tls=_certificate_files(settings),
         aws_credentials_token=settings.aws_credentials_token,
-        admin_listen=tuple(parse_bind(value) for value in settings.admin_listen),
         enable_stop=settings.enable_stop,
-        inspector=settings.inspector,
     )
+
+
+def log_options(settings: Settings) -> LogOptions:
+    """Make what logging is set up from."""
+    return LogOptions(access_log=settings.access_log, log_format=settings.log_format, log_level=settings.log_level)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        allowed_hosts=frozenset(settings.allowed_hosts),
+        allowed_origins=frozenset(settings.allowed_origins),
+        client_token=settings.client_token,
+        read_only=settings.read_only,
+        allow=tuple(settings.allow),
+        deny=tuple(settings.deny),
+    )
+
+
+def _own_route(route: RouteSettings) -> Route:
+    return Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
 
 
 def _certificate_files(settings: Settings) -> CertificateFiles | None:
@@ -65,6 +76,15 @@ def _certificate_files(settings: Settings) -> CertificateFiles | None:
     if settings.tls_key is not None:
         raise SettingsError("tls_key is set, and tls_cert is not", hint="Set both, or neither.")
     return None
+
+
+def _profiles(settings: Settings) -> dict[str, Profile]:
+    further = {
+        name: _profile(name, given, _pool(settings.cognito, given.cognito), given.token_store)
+        for name, given in settings.profiles.items()
+    }
+    pool = CognitoPool(**settings.cognito.model_dump())
+    return {DEFAULT_PROFILE: _profile(DEFAULT_PROFILE, settings, pool), **further}
 
 
 def _profile(

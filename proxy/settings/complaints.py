@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy.errors import SettingsError
-from proxy.settings.forms import quoted
-from proxy.settings.schema import Leaf
+from proxy.settings.leaf import Leaf
+from proxy.settings.quantities import quoted
 
 _KINDS = {
     "bool_parsing": "{value} is neither true nor false",
@@ -21,7 +21,7 @@ _KINDS = {
     "model_attributes_type": "is no table",
     "too_short": "must not be empty",
 }
-"""By pydantic's name for what is wrong. The checks of `values.py` bring their sentences along."""
+"""By pydantic's name for what is wrong. The checks of `forms.py` bring their sentences along."""
 
 
 def sentence(error: ValidationError, known: Mapping[str, Leaf], origins: Mapping[str, str]) -> SettingsError:

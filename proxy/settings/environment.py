@@ -10,16 +10,18 @@ from typing import Any
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
-from proxy.errors import SettingsError
+from proxy.errors import SettingsError, names
+from proxy.errors.names import FILE_SUFFIX, PREFIX
 from proxy.http.client.outbound import parse_proxy
 from proxy.http.options import OutboundProxies, OutboundProxy
 from proxy.settings import profiles
 from proxy.settings.complaints import did_you_mean
+from proxy.settings.leaf import Leaf, leaves, sections
 from proxy.settings.nested import paths
 from proxy.settings.profiles import folded
-from proxy.settings.schema import FILE_SUFFIX, PREFIX, Leaf, PlainSettings, leaves, sections
+from proxy.settings.schema import PlainSettings
 
-CONFIG_VARIABLE = PREFIX + "CONFIG"
+CONFIG_VARIABLE = names.variable("config")
 
 
 def variable(name: str) -> tuple[str, str] | None:
@@ -34,8 +36,8 @@ def spelt_out() -> frozenset[str]:
 
 def setter_of(leaf: Leaf) -> str | None:
     """The variable, as it is spelt, that sets a setting: its own, or one that holds a whole section."""
-    names = (PREFIX + "__".join(leaf.path[:length]) for length in range(len(leaf.path), 0, -1))
-    return next((found[0] for name in names if (found := variable(folded(name)))), None)
+    setters = (names.variable(".".join(leaf.path[:length])) for length in range(len(leaf.path), 0, -1))
+    return next((found[0] for setter in setters if (found := variable(folded(setter)))), None)
 
 
 def user_folder() -> str:
@@ -65,7 +67,7 @@ def debugging(flags: Mapping[str, Any]) -> bool:
     """Whether `log_level` asks for debug output, as far as it can be told before the settings are read."""
     level = flags.get("log_level")
     if level is None:
-        found = variable(PREFIX + "LOG_LEVEL")
+        found = variable(names.variable("log_level"))
         level = found[1] if found else None
     return level == "debug"
 
@@ -76,7 +78,7 @@ def read_environment(declared: Collection[str]) -> dict[str, Any]:
         found = EnvSettingsSource(PlainSettings)()
     except SourceError as error:
         name = re.search(r'field "(\w+)"', str(error))
-        named = PREFIX + name[1].upper() if name else PREFIX + "…"
+        named = names.variable(name[1]) if name else PREFIX + "…"
         raise SettingsError(f"{named} is not valid JSON", hint=f"Mend or unset {named}.") from None
     except RecursionError:
         raise SettingsError(
@@ -84,7 +86,7 @@ def read_environment(declared: Collection[str]) -> dict[str, Any]:
             hint="No setting is more than a list of tables.",
         ) from None
     for section in {path[0] for path in sections(leaves(PlainSettings))} & found.keys():
-        profiles.table(found[section], PREFIX + section.upper())
+        profiles.table(found[section], names.variable(section))
     held = {name: value for name, (_, value) in _variables().items()}
     return found | {profiles.SECTION: profiles.read_variables(held, declared)}
 
@@ -121,16 +123,16 @@ def _given_twice(known: Mapping[str, Leaf]) -> list[str]:
 
 
 def _unknown_variables(known: Mapping[str, Leaf]) -> list[str]:
-    names = {CONFIG_VARIABLE, *(folded(PREFIX + "__".join(path)) for path in sections(known.values()))}
+    read = {CONFIG_VARIABLE, *(folded(names.variable(".".join(path))) for path in sections(known.values()))}
     for leaf in known.values():
-        names.add(leaf.variable)
+        read.add(leaf.variable)
         if leaf.secret:
-            names.add(leaf.variable + FILE_SUFFIX)
+            read.add(leaf.variable + FILE_SUFFIX)
     return [
         # Without the prefix, which alone would make every name look like every other.
-        f"unknown variable {name} is ignored{did_you_mean(folded(name), names, skip=len(PREFIX))}"
+        f"unknown variable {name} is ignored{did_you_mean(folded(name), read, skip=len(PREFIX))}"
         for name in sorted(os.environ)
-        if name.upper().startswith(PREFIX) and folded(name) not in names
+        if name.upper().startswith(PREFIX) and folded(name) not in read
     ]
 
 
@@ -138,10 +140,10 @@ def _unknown_in_sections(known: Mapping[str, Leaf], environment: Mapping[str, An
     """Keys inside a section's JSON. A key that has a variable of its own is among the unknown variables."""
     set_ones = spelt_out()
     return [
-        f"unknown setting {name} in {PREFIX}{name.partition('.')[0].upper()} is ignored"
+        f"unknown setting {name} in {names.variable(name.partition('.')[0])} is ignored"
         + did_you_mean(name, known.keys())
         for name in sorted(".".join(path) for path in paths(environment, sections(known.values())) if len(path) > 1)
-        if name not in known and folded(PREFIX + name.replace(".", "__")) not in set_ones
+        if name not in known and folded(names.variable(name)) not in set_ones
     ]
 
 

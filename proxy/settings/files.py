@@ -12,11 +12,13 @@ from typing import Any, TypeAlias
 from pydantic import SecretStr
 
 from proxy.errors import SettingsError
+from proxy.errors.names import FILE_SUFFIX
 from proxy.settings.environment import CONFIG_VARIABLE, user_folder, variable
-from proxy.settings.forms import quoted
+from proxy.settings.leaf import Leaf, sections
 from proxy.settings.nested import dig, paths
 from proxy.settings.profiles import SECTION
-from proxy.settings.schema import FILE_SUFFIX, Leaf, RouteSettings, sections
+from proxy.settings.quantities import quoted
+from proxy.settings.schema import RouteSettings
 
 _SUFFIX = FILE_SUFFIX.lower()
 

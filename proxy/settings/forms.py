@@ -1,9 +1,9 @@
 """The forms in which a setting's value may be written, and what they become. Errors are ValueErrors for a person."""
 
 import json
-import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -15,13 +15,10 @@ from proxy.forward.guard import Pattern, host_name, parse_origin, readings
 from proxy.forward.headers import HOP_BY_HOP, OWN_PREFIX
 from proxy.http.address import Bind, Upstream
 from proxy.identity.cognito.totp import TotpError, parse_secret
+from proxy.settings.quantities import count, delay, duration, quoted, size
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
-_SIZE = re.compile(r"(\d+)\s*(?:(Ki|Mi|Gi)?B)?")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[^\[\]:]+)):(?P<port>\d{1,9})", re.ASCII)
 _PORT_ALONE = re.compile(r":?(\d{1,5})", re.ASCII)
-_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
-_BYTES = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 _PORTS = 1 << 16
 _SHORTEST_TOKEN = 16
 STORE_FILE = "file:"
@@ -47,68 +44,6 @@ class Form:
     """What help texts call the kind of value that a setting takes."""
 
     metavar: str
-
-
-def quoted(value: Any) -> str:
-    """A value as a message quotes it: as in a config file, or, where that would be long, not at all."""
-    if isinstance(value, str):
-        return repr(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (int, float)) else "this"
-
-
-def duration(value: Any) -> float:
-    """A number of seconds, or one with a unit, in seconds; raises ValueError, in words for a person."""
-    seconds = _seconds(value)
-    if seconds <= 0:
-        raise ValueError(f"{quoted(value)} must be more than 0")
-    return seconds
-
-
-def _delay(value: Any) -> float:
-    seconds = _seconds(value)
-    if seconds < 0:
-        raise ValueError(f"{quoted(value)} must not be less than 0")
-    return seconds
-
-
-def _seconds(value: Any) -> float:
-    seconds: float | None = None
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        seconds = float(match[1]) * _SECONDS[match[2]]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        seconds = float(value)
-    if seconds is None:
-        raise ValueError(f"{quoted(value)} is no duration: write a number of seconds, or 500ms, 10s, 5m, 1h")
-    return seconds
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        return int(match[1]) * _BYTES[match[2]]
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise ValueError(f"{quoted(value)} is no size: write a number of bytes, or 64 KiB, 1 MiB, 1 GiB")
-
-
-def _count(value: Any) -> int:
-    count = int(value) if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else value
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise ValueError(f"{quoted(value)} is no whole number")  # noqa: TRY004  # pydantic wants it
-    if count < 1:
-        raise ValueError(f"{quoted(value)} must be at least 1")
-    return count
-
-
-def shown_size(count: int) -> str:
-    """A number of bytes in the largest unit that divides it, in a form that can be written in a setting, too."""
-    unit = next((name for name in ("Gi", "Mi", "Ki") if count and count % _BYTES[name] == 0), None)
-    return f"{count // _BYTES[unit]} {unit or ''}B"
-
-
-def shown_duration(seconds: float) -> str:
-    return f"{seconds:g} s"
 
 
 def _listed(value: Any) -> Any:
@@ -255,10 +190,12 @@ def checked_store(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(duration), Form("DURATION")]
-Delay = Annotated[float, BeforeValidator(_delay), Form("DURATION")]
+Delay = Annotated[float, BeforeValidator(delay), Form("DURATION")]
 """Seconds, perhaps none."""
-Bytes = Annotated[int, BeforeValidator(_size), Form("SIZE")]
-Count = Annotated[int, BeforeValidator(_count), Form("COUNT")]
+Bytes = Annotated[int, BeforeValidator(size), Form("SIZE")]
+Count = Annotated[int, BeforeValidator(count), Form("COUNT")]
+FileName = Annotated[Path, Form("FILE")]
+Address = Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]
 HttpUrl = Annotated[str, AfterValidator(_http_url), Form("URL")]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_no_controls)]
 ClientSecret = Annotated[SecretStr, AfterValidator(_client_token)]

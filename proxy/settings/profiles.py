@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from proxy.errors import SettingsError
+from proxy.errors import SettingsError, names
 from proxy.identity.profile import DEFAULT_PROFILE
+from proxy.settings.leaf import Leaf, leaves
 from proxy.settings.nested import put
-from proxy.settings.schema import FILE_SUFFIX, PREFIX, Leaf, ProfileSettings, leaves
+from proxy.settings.schema import ProfileSettings
 
 SECTION = "profiles"
-VARIABLE = PREFIX + SECTION.upper()
+VARIABLE = names.variable(SECTION)
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _FIELDS = tuple(leaves(ProfileSettings))
@@ -40,22 +41,22 @@ def read_variables(variables: Mapping[str, str], declared: Iterable[str]) -> dic
 
     Raises SettingsError.
     """
-    names = _Names(declared)
+    spelt = _Names(declared)
     found: dict[str, Any] = {}
     for name, values in _json(VARIABLE, variables).items():
         _check(name)
-        found[names.known_as(name)] = table(values, f"{VARIABLE}: {name}")
+        found[spelt.known_as(name)] = table(values, f"{VARIABLE}: {name}")
     for variable, text in variables.items():
         if name := _subject(variable, text):
             _check(name)
-            found.setdefault(names.known_as(name), {})
+            found.setdefault(spelt.known_as(name), {})
     for name, values in found.items():
-        own = f"{VARIABLE}__{folded(name)}"
+        own = names.variable(f"{SECTION}.{name}")
         _merge(values, _json(own, variables))
         pool = values["cognito"] = table(values.get("cognito", {}), f"{own}: cognito")
         _merge(pool, _json(f"{own}__COGNITO", variables))
         for leaf in _FIELDS:
-            if held := variables.get(f"{own}__{'__'.join(leaf.path)}".upper()):
+            if held := variables.get(names.variable(f"{SECTION}.{name}.{leaf.name}")):
                 put(values, leaf.path, held)
     return found
 
@@ -93,7 +94,7 @@ def _endings() -> Iterator[str]:
     """How variables end that are about one setting of a profile, the longest first."""
     for leaf in _FIELDS:
         ending = f"__{'__'.join(leaf.path)}".upper()
-        yield from (ending, ending + FILE_SUFFIX) if leaf.secret else (ending,)
+        yield from (ending, ending + names.FILE_SUFFIX) if leaf.secret else (ending,)
     yield "__COGNITO"
 
 

@@ -1,25 +1,25 @@
-"""The settings, one declaration each."""
+"""The settings, one declaration each: name, form, default, group and meaning.
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+Flags, their help, variables, `ul-proxy config` and the table of docs/settings.md come from here.
+"""
+
 from enum import StrEnum
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.errors.names import PREFIX
 from proxy.forward.route import Auth
 from proxy.identity.profile import AuthFlow
 from proxy.settings.forms import (
+    Address,
     Bytes,
     ClientId,
     ClientSecret,
     Count,
     Delay,
-    Form,
+    FileName,
     HeaderSecret,
     Host,
     HttpUrl,
@@ -32,21 +32,33 @@ from proxy.settings.forms import (
     TokenStore,
     TotpSecret,
     UserPoolId,
-    checked_bind,
     checked_header,
     checked_path,
     matching,
 )
 
-PREFIX = "UL_PROXY_"
-FILE_SUFFIX = "_FILE"
+
+class Group(StrEnum):
+    """The headings under which help and documentation show the settings, in that order."""
+
+    LISTENING = "where it listens, and who may call"
+    LOGIN = "who is signed in"
+    FORWARDING = "where requests go"
+    LOGGING = "what is logged"
 
 
-class _Section(BaseModel):
+def setting(group: Group, meaning: str | None = None, default: Any = ..., **rules: Any) -> Any:
+    """Declare a setting, or a section, whose settings are in its group and have a meaning each."""
+    return Field(default, description=meaning, json_schema_extra={"group": group}, **rules)
+
+
+class Section(BaseModel):
+    """Settings that share the first part of their names."""
+
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
-class CognitoSettings(_Section):
+class CognitoSettings(Section):
     region: Region = Field(description="AWS region of the user pool")
     user_pool_id: UserPoolId = Field(description="user pool to sign in to")
     client_id: ClientId = Field(description="app client of the user pool")
@@ -59,7 +71,7 @@ class CognitoSettings(_Section):
     )
 
 
-class ProfileCognitoSettings(_Section):
+class ProfileCognitoSettings(Section):
     """What a profile does not say of its user pool is as in CognitoSettings."""
 
     region: Region | None = None
@@ -72,17 +84,15 @@ class ProfileCognitoSettings(_Section):
     identity_endpoint_url: HttpUrl | None = None
 
 
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     rest: HttpUrl = Field(description="the REST API")
     graphql: HttpUrl = Field(description="the Media Drive GraphQL endpoint")
     flights_cdn: HttpUrl = Field(description="flight logs")
     library_cdn: HttpUrl = Field(description="media files")
-    ca_file: Annotated[Path, Form("FILE")] | None = Field(
-        None, description="certificates, in PEM, to trust instead of the system's"
-    )
+    ca_file: FileName | None = Field(None, description="certificates, in PEM, to trust instead of the system's")
 
 
-class TimeoutSettings(_Section):
+class TimeoutSettings(Section):
     connect: Seconds = Field(description="to open a connection to an upstream")
     headers: Seconds = Field(description="for an upstream to begin its answer")
     idle: Seconds = Field(description="without a byte moving in either direction")
@@ -90,7 +100,7 @@ class TimeoutSettings(_Section):
     drain: Seconds = Field(description="how long requests may go on once the proxy has stopped listening")
 
 
-class ProfileSettings(_Section):
+class ProfileSettings(Section):
     """One more login. What it does not name it does not have, but for its user pool."""
 
     username: str | None = None
@@ -119,81 +129,82 @@ class PlainSettings(BaseSettings):
     in the shipped `defaults.toml`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
-    listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
-        description="`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
+    listen: Annotated[list[Address], *Listed] = setting(
+        Group.LISTENING, "`HOST:PORT`, `[::1]:8080` or `unix:/path`; port 0 picks one; may be a list", min_length=1
     )
-    admin_listen: Annotated[list[Annotated[str, AfterValidator(checked_bind), Form("ADDRESS")]], *Listed] = Field(
-        description="where `/-/…` is instead; beyond loopback `live`, `ready` and `metrics` alone, for everybody"
+    admin_listen: Annotated[list[Address], *Listed] = setting(
+        Group.LISTENING, "where `/-/…` is instead; beyond loopback `live`, `ready` and `metrics` alone, for everybody"
     )
-    port_file: Annotated[Path, Form("FILE")] | None = Field(
-        None, description="a file to write the port of the first TCP listener into, for as long as it listens"
+    port_file: FileName | None = setting(
+        Group.LISTENING, "a file to write the port of the first TCP listener into, for as long as it listens", None
     )
-    tls_cert: Annotated[Path, Form("FILE")] | None = Field(
-        None, description="certificate and chain, in PEM, for HTTPS on TCP; read again when it changes"
+    tls_cert: FileName | None = setting(
+        Group.LISTENING, "certificate and chain, in PEM, for HTTPS on TCP; read again when it changes", None
     )
-    tls_key: Annotated[Path, Form("FILE")] | None = Field(None, description="its key, if not in the same file")
-    username: str | None = Field(None, description="the Unleash Live login")
-    password: SecretStr | None = Field(None, description="its password")
-    totp_secret: TotpSecret | None = Field(
-        None, description="what its authenticator app was given, in base32: one-time codes are then made unattended"
+    tls_key: FileName | None = setting(Group.LISTENING, "its key, if not in the same file", None)
+    allowed_hosts: Annotated[list[Host], *Listed] = setting(
+        Group.LISTENING, "names besides loopback that callers may use for this proxy"
     )
-    api_key: HeaderSecret | None = Field(None, description="the analytics API key")
-    personal_access_token: HeaderSecret | None = Field(
-        None, description="`ul_pat_…`; used instead of Cognito wherever a Cognito token would be"
+    allowed_origins: Annotated[list[Origin], *Listed] = setting(
+        Group.LISTENING, "`scheme://host[:port]` of web pages that may use the proxy"
     )
-    cognito: CognitoSettings
-    upstreams: UpstreamSettings
-    routes: list[RouteSettings] = Field([], description="more routes, tried before the built-in ones")
-    token_store: TokenStore = Field(
-        description="where sessions are kept: `auto` (what `ul-proxy login` kept), `memory`, `file:PATH` or `keyring`"
+    client_token: ClientSecret | None = setting(Group.LISTENING, "what callers must present", None)
+    aws_credentials_token: ClientSecret | None = setting(
+        Group.LISTENING,
+        "what callers of `/-/aws-credentials` must send as `Authorization`; without it there is none",
+        None,
     )
-    allowed_hosts: Annotated[list[Host], *Listed] = Field(
-        description="names besides loopback that callers may use for this proxy"
+    allow_anonymous_clients: bool = setting(
+        Group.LISTENING, "listen beyond loopback without `client_token`, although anybody could use the login"
     )
-    allowed_origins: Annotated[list[Origin], *Listed] = Field(
-        description="`scheme://host[:port]` of web pages that may use the proxy"
+    max_connections: Count = setting(Group.LISTENING, "how many callers' connections may be open at a time")
+    enable_stop: bool = setting(Group.LISTENING, "let callers end the proxy: `POST /-/stop`, `ul-proxy stop`")
+    inspector: bool = setting(Group.LISTENING, "show requests at `/-/`; beyond loopback only with `client_token`")
+    read_only: bool = setting(Group.LISTENING, "forward GET, HEAD, OPTIONS and GraphQL queries alone")
+    allow: Annotated[list[RequestPattern], *Listed] = setting(
+        Group.LISTENING, "what is forwarded at all, such as `GET /v1/**`", min_length=1
     )
-    client_token: ClientSecret | None = Field(None, description="what callers must present")
-    aws_credentials_token: ClientSecret | None = Field(
-        None, description="what callers of `/-/aws-credentials` must send as `Authorization`; without it there is none"
+    deny: Annotated[list[RequestPattern], *Listed] = setting(
+        Group.LISTENING, "what is not, such as `DELETE /v1/job/*`; wins over `allow`"
     )
-    allow_anonymous_clients: bool = Field(
-        description="listen beyond loopback without `client_token`, although anybody could use the login"
+    username: str | None = setting(Group.LOGIN, "the Unleash Live login", None)
+    password: SecretStr | None = setting(Group.LOGIN, "its password", None)
+    totp_secret: TotpSecret | None = setting(
+        Group.LOGIN, "what its authenticator app was given, in base32: one-time codes are then made unattended", None
     )
-    enable_stop: bool = Field(description="let callers end the proxy: `POST /-/stop`, `ul-proxy stop`")
-    inspector: bool = Field(description="show requests at `/-/`; beyond loopback only with `client_token`")
-    read_only: bool = Field(description="forward GET, HEAD, OPTIONS and GraphQL queries alone")
-    allow: Annotated[list[RequestPattern], *Listed] = Field(
-        description="what is forwarded at all, such as `GET /v1/**`", min_length=1
+    api_key: HeaderSecret | None = setting(Group.LOGIN, "the analytics API key", None)
+    personal_access_token: HeaderSecret | None = setting(
+        Group.LOGIN, "`ul_pat_…`; used instead of Cognito wherever a Cognito token would be", None
     )
-    deny: Annotated[list[RequestPattern], *Listed] = Field(
-        description="what is not, such as `DELETE /v1/job/*`; wins over `allow`"
+    cognito: CognitoSettings = setting(Group.LOGIN)
+    token_store: TokenStore = setting(
+        Group.LOGIN, "where sessions are kept: `auto` (what `ul-proxy login` kept), `memory`, `file:PATH` or `keyring`"
     )
-    timeouts: TimeoutSettings
-    drain_delay: Delay = Field(
-        description="how long the proxy still listens after SIGTERM, while `/-/ready` answers 503 already"
+    upstreams: UpstreamSettings = setting(Group.FORWARDING)
+    routes: list[RouteSettings] = setting(Group.FORWARDING, "more routes, tried before the built-in ones", [])
+    timeouts: TimeoutSettings = setting(Group.FORWARDING)
+    drain_delay: Delay = setting(
+        Group.FORWARDING, "how long the proxy still listens after SIGTERM, while `/-/ready` answers 503 already"
     )
-    replay_limit: Bytes = Field(description="how much of a request body is kept so that it can be sent again")
-    buffer_limit: Bytes = Field(
-        description="how much all callers together may have in memory: bodies that are kept, content for slow readers"
+    replay_limit: Bytes = setting(Group.FORWARDING, "how much of a request body is kept so that it can be sent again")
+    buffer_limit: Bytes = setting(
+        Group.FORWARDING,
+        "how much all callers together may have in memory: bodies that are kept, content for slow readers",
     )
-    max_connections: Count = Field(description="how many callers' connections may be open at a time")
-    log_format: Literal["auto", "text", "json"] = Field(description="`auto`: text on a terminal, else json")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(description="the least that is logged")
-    access_log: bool = Field(description="a log line for every request; without it, for those that the proxy failed")
+    log_format: Literal["auto", "text", "json"] = setting(Group.LOGGING, "`auto`: text on a terminal, else json")
+    log_level: Literal["debug", "info", "warning", "error"] = setting(Group.LOGGING, "the least that is logged")
+    access_log: bool = setting(
+        Group.LOGGING, "a log line for every request; without it, for those that the proxy failed"
+    )
 
 
 class Settings(PlainSettings):
     """Every setting."""
 
-    profiles: dict[str, ProfileSettings] = Field({}, description="further logins, by name; see Profiles")
+    profiles: dict[str, ProfileSettings] = setting(Group.LOGIN, "further logins, by name, under `[profiles.NAME]`", {})
 
     @classmethod
     def settings_customise_sources(
@@ -206,86 +217,3 @@ class Settings(PlainSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What `sources.py` has merged, and nothing besides."""
         return (init_settings,)
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One setting that holds a value, not a section."""
-
-    path: tuple[str, ...]
-    info: FieldInfo
-
-    @property
-    def name(self) -> str:
-        return ".".join(self.path)
-
-    @property
-    def variable(self) -> str:
-        return PREFIX + "__".join(self.path).upper().replace("-", "_")
-
-    @property
-    def flag(self) -> str:
-        return "--" + "-".join(self.path).replace("_", "-")
-
-    @property
-    def secret(self) -> bool:
-        return SecretStr in _types(self.info.annotation)
-
-    @property
-    def is_path(self) -> bool:
-        """Whether the value is the name of a file."""
-        return Path in _types(self.info.annotation)
-
-    @property
-    def is_store(self) -> bool:
-        """Whether the value says where sessions are kept."""
-        return self.path[-1] == "token_store"
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The only values that it may have, where there are few."""
-        annotation = self.info.annotation
-        if get_origin(annotation) is Literal:
-            return get_args(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-            return tuple(annotation)
-        return ()
-
-    @property
-    def metavar(self) -> str:
-        """What a help text calls its value."""
-        if self.choices:
-            return "{" + ",".join(self.choices) + "}"
-        known = (*self.info.metadata, *_types(self.info.annotation))
-        return next((form.metavar for form in known if isinstance(form, Form)), self.path[-1].upper())
-
-    @property
-    def boolean(self) -> bool:
-        return self.info.annotation is bool
-
-    @property
-    def listed(self) -> bool:
-        return self.info.annotation is not None and "list" in str(self.info.annotation)
-
-
-def leaves(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    """Every setting, in the order of declaration."""
-    for name, info in model.model_fields.items():
-        annotation = info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, _Section):
-            yield from leaves(annotation, (*path, name))
-        else:
-            yield Leaf((*path, name), info)
-
-
-def sections(known: Iterable[Leaf]) -> set[tuple[str, ...]]:
-    """The paths of the sections that settings are in."""
-    return {leaf.path[:length] for leaf in known for length in range(1, len(leaf.path))} | {("profiles",)}
-
-
-def _types_in(annotation: Any) -> frozenset[Any]:
-    return frozenset((annotation,)).union(*map(_types_in, get_args(annotation)))
-
-
-_types: Callable[[Any], frozenset[Any]] = cache(_types_in)
-"""The types in an annotation. There are few, and a thousand profiles ask for each of them."""

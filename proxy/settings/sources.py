@@ -14,11 +14,12 @@ from pydantic import SecretStr, ValidationError
 
 from proxy.http.options import OutboundProxies
 from proxy.settings import complaints, environment, files, profiles
-from proxy.settings.assemble import refuse_contradictions, serve_options
+from proxy.settings.assemble import log_options, refuse_contradictions, serve_options
 from proxy.settings.forms import STORE_FILE
+from proxy.settings.leaf import Leaf, leaves
 from proxy.settings.nested import dig, nest, put
-from proxy.settings.options import ServeOptions
-from proxy.settings.schema import Leaf, PlainSettings, Settings, leaves
+from proxy.settings.options import LogOptions, ServeOptions
+from proxy.settings.schema import PlainSettings, Settings
 
 DEFAULTS = "default"
 
@@ -55,6 +56,10 @@ class Loaded:
         """What the running proxy is built from; raises SettingsError."""
         return serve_options(self.settings, self.outbound, self.state_home)
 
+    def log_options(self) -> LogOptions:
+        """What logging is set up from."""
+        return log_options(self.settings)
+
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
@@ -89,20 +94,13 @@ def load(
     merged, origins = _merged(known, layers)
     # A profile without settings is one all the same.
     merged[profiles.SECTION] = {name: {} for name in names} | merged.get(profiles.SECTION, {})
-    try:
-        settings = Settings.model_validate(merged)
-    except ValidationError as error:
-        raise complaints.sentence(error, known, origins) from None
-    refuse_contradictions(settings)
+    settings = _validated(merged, known, origins)
     certificates = [path for path in (settings.tls_cert, settings.tls_key) if path is not None]
-    # In this order: only of a file that stays is it asked what it holds, since a pipe can be read but once.
-    readable = [(path, warning) for path in certificates for warning in files.warn_if_readable(path)]
-    key_warnings = [text for path, text in readable if path == settings.tls_key or files.holds_key(path)]
     return Loaded(
         settings,
         tuple(known.values()),
         origins,
-        (*from_files.warnings, *key_warnings, *environment.warnings(known, held)),
+        (*from_files.warnings, *_key_warnings(certificates, settings.tls_key), *environment.warnings(known, held)),
         environment.outbound_proxies(),
         environment.state_home(),
         config=files.absolute(path) if path is not None else None,
@@ -111,6 +109,23 @@ def load(
         pipes=from_files.pipes,
         certificates={path: files.mark(path) for path in certificates},
     )
+
+
+def _validated(merged: Mapping[str, Any], known: Mapping[str, Leaf], origins: Mapping[str, str]) -> Settings:
+    """The settings, of which each can be used by itself and beside the others; raises SettingsError."""
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise complaints.sentence(error, known, origins) from None
+    refuse_contradictions(settings)
+    return settings
+
+
+def _key_warnings(certificates: list[Path], key: Path | None) -> list[str]:
+    """Warnings about private keys that everybody can read."""
+    # In this order: only of a file that stays is it asked what it holds, since a pipe can be read but once.
+    readable = [(path, warning) for path in certificates for warning in files.warn_if_readable(path)]
+    return [warning for path, warning in readable if path == key or files.holds_key(path)]
 
 
 @dataclass(slots=True)

@@ -326,7 +326,7 @@ from proxy.__main__ import main
 enter = App.__aenter__
 async def crash(self):
     await enter(self)
-    token = await self.tokens.get("default") if self._options.profile.signs_in else None
+    token = await self.tokens.get("default") if self._live.profile.signs_in else None
     raise ZeroDivisionError("out of order")
 App.__aenter__ = crash
 sys.exit(main())

@@ -258,8 +258,9 @@ async def test_a_profile_that_there_is_not(origin: Origin) -> None:
 async def test_requests_are_counted(origin: Origin) -> None:
     """Every request counts the moment it has ended, whatever came of it, and whether or not requests are logged."""
     origin.answers = [OK, b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n", b"nonsense\r\n\r\n"]
-    async with App(direct_options(origin.url)) as app:
-        proxy = Observed(app._options)
+    options = direct_options(origin.url)
+    async with App(options) as app:
+        proxy = Observed(options)
         proxy.app = app
         await proxy.ask("GET", "/v1/job")
         await proxy.ask("POST", "/v1/job", body=b"hello")

@@ -262,8 +262,9 @@ class TestReload:
     ) -> None:
         """What cannot change while the proxy runs is named, and stays."""
         async with running_proxy(options) as app:
-            app.reload(replace(options, max_connections=1, timeouts=replace(options.timeouts, drain=9.0)))
-            assert "restart the proxy: what changed in timeouts, max_connections has no effect" in caplog.text
+            longer = replace(options.timeouts, drain=9.0)
+            app.reload(replace(options, max_connections=1, timeouts=longer, drain_delay=1.0))
+            assert "restart the proxy: what changed in timeouts, max_connections, drain_delay has no" in caplog.text
             assert status_of(await ask(app, "/v1/job")) == 200
 
     async def test_settings_that_cannot_be_used_change_nothing(self, options: ServeOptions, origin: Origin) -> None:

@@ -5,7 +5,8 @@ import inspect
 import pytest
 
 from proxy import errors
-from proxy.errors import ProxyError, Source, addressed
+from proxy.errors import ProxyError, Source
+from proxy.errors.names import addressed
 
 # RFC 9209 section 2.3 and its IANA registry.
 REGISTERED = {

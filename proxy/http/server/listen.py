@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from proxy.errors import StartError
+from proxy.errors.names import flag, variable
 from proxy.http.address import Bind
 
 BACKLOG = 1024
@@ -22,17 +23,17 @@ def open_sockets(bind: Bind, setting: str = "listen") -> list[socket.socket]:
 
     Raises StartError.
     """
-    flag, variable = f"--{setting.replace('_', '-')}", f"UL_PROXY_{setting.upper()}"
+    given_by = f"{flag(setting)} or {variable(setting)}"
     try:
         return [_open_unix(Path(bind.path))] if bind.path is not None else _open_tcp(bind)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StartError(
                 f"{bind} is in use by another program",
-                hint=f"End that program, or choose another port with {flag} or {variable}.",
+                hint=f"End that program, or choose another port with {given_by}.",
             ) from None
         reason = error.strerror or str(error)
-        raise StartError(f"cannot listen on {bind}: {reason}", hint=f"Check {flag} and {variable}.") from None
+        raise StartError(f"cannot listen on {bind}: {reason}", hint=f"Check {given_by}.") from None
 
 
 def url_of(sock: socket.socket, *, tls: bool = False) -> str:

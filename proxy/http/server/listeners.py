@@ -38,10 +38,6 @@ class ListenOptions(Protocol):
         """Where the own endpoints are alone; they are at `listen` when it is empty."""
 
     @property
-    def tls(self) -> CertificateFiles | None:
-        """The certificate for HTTPS on TCP; None for plain HTTP."""
-
-    @property
     def timeouts(self) -> Timeouts: ...
 
     @property
@@ -80,13 +76,22 @@ class Handler(Protocol):
 class Listeners:
     """Listens from the first moment, and accepts connections once there are handlers."""
 
-    def __init__(self, options: ListenOptions, buffers: Buffers, sockets: Sequence[socket.socket] = ()) -> None:
-        """`sockets` listen already, and take the place of `options.listen`. Raises StartError or SettingsError."""
+    def __init__(
+        self,
+        options: ListenOptions,
+        tls: CertificateFiles | None,
+        buffers: Buffers,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        """`tls` is for HTTPS on TCP, None for plain HTTP; `sockets` listen already, in the place of `options.listen`.
+
+        Raises StartError or SettingsError.
+        """
         self._options = options
         self._buffers = buffers
         self._passed = bool(sockets)
         """The callers' listeners were passed in: other processes may have them as well, and go on to listen."""
-        self._tls = CallerTls(options.tls) if options.tls is not None else None
+        self._tls = CallerTls(tls) if tls is not None else None
         self._sockets = [(ListenerRole.CALLERS, sock) for sock in sockets]
         self._listeners: list[tuple[ListenerRole, asyncio.Server]] = []
         self._servers: dict[ListenerRole, Server] = {}
@@ -98,11 +103,11 @@ class Listeners:
         except BaseException:
             self.close()
             raise
-        tls = self._tls is not None
-        self.urls = [url_of(sock, tls=tls) for role, sock in self._sockets if role is ListenerRole.CALLERS]
+        https = self._tls is not None
+        self.urls = [url_of(sock, tls=https) for role, sock in self._sockets if role is ListenerRole.CALLERS]
         self.exposed = any(role is ListenerRole.CALLERS and not _stays_here(sock) for role, sock in self._sockets)
         """Callers may be on other machines."""
-        self.admin_urls = [url_of(sock, tls=tls) for role, sock in self._sockets if role is not ListenerRole.CALLERS]
+        self.admin_urls = [url_of(sock, tls=https) for role, sock in self._sockets if role is not ListenerRole.CALLERS]
         """The URLs of the own endpoints, if they are not at `urls`."""
 
     async def open(self, handlers: Mapping[ListenerRole, Handler]) -> None:
@@ -124,11 +129,11 @@ class Listeners:
         for role, server in self._servers.items():
             server.answer, server.refuse = handlers[role].handle, handlers[role].refuse
 
-    def reload(self, options: ListenOptions) -> bool:
-        """Show the certificate of `options`; False where that takes a restart. Raises SettingsError."""
-        if self._tls is not None and options.tls is not None:
-            self._tls.load(options.tls)
-        return (self._tls is None) == (options.tls is None)
+    def reload(self, tls: CertificateFiles | None) -> bool:
+        """Show the certificate of `tls` from now on; False where that takes a restart. Raises SettingsError."""
+        if self._tls is not None and tls is not None:
+            self._tls.load(tls)
+        return (self._tls is None) == (tls is None)
 
     @property
     def in_flight(self) -> int:

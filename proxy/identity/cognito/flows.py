@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed, TokensUnverified, addressed
+from proxy.errors import CredentialError, LoginRequired, RefreshRejected, SignInFailed, TokensUnverified
+from proxy.errors.names import addressed
 from proxy.http.options import OutboundProxies
 from proxy.identity import claims
 from proxy.identity.cognito import devices, dialogue, failures, identity, payloads, results

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from cachetools import LRUCache
 from pydantic import SecretStr
 
-from proxy.errors import CredentialMissing, LoginRequired, login_command, variables
+from proxy.errors import CredentialMissing, LoginRequired
+from proxy.errors.names import login_command, variables
 from proxy.identity.cognito import failures, totp
 from proxy.identity.cognito.asking import Answerer, CodeRequest, Medium
 from proxy.identity.profile import Profile

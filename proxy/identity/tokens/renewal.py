@@ -23,15 +23,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Protocol
 
-from proxy.errors import (
-    LoginRequired,
-    RefreshRejected,
-    StoreBusy,
-    StoreFailed,
-    TokensUnverified,
-    login_command,
-    variables,
-)
+from proxy.errors import LoginRequired, RefreshRejected, StoreBusy, StoreFailed, TokensUnverified
+from proxy.errors.names import login_command, variables
 from proxy.identity.issued import Device, Session, Token
 from proxy.identity.profile import Profile
 from proxy.identity.stores.base import Store

@@ -20,15 +20,13 @@ from proxy.cli.manual import COMMANDS
 from proxy.demo.protocol import PoolConfig
 from proxy.errors import SettingsError, StartError
 from proxy.http.options import OutboundProxies, OutboundProxy
-from proxy.settings import Leaf, leaves, load, serve_options
+from proxy.settings import Group, Leaf, leaves, load, serve_options
 
 CANARY = "c4n4ry"
 TOTP_CANARY = "GEZDGNBVGY3TQOJQ"
 LEAVES = {leaf.name: leaf for leaf in leaves()}
 SECRETS = [leaf for leaf in LEAVES.values() if leaf.secret]
-# Tables do not fit into a flag.
-FLAGLESS = {"routes", "profiles"}
-FLAGS = [leaf for leaf in LEAVES.values() if not leaf.secret and leaf.name not in FLAGLESS]
+FLAGS = [leaf for leaf in LEAVES.values() if not leaf.secret and leaf.name not in ("routes", "profiles")]
 # The sandbox has a login and upstreams of its own.
 NOT_IN_DEMO = [leaf for leaf in FLAGS if leaf.path[0] in ("username", "cognito", "upstreams", "token_store")]
 SIGNING_IN = [
@@ -174,6 +172,16 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     for leaf in SECRETS:
         assert not re.search(rf"{flag_of(leaf)}\b(?!-)", text), leaf.name
     assert ("each also with _FILE behind it" in text) == reads_settings
+
+
+def test_help_is_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    """The flags stand under the headings that the page of the settings has, in the same order."""
+    assert ended("serve", "--help") == 0
+    found = re.findall(r"^(\S.*(?=:$)| +--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    lines = [line.strip() for line in found]
+    expected = [line for group in Group for line in (group, *(leaf.flag for leaf in FLAGS if leaf.group is group))]
+    begin = lines.index(expected[0])
+    assert lines[begin : begin + len(expected)] == expected
 
 
 def test_help_of_a_flag(capsys: pytest.CaptureFixture[str]) -> None:

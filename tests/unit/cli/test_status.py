@@ -12,9 +12,10 @@ from support.origin import Origin
 from proxy.cli import status
 from proxy.cli.inquiry import Inquiry
 from proxy.cli.places import ProxyAddress, parse_place, place_of
-from proxy.cli.status import duration, table
+from proxy.cli.status import table
 from proxy.errors import SettingsError, StartError
 from proxy.http.address import Bind
+from proxy.settings.quantities import rough_duration
 
 
 def answer(document: object, status: str = "200 OK") -> bytes:
@@ -198,7 +199,7 @@ def test_nothing_that_a_terminal_would_act_on() -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     """In the two largest units."""
-    assert duration(seconds) == text
+    assert rough_duration(seconds) == text
 
 
 async def test_another_version(origin: Origin, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,13 +13,14 @@ from support.stack import options_for
 
 from proxy.doctor.findings import Finding, HopState, Kind, Result, Step, fail, not_tried, ok, warn
 from proxy.doctor.plan import CheckedRequest, Hop, plan, requests_of
-from proxy.doctor.report import CheckReport, document, duration, summary
+from proxy.doctor.report import CheckReport, document, summary
 from proxy.doctor.walk import walk
 from proxy.forward.route import Auth, Route
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import OutboundProxies, OutboundProxy
 from proxy.identity.profile import Profile
 from proxy.settings.options import ServeOptions
+from proxy.settings.quantities import exact_duration
 
 COGNITO = Upstream.parse("https://cognito.example")
 OK = ok("fine")
@@ -417,7 +418,7 @@ def test_the_document() -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     """Milliseconds below a second, tenths above."""
-    assert duration(seconds) == text
+    assert exact_duration(seconds) == text
 
 
 def test_every_kind_has_a_title() -> None:

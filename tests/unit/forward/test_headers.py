@@ -1,5 +1,6 @@
 """What crosses the proxy: hop-by-hop fields stop, one credential is added, everything else keeps its bytes."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -120,8 +121,10 @@ def test_missing_secret(auth: Auth, name: str) -> None:
     """A secret that is not set is named, with the variables that set it."""
     with pytest.raises(CredentialMissing, match=name) as caught:
         headers.static_secret(auth, profile())
-    assert f"UL_PROXY_{name.upper()}" in caught.value.hint
-    assert f"UL_PROXY_{name.upper()}_FILE" in caught.value.hint
+    assert caught.value.hint == f"Set UL_PROXY_{name.upper()} or UL_PROXY_{name.upper()}_FILE."
+    with pytest.raises(CredentialMissing, match=name) as caught:
+        headers.static_secret(auth, replace(profile(), name="a-1"))
+    assert caught.value.hint.startswith(f"Set UL_PROXY_PROFILES__A_1__{name.upper()} or ")
 
 
 @pytest.mark.parametrize(

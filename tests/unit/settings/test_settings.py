@@ -2,7 +2,6 @@
 
 import json
 import os
-import tomllib
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from support.environment import ROOT, is_ambient
+from support.environment import ROOT
 
 from proxy.cli.command import main
 from proxy.errors import SettingsError
@@ -21,6 +20,7 @@ from proxy.http.address import Bind, Upstream
 from proxy.http.options import CertificateFiles
 from proxy.identity.profile import AuthFlow
 from proxy.settings import Leaf, Loaded, bears_colours, leaves, load, serve_options
+from unit.settings.samples import SAMPLES
 
 CANARY = "c4n4ry"
 LONG_CANARY = CANARY * 4
@@ -30,117 +30,6 @@ OF_PROFILES = ("password", "totp_secret", "api_key", "personal_access_token")
 """Secrets that a profile has as well."""
 LEAVES = {leaf.name: leaf for leaf in leaves()}
 SECRETS = [name for name, leaf in LEAVES.items() if leaf.secret]
-
-# Part 1.4 of the contract: people and scripts hold on to these names and values.
-CONTRACT: dict[str, Any] = {
-    "listen": ["127.0.0.1:8080"],
-    "admin_listen": [],
-    "cognito.region": "ap-southeast-2",
-    "cognito.user_pool_id": "ap-southeast-2_UnpJmDeN5",
-    "cognito.client_id": "7jhe1lfkb5pvhbkicc3d14m0ej",
-    "cognito.identity_pool_id": "ap-southeast-2:359c9d8b-02e4-457f-b185-4f3ff3f639d7",
-    "cognito.auth_flow": AuthFlow.SRP,
-    "upstreams.rest": "https://api.unleashlive.com",
-    "upstreams.graphql": "https://mediadrive-api.unleashlive.com/graphql",
-    "upstreams.flights_cdn": "https://flights.unleashlive.com",
-    "upstreams.library_cdn": "https://library.unleashlive.com",
-    "routes": [],
-    "profiles": {},
-    "allowed_hosts": [],
-    "allowed_origins": [],
-    "allow_anonymous_clients": False,
-    "read_only": False,
-    "allow": ["* /**"],
-    "deny": [],
-    "timeouts.connect": 10.0,
-    "timeouts.headers": 60.0,
-    "timeouts.idle": 300.0,
-    "timeouts.auth": 15.0,
-    "timeouts.drain": 20.0,
-    "replay_limit": 1 << 20,
-    "buffer_limit": 64 << 20,
-    "drain_delay": 0.0,
-    "max_connections": 1000,
-    "enable_stop": False,
-    "inspector": True,
-    "token_store": "auto",
-    "log_format": "auto",
-    "log_level": "info",
-    "access_log": True,
-}
-# None of these has a default: the proxy does without, or says what is missing when it is wanted.
-CONTRACT_UNSET = {
-    "username",
-    "password",
-    "totp_secret",
-    "api_key",
-    "personal_access_token",
-    "cognito.client_secret",
-    "port_file",
-    "tls_cert",
-    "tls_key",
-    "upstreams.ca_file",
-    "cognito.endpoint_url",
-    "cognito.identity_endpoint_url",
-    "client_token",
-    "aws_credentials_token",
-}
-NEVER_MISSING = {
-    "listen",
-    "admin_listen",
-    "enable_stop",
-    "inspector",
-    "username",
-    "password",
-    "totp_secret",
-    "api_key",
-    "personal_access_token",
-    "profiles",
-    "token_store",
-    "aws_credentials_token",
-    "cognito.client_secret",
-    "cognito.identity_pool_id",
-    "cognito.identity_endpoint_url",
-    "cognito.region",
-    "cognito.user_pool_id",
-    "cognito.client_id",
-    "cognito.auth_flow",
-    "cognito.endpoint_url",
-    "upstreams.rest",
-    "upstreams.graphql",
-    "upstreams.flights_cdn",
-    "upstreams.library_cdn",
-    "routes",
-    "allowed_hosts",
-    "allowed_origins",
-    "client_token",
-    "read_only",
-    "allow",
-    "deny",
-    "max_connections",
-    "timeouts.connect",
-    "timeouts.headers",
-    "timeouts.idle",
-    "timeouts.auth",
-    "timeouts.drain",
-    "replay_limit",
-    "buffer_limit",
-    "log_format",
-    "log_level",
-    "access_log",
-}
-
-
-@pytest.fixture(autouse=True)
-def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings anywhere: an empty working directory, home and environment."""
-    for name in [name for name in os.environ if is_ambient(name)]:
-        monkeypatch.delenv(name)
-    for name in ("work", "home", "xdg"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
@@ -173,47 +62,6 @@ def from_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Loade
     return load({})
 
 
-# ---- the defaults
-
-
-def test_every_settled_name_is_there() -> None:
-    """A name that people's files and scripts already use does not go away."""
-    assert set(LEAVES) >= NEVER_MISSING
-
-
-def test_tables_know_every_setting() -> None:
-    """A new setting gets a row in the tables of this file: its default, and samples that show its precedence."""
-    assert set(LEAVES) - CONTRACT.keys() - CONTRACT_UNSET == set()
-    assert set(LEAVES) - SAMPLES.keys() == {"routes", "profiles"}
-
-
-@pytest.mark.parametrize("name", [name for name in CONTRACT if name in LEAVES])
-def test_default(name: str) -> None:
-    """What is in force when nobody has set anything is what the contract says."""
-    loaded = load({})
-    assert value_of(loaded, name) == CONTRACT[name]
-    assert loaded.origins[name] == "default"
-
-
-@pytest.mark.parametrize("name", sorted(CONTRACT_UNSET & LEAVES.keys()))
-def test_no_default(name: str) -> None:
-    """Logins, keys and emulators' addresses have no default."""
-    loaded = load({})
-    assert value_of(loaded, name) is None
-    assert name not in loaded.origins
-
-
-def test_shipped_file_is_complete() -> None:
-    """The shipped file holds exactly the settings that have no default in the code: neither can hide the other."""
-    document = tomllib.loads((ROOT / "config" / "defaults.toml").read_text("utf-8"))
-    shipped = {
-        f"{name}.{key}" if isinstance(value, dict) else name
-        for name, value in document.items()
-        for key in (value if isinstance(value, dict) else [""])
-    }
-    assert shipped == {name for name, leaf in LEAVES.items() if leaf.info.is_required()}
-
-
 def test_route_of_the_shipped_file() -> None:
     """The route that the shipped file shows works as soon as its comment signs are gone."""
     text = (ROOT / "config" / "defaults.toml").read_text("utf-8")
@@ -225,81 +73,9 @@ def test_route_of_the_shipped_file() -> None:
     assert not load({}).warnings
 
 
-def test_every_setting_is_described() -> None:
-    """Help texts and the README are made from the descriptions, so each setting has one, on one line."""
-    for leaf in LEAVES.values():
-        assert leaf.info.description, leaf.name
-        assert "\n" not in leaf.info.description, leaf.name
-
-
 # ---- precedence
 
 
-def same(*texts: str) -> dict[str, Any]:
-    return {text: text for text in texts}
-
-
-# For every setting three ways to write a value, and what each means. Routes and profiles have their own forms, below.
-SAMPLES: dict[str, dict[str, Any]] = {
-    "listen": {
-        "127.0.0.1:1": ["127.0.0.1:1"],
-        "[::1]:2": ["[::1]:2"],
-        "unix:/s, localhost:3": ["unix:/s", "localhost:3"],
-    },
-    "admin_listen": {
-        "127.0.0.1:11": ["127.0.0.1:11"],
-        "0.0.0.0:12": ["0.0.0.0:12"],
-        "unix:/a, localhost:13": ["unix:/a", "localhost:13"],
-    },
-    "port_file": {text: Path(text) for text in ("/a", "/b", "/c")},
-    "tls_cert": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
-    "tls_key": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
-    "upstreams.ca_file": {text: Path(text) for text in ("/a.pem", "/b.pem", "/c.pem")},
-    "username": same("ada", "bob@example.com", "élodie"),
-    "password": same("one", "two words", "drei ♥"),
-    "totp_secret": same("GEZDGNBVGY3TQOJQ", "gezd gnbv gy3t qojq", "gezd-gnbv-gy3t-qojq"),
-    "api_key": same("k1", "k2", "k3"),
-    "personal_access_token": same("ul_pat_1", "ul_pat_2", "ul_pat_3"),
-    "cognito.region": same("us-east-1", "eu-west-2", "us-gov-west-1"),
-    "cognito.user_pool_id": same("ap-southeast-2_A", "ap-southeast-2_B", "ap-southeast-2_C"),
-    "cognito.client_id": same("a1", "b2", "c3"),
-    "cognito.client_secret": same("s1", "s2", "s3"),
-    "cognito.identity_pool_id": same("us-east-1:a-1", "eu-west-2:b-2", "us-gov-west-1:c-3"),
-    "cognito.auth_flow": {"srp": AuthFlow.SRP, "password": AuthFlow.PASSWORD},
-    "cognito.endpoint_url": same("http://localhost:1", "http://[::1]:2", "https://cognito.test"),
-    "cognito.identity_endpoint_url": same("http://localhost:1", "http://[::1]:2", "https://identity.test"),
-    "upstreams.rest": same("http://localhost:1", "http://localhost:2/base", "https://rest.test"),
-    "upstreams.graphql": same("http://localhost:1", "http://localhost:2/graphql", "https://graphql.test"),
-    "upstreams.flights_cdn": same("http://localhost:1", "http://localhost:2", "https://flights.test"),
-    "upstreams.library_cdn": same("http://localhost:1", "http://localhost:2", "https://library.test"),
-    "allowed_hosts": {"a.test": ["a.test"], "B.test.": ["b.test"], "c,d": ["c", "d"]},
-    "allowed_origins": {
-        "https://a.test": ["https://a.test"],
-        "HTTP://B.test:80": ["http://b.test"],
-        "https://c.test:8443, app://d": ["https://c.test:8443", "app://d"],
-    },
-    "client_token": same("a" * 16, "b1" * 20, "c-._~+/=" * 4),
-    "aws_credentials_token": same("a" * 16, "b1" * 20, "c-._~+/=" * 4),
-    "token_store": same("memory", "keyring", "file:/s.json"),
-    "allow_anonymous_clients": {"true": True, "false": False},
-    "enable_stop": {"true": True, "false": False},
-    "inspector": {"false": False, "true": True},
-    "read_only": {"true": True, "false": False},
-    "allow": {"GET /**": ["GET /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
-    "deny": {"DELETE /**": ["DELETE /**"], "* /v1/job/*": ["* /v1/job/*"], "GET /a, HEAD /b": ["GET /a", "HEAD /b"]},
-    "timeouts.connect": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
-    "timeouts.headers": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
-    "timeouts.idle": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
-    "timeouts.auth": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
-    "timeouts.drain": {"1": 1.0, "2s": 2.0, "3 m": 180.0},
-    "replay_limit": {"1": 1, "2 B": 2, "3 KiB": 3072},
-    "buffer_limit": {"1": 1, "2 B": 2, "3 KiB": 3072},
-    "drain_delay": {"0": 0.0, "0 ms": 0.0, "5s": 5.0},
-    "max_connections": {"1": 1, " 20 ": 20, "300": 300},
-    "log_format": same("text", "json", "auto"),
-    "log_level": same("debug", "warning", "error"),
-    "access_log": {"false": False, "true": True},
-}
 FLAG, ENVIRONMENT, SECRET_FILE, CONFIG_FILE = "flag", "environment", "secret file", "file"
 
 
@@ -1291,7 +1067,7 @@ def test_everything_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("UL_PROXY_API_KEY", f"{CANARY}\nX: y")
     error = refused("log_level (flag --log-level): 'loud' is none of", {"log_level": "loud", "listen": ["nonsense"]})
     names = [part.split(" (")[0] for part in error.detail.split("; ")]
-    assert names == ["listen", "api_key", "max_connections", "log_level"]
+    assert names == ["listen", "max_connections", "api_key", "log_level"]
     assert "max_connections (environment UL_PROXY_MAX_CONNECTIONS)" in error.detail
     assert CANARY not in error.detail
 
