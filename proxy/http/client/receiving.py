@@ -8,6 +8,7 @@ from proxy.http.client.link import Disconnected
 from proxy.http.grammar import (
     END_OF_HEAD,
     MAX_HEAD,
+    SWITCHING_PROTOCOLS,
     ChunkedDecoder,
     Delimiter,
     FramingError,
@@ -18,7 +19,6 @@ from proxy.http.grammar import (
     parse_head,
 )
 
-_SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
 _CLOSE = Delimiter.CLOSE
 
@@ -57,7 +57,7 @@ def _receive_head(exchange: Exchange, data: bytes) -> None:
     while buffer.find(END_OF_HEAD, 0, MAX_HEAD) >= 0:
         head, end = parse_head(buffer)
         buffer = buffer[end:]
-        if head.status >= _FIRST_FINAL_STATUS or head.status == _SWITCHING_PROTOCOLS:
+        if head.status >= _FIRST_FINAL_STATUS or head.status == SWITCHING_PROTOCOLS:
             exchange.buffer = b""
             _begin(exchange, head, buffer)
             return
@@ -72,7 +72,7 @@ def _receive_head(exchange: Exchange, data: bytes) -> None:
 def _begin(exchange: Exchange, head: Head, rest: bytes) -> None:
     """Begin the response; `rest` came behind its head."""
     link = exchange.link
-    if head.status == _SWITCHING_PROTOCOLS:
+    if head.status == SWITCHING_PROTOCOLS:
         if not exchange.upgrade:
             raise FramingError("it switches protocols unasked")
         exchange.delimiter = _CLOSE

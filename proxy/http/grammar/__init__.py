@@ -5,7 +5,7 @@ sections stay the bytes that the sender wrote, and are taken apart only where th
 """
 
 from proxy.http.grammar.chunked import MANY_CHUNKS, ChunkedDecoder, chunk, chunked_content, last_chunk
-from proxy.http.grammar.fields import MAX_HEAD, FramingError, field_lines, lines_of
+from proxy.http.grammar.fields import MAX_HEAD, FramingError, field_lines, lines_of, values_of
 from proxy.http.grammar.requests import (
     END_OF_HEAD,
     Fields,
@@ -16,6 +16,7 @@ from proxy.http.grammar.requests import (
     request_line,
 )
 from proxy.http.grammar.responses import (
+    SWITCHING_PROTOCOLS,
     Content,
     Delimiter,
     Head,
@@ -29,6 +30,7 @@ __all__ = [
     "END_OF_HEAD",
     "MANY_CHUNKS",
     "MAX_HEAD",
+    "SWITCHING_PROTOCOLS",
     "ChunkedDecoder",
     "Content",
     "Delimiter",
@@ -49,4 +51,5 @@ __all__ = [
     "parse_request",
     "request_head",
     "request_line",
+    "values_of",
 ]

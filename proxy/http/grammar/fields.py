@@ -45,9 +45,9 @@ def proxy_fields_of(section: bytes) -> list[Header]:
     return _PROXY_FIELDS.findall((b"\n" + section).lower())
 
 
-def values_of(wanted: bytes, proxy_fields: Headers) -> list[bytes]:
-    """Find the values of one name among such lines, without the white space behind them."""
-    return [value.rstrip(b" \t") for name, value in proxy_fields if name == wanted]
+def values_of(headers: Headers, name: bytes) -> list[bytes]:
+    """Find the values of the field lines called `name`, given in lower case, without the white space behind them."""
+    return [value.rstrip(b" \t") for line, value in headers if line.lower() == name]
 
 
 def field_lines(headers: Headers) -> bytes:

@@ -41,22 +41,22 @@ class Fields:
         self.lasting = _lasts(section)
         """Whether results for it are worth keeping: callers send the same short sections again and again."""
         self.lines: tuple[Header, ...] = tuple(lines_of(section))
-        self.hosts = tuple(values_of(b"host", proxy_fields))
+        self.hosts = tuple(values_of(proxy_fields, b"host"))
         """The values of `Host`, in lower case."""
         self.connection = frozenset(
-            option.strip(b" \t") for value in values_of(b"connection", proxy_fields) for option in value.split(b",")
+            option.strip(b" \t") for value in values_of(proxy_fields, b"connection") for option in value.split(b",")
         )
         """The options of `Connection`, in lower case."""
         self.persistent = b"close" not in self.connection and (minor == 1 or b"keep-alive" in self.connection)
         """Whether the connection may carry another request (RFC 9112 section 9.3)."""
-        self.length = _length(values_of(b"content-length", proxy_fields))
+        self.length = _length(values_of(proxy_fields, b"content-length"))
         """Bytes of content, None where that is not said."""
-        self.chunked = _chunked(values_of(b"transfer-encoding", proxy_fields))
+        self.chunked = _chunked(values_of(proxy_fields, b"transfer-encoding"))
         if self.chunked and self.length is not None:
             raise BadRequest("both Transfer-Encoding and Content-Length", hint="Send one of them.")
         if self.chunked and not minor:
             raise BadRequest("HTTP/1.0 knows no Transfer-Encoding", hint="Send Content-Length.")
-        upgrades = values_of(b"upgrade", proxy_fields)
+        upgrades = values_of(proxy_fields, b"upgrade")
         # HTTP/1.0 knows no Upgrade: such a field must be ignored (RFC 9110 section 7.8).
         self.upgrade = minor == 1 and upgrades == [b"websocket"] and b"upgrade" in self.connection
         """It asks for the one protocol that this proxy tunnels (RFC 9110 section 7.8, RFC 6455)."""

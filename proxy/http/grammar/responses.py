@@ -19,6 +19,8 @@ from proxy.http.grammar.fields import (
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + SECTION + rb")\r\n")
 _BEGINNING = b"HTTP/1."
 _TIMEOUT = re.compile(rb"(?:^|[,;\t ])timeout[\t ]*=[\t ]*\"?([0-9]{1,9})")
+SWITCHING_PROTOCOLS = 101
+"""The status of a response behind which its connection is a tunnel (RFC 9110 section 15.2.2)."""
 _DIGITS = 18
 """Of the longest Content-Length."""
 

@@ -9,15 +9,14 @@ from http import HTTPStatus
 from typing import Protocol
 
 from proxy.errors import RequestError
-from proxy.http.grammar import Fields, RequestHead, field_lines, last_chunk
+from proxy.http.grammar import SWITCHING_PROTOCOLS, Fields, RequestHead, field_lines, last_chunk
 from proxy.http.grammar.fields import Headers
 from proxy.http.response import Response
 from proxy.http.server.body import NO_BODY, IncomingBody
 from proxy.http.server.flow import Flow
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_SWITCHING_PROTOCOLS = 101
-_BODILESS = (_SWITCHING_PROTOCOLS, 204, 304)
+_BODILESS = (SWITCHING_PROTOCOLS, 204, 304)
 _JOINED = 64 * 1024
 """Bytes up to which copying content behind its head is cheaper than a write of its own."""
 
@@ -140,7 +139,7 @@ class ServerRequest:
                 section += b"Transfer-Encoding: chunked\r\n"
             else:
                 self._keep_alive = False
-        if status == _SWITCHING_PROTOCOLS:
+        if status == SWITCHING_PROTOCOLS:
             self._keep_alive = False
         elif not self._keep_alive:
             section += b"Connection: close\r\n"

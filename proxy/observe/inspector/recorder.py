@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 
 from proxy.http.client.transport import RequestBody, Transport, UpstreamAnswer, UpstreamRequest
-from proxy.http.grammar import Head
+from proxy.http.grammar import SWITCHING_PROTOCOLS, Head
 from proxy.http.grammar.fields import Headers
 from proxy.http.server.request import ServerRequest
 from proxy.model import OWN, RequestRecord
@@ -15,8 +15,6 @@ ROOM = 8 << 20
 """Bytes that are kept of everything."""
 REQUESTS = 200
 """Requests that are kept once they have ended."""
-
-_SWITCHING_PROTOCOLS = 101
 
 
 class Recorder:
@@ -164,7 +162,7 @@ class _Answer:
         self._answer = answer
         self._record = record
         # What goes through a tunnel is no content of HTTP's.
-        self._listening = answer.head.status != _SWITCHING_PROTOCOLS
+        self._listening = answer.head.status != SWITCHING_PROTOCOLS
 
     @property
     def head(self) -> Head:
