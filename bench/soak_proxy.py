@@ -17,10 +17,11 @@ from bench.soak_clock import FastClock
 from proxy.app import App
 from proxy.cli.serve import run_in_loop
 from proxy.demo.protocol import PoolConfig
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import Timeouts
 from proxy.identity.profile import CognitoPool, Profile
+from proxy.settings.kinds import KINDS
 from proxy.settings.options import ServeOptions
 
 _TIMEOUTS = Timeouts(connect=2.0, headers=0.4, idle=0.8, auth=2.0, drain=5.0, head=0.5)
@@ -37,9 +38,9 @@ def options(configuration: dict[str, Any]) -> ServeOptions:
         profiles={name: Profile(name, pool, user, password) for name, user in configuration["users"].items()},
         own_routes=(),
         built_in_routes=(
-            Route("/graphql", upstream, Auth.GRAPHQL),
-            Route("/cdn/flights", upstream, Auth.NONE),
-            Route("", upstream, Auth.REST),
+            Route("/graphql", upstream, KINDS["graphql"], graphql=True),
+            Route("/cdn/flights", upstream, KINDS["none"]),
+            Route("", upstream, KINDS["rest"]),
         ),
         timeouts=_TIMEOUTS,
         replay_limit=1 << 16,

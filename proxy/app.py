@@ -24,6 +24,7 @@ from proxy.http.grammar.fields import Headers
 from proxy.http.response import Response
 from proxy.http.server.listeners import ListenerRole, Listeners
 from proxy.identity.cognito.flows import Cognito
+from proxy.identity.credentials import Credentials, Sources
 from proxy.identity.issued import AwsCredentials
 from proxy.identity.profile import DEFAULT_PROFILE
 from proxy.identity.stores.opening import ProfileStores
@@ -229,9 +230,11 @@ class App:
             )
         inspector = self._inspector if self._may_inspect() else None
         self.page_url = None if inspector is None else page_url(self.urls, self.admin_urls)
+        credentials = Credentials(options.profiles, Sources(self.tokens))
         admin = OwnEndpoints(
             tokens=self.tokens,
             profiles=options.profiles,
+            credentials=credentials,
             aws=self._aws,
             metrics=Exposition(self._report),
             aws_token=options.aws_credentials_token,
@@ -248,8 +251,7 @@ class App:
         def forwarder(own: Callable[..., Awaitable[Response]], policy: Policy, *, own_alone: bool) -> Forwarder:
             return Forwarder(
                 routes=self.routes,
-                profiles=options.profiles,
-                keeper=self.tokens,
+                credentials=credentials,
                 transport=self._transport,
                 own=own,
                 own_alone=own_alone,

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from proxy import __version__
 from proxy.errors.names import login_command, variables
-from proxy.forward.headers import credential, effective_auth, needs_token
 from proxy.forward.policy import Policy
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import is_loopback
 from proxy.http.options import CertificateFiles
+from proxy.identity.credentials import Credential
 from proxy.identity.profile import DEFAULT_PROFILE, Profile
 from proxy.observe.addresses import curl, trust
 
@@ -38,10 +38,10 @@ def banner(
     profile = profiles[DEFAULT_PROFILE]
     path_width = max(len(_local(route)) for route in routes)
     table = [f"{_local(route):<{path_width}} → {route.upstream}{_added(route, profile)}" for route in routes]
-    auths = [effective_auth(route, profile) for route in routes]
+    credentials = [route.credential(profile) for route in routes]
     lines = [
         f"ul-proxy {__version__} listens on {', '.join(urls)}",
-        f"  as      {whom(profile, auths, session=DEFAULT_PROFILE in sessions)}",
+        f"  as      {whom(profile, credentials, session=DEFAULT_PROFILE in sessions)}",
         *(f"  {'or' if i == 0 else '':<6}  {row}" for i, row in enumerate(_others(profiles))),
         *(f"  {'routes' if i == 0 else '':<6}  {row}" for i, row in enumerate(table)),
         *([f"  admin   {', '.join(admin_urls)}"] if admin_urls else []),
@@ -61,7 +61,7 @@ def _others(profiles: Mapping[str, Profile]) -> list[str]:
     return [*shown[:_MOST_LINES], *more, "chosen by X-UL-Proxy-Profile: NAME, or by /@NAME before the path"]
 
 
-def whom(profile: Profile, auths: Sequence[Auth], *, session: bool = False) -> str:
+def whom(profile: Profile, credentials: Sequence[Credential], *, session: bool = False) -> str:
     """Who the upstream takes the proxy's callers for."""
     if profile.personal_access_token is not None:
         return "the owner of the personal access token"
@@ -70,7 +70,7 @@ def whom(profile: Profile, auths: Sequence[Auth], *, session: bool = False) -> s
         return f"{profile.username or 'whoever'} signed in with {login_command(profile.name)} ({pool})"
     if not profile.login_lacks:
         return f"{profile.username} ({pool}, {profile.pool.auth_flow})"
-    if any(map(needs_token, auths)):
+    if any(credential.from_session for credential in credentials):
         return f"nobody: {_unset(profile.login_lacks)}"
     return "nobody"
 
@@ -90,7 +90,7 @@ def start_warnings(
     profile = profiles[DEFAULT_PROFILE]
     without: dict[str, list[str]] = {}
     for route in routes:
-        missing = _missing(effective_auth(route, profile), profile, session=DEFAULT_PROFILE in sessions)
+        missing = route.credential(profile).missing(session=DEFAULT_PROFILE in sessions)
         if missing:
             without.setdefault(missing, []).append(_local(route))
     warnings = [
@@ -120,28 +120,12 @@ def start_warnings(
 
 def _local(route: Route) -> str:
     """The paths that a route takes; GraphQL has but one."""
-    return route.path if route.auth is Auth.GRAPHQL else route.path + "/…"
+    return route.path if route.graphql else route.path + "/…"
 
 
 def _added(route: Route, profile: Profile) -> str:
-    auth = effective_auth(route, profile)
-    if auth is Auth.NONE:
-        return ""
-    name, value = credential(route, auth, "")
-    return f" + {name.decode()}" + (f": {value.decode().strip()}" if value else "")
-
-
-def _missing(auth: Auth, profile: Profile, *, session: bool) -> str:
-    """What must be done before a request with `auth` can be sent; "" where nothing is missing."""
-    if needs_token(auth) and profile.login_lacks and not session:
-        verb = "are" if profile.login_lacks[1:] else "is"
-        login = f"{variables(profile.login_lacks)} (or {variables(['personal_access_token'])}) {verb} set"
-        return f"{login}, or {login_command(profile.name)} has been run"
-    if auth is Auth.API_KEY and profile.api_key is None:
-        return f"{variables(['api_key'])} is set"
-    if auth is Auth.BEARER and profile.personal_access_token is None:
-        return f"{variables(['personal_access_token'])} is set"
-    return ""
+    shown = route.credential(profile).shown
+    return f" + {shown}" if shown else ""
 
 
 def _unset(settings: Sequence[str]) -> str:

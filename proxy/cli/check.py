@@ -149,7 +149,7 @@ async def _sign_in(options: ServeOptions, profile: Profile) -> SignedIn:
     except (CredentialError, IncompatibleLibrary) as error:
         return SignedIn(of_sign_in(error))
     whom = token.claims.get("email") or token.username or profile.username
-    return SignedIn(ok(f"{how} as {whom}, with a token good for {token.lifetime / 60:.0f} min"), token.id_token)
+    return SignedIn(ok(f"{how} as {whom}, with a token good for {token.lifetime / 60:.0f} min"), token)
 
 
 def _of_settings(loaded: Loaded, profile: Profile) -> Finding:

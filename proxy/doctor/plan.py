@@ -7,12 +7,12 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from proxy.doctor.findings import Finding, Kind, Step
-from proxy.forward.headers import effective_auth, needs_token
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.forward.routes import RouteTable
 from proxy.http.address import Bind, Upstream
 from proxy.http.client.outbound import choose
 from proxy.http.options import OutboundProxy
+from proxy.identity.credentials import Credential
 from proxy.identity.profile import Profile
 from proxy.settings.options import ServeOptions
 
@@ -24,7 +24,7 @@ class CheckedRequest:
     """A request that changes nothing, for one route."""
 
     route: Route
-    auth: Auth
+    credential: Credential
     method: str
     setting: str
     """Where the upstream's address comes from."""
@@ -63,7 +63,7 @@ class Probes(Protocol):
     async def fetch_keys(self) -> Finding: ...
 
     async def tell_time(self) -> Finding:
-        """Judges by what earlier answers said."""
+        """Judge the clock by the times in earlier responses."""
         ...
 
     async def sign_in(self) -> Finding:
@@ -108,22 +108,22 @@ class _Plan:
                 self._hop(Step(Kind.LISTEN, str(bind)), partial(probes.listen, bind, setting))
         requests = requests_of(self._options, self._profile)
         sign_in: tuple[Hop, ...] = ()
-        told: tuple[Hop, ...] = ()
-        if self._profile.personal_access_token is None and any(needs_token(asked.auth) for asked in requests):
+        user_pool: tuple[Hop, ...] = ()
+        if any(request.credential.from_session for request in requests):
             pool = self._profile.pool
             way = self._way(
                 self._cognito, "cognito.endpoint_url" if pool.endpoint_url is not None else "cognito.region"
             )
-            # What is no user pool is shown no password.
-            told = (self._hop(Step(Kind.USER_POOL, pool.user_pool_id), probes.fetch_keys, way),)
-            sign_in = (self._hop(Step(Kind.SIGN_IN), probes.sign_in, told),)
+            # A password is shown to nothing but a user pool.
+            user_pool = (self._hop(Step(Kind.USER_POOL, pool.user_pool_id), probes.fetch_keys, way),)
+            sign_in = (self._hop(Step(Kind.SIGN_IN), probes.sign_in, user_pool),)
         asked = tuple(self._route(request, sign_in) for request in requests)
-        self._hop(Step(Kind.CLOCK), probes.tell_time, after=told or asked)
+        self._hop(Step(Kind.CLOCK), probes.tell_time, after=user_pool or asked)
         return sorted(self._found.values(), key=lambda hop: _ORDER[hop.step.kind])
 
     def _route(self, request: CheckedRequest, sign_in: tuple[Hop, ...]) -> Hop:
         needs = self._way(request.route.upstream, request.setting)
-        if needs_token(request.auth):
+        if request.credential.from_session:
             needs += sign_in
         subject = f"{request.method} {request.local} → {request.route.upstream.authority}"
         # Two routes may be called the same, and neither is the other.
@@ -170,7 +170,7 @@ def requests_of(options: ServeOptions, profile: Profile) -> list[CheckedRequest]
     table = RouteTable(options.own_routes, options.built_in_routes)
     built_in = {id(route) for route in options.built_in_routes}
     return [
-        (_built_in if id(route) in built_in else _own)(route, effective_auth(route, profile))
+        (_built_in if id(route) in built_in else _own)(route, route.credential(profile))
         for route in (*options.built_in_routes, *options.own_routes)
         if table.match(route.path or "/")[0] is route
     ]
@@ -181,15 +181,15 @@ _ASKED = {"": "/v1/job", "/v1/analytics": "/version"}
 """By the path of the built-in route."""
 
 
-def _built_in(route: Route, auth: Auth) -> CheckedRequest:
-    if route.auth is Auth.GRAPHQL:
-        return CheckedRequest(route, auth, "POST", "upstreams.graphql", body=_TYPENAME, known=True)
+def _built_in(route: Route, credential: Credential) -> CheckedRequest:
+    if route.graphql:
+        return CheckedRequest(route, credential, "POST", "upstreams.graphql", body=_TYPENAME, known=True)
     below = _ASKED.get(route.path, "")
-    return CheckedRequest(route, auth, "GET", f"upstreams.{_NAMES[route.path]}", below, known=bool(below))
+    return CheckedRequest(route, credential, "GET", f"upstreams.{_NAMES[route.path]}", below, known=bool(below))
 
 
-def _own(route: Route, auth: Auth) -> CheckedRequest:
+def _own(route: Route, credential: Credential) -> CheckedRequest:
     setting = f"the upstream of the route {route.path or '/'}"
-    if route.auth is Auth.GRAPHQL:
-        return CheckedRequest(route, auth, "POST", setting, body=_TYPENAME, known=True)
-    return CheckedRequest(route, auth, "GET", setting)
+    if route.graphql:
+        return CheckedRequest(route, credential, "POST", setting, body=_TYPENAME, known=True)
+    return CheckedRequest(route, credential, "GET", setting)

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from pydantic import SecretStr
-
 from proxy import __version__
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, not_tried, ok
@@ -14,17 +12,17 @@ from proxy.doctor.place import look_at
 from proxy.doctor.plan import CheckedRequest
 from proxy.doctor.verdicts import ProbeResponse
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
-from proxy.forward.headers import credential, needs_token, static_secret
 from proxy.forward.replay import HeldBody
-from proxy.forward.route import Auth
 from proxy.http.address import Bind, Upstream
 from proxy.http.buffers import Buffers
 from proxy.http.client.connect import Connector
 from proxy.http.client.outbound import choose
-from proxy.http.client.transport import PooledTransport, UpstreamRequest
-from proxy.http.grammar import field_lines, lines_of, request_head
-from proxy.http.grammar.fields import Header, Headers
+from proxy.http.client.transport import PooledTransport, UpstreamAnswer, UpstreamRequest
+from proxy.http.grammar import field_lines, request_line
+from proxy.http.grammar.fields import Headers
 from proxy.http.options import OutboundProxy
+from proxy.identity.credentials import NoTokens, Proof, Sources
+from proxy.identity.issued import Token
 from proxy.identity.profile import Profile
 from proxy.model import Clock
 from proxy.settings.options import ServeOptions
@@ -33,23 +31,31 @@ if TYPE_CHECKING:
     import socket
 
 _MOST = 64 * 1024
-"""Bytes of an answer that are looked at."""
+"""Bytes of a response that are looked at."""
 _FIELDS: Headers = ((b"User-Agent", f"ul-proxy/{__version__}".encode()), (b"Accept", b"*/*"))
 _COGNITO = "Cognito"
 """Whose time is believed first."""
-_JSON = (b"Content-Type", b"application/json")
+_NO_PROOF = Proof(b"")
 
 
 class SignedIn(NamedTuple):
     """What came of a sign-in."""
 
     finding: Finding
-    token: SecretStr | None = None
-    """The ID token."""
+    token: Token | None = None
+
+
+class _SignedInToken(NoTokens):
+    """The TokenSource of the one sign-in that is tried."""
+
+    token: Token | None = None
+
+    async def get(self, name: str) -> Token:
+        return self.token or await super().get(name)
 
 
 class _Recorded(NamedTuple):
-    """The time that an answer had, and how far the local clock was ahead of it."""
+    """The time in a response, and how far the local clock was ahead of it."""
 
     server: float
     ahead: float
@@ -85,8 +91,8 @@ class NetworkProbes:
         self._transport = PooledTransport(options.timeouts, connector, buffers=self._buffers, now=clock.now)
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._closing: list[asyncio.Transport] = []
-        self._token: SecretStr | None = None
-        self._told: _Recorded | None = None
+        self._signed_in = _SignedInToken()
+        self._recorded: _Recorded | None = None
 
     async def listen(self, bind: Bind, setting: str) -> Finding:
         return await look_at(bind, setting, self._inquire)
@@ -124,7 +130,7 @@ class NetworkProbes:
             return faults.of_tls(error, upstream, setting, self._clock.now().wall)
         tls = shaken.transport.get_extra_info("ssl_object")
         found = f"{tls.version()}, certificate of {_issuer(tls.getpeercert())}"
-        # In good manners: whoever is cut off after a handshake may log an attack.
+        # In good manners: a server that is cut off after a handshake may log an attack.
         shaken.transport.close()
         self._closing.append(shaken.transport)
         return ok(found)
@@ -133,32 +139,36 @@ class NetworkProbes:
         pool = self._profile.pool
         jwks = Upstream.parse(pool.jwks_url)
         try:
-            answer = await self._send("GET", jwks, jwks.path, _FIELDS, whose=_COGNITO)
+            response = await self._send("GET", jwks, jwks.path, whose=_COGNITO)
         except ProxyError as error:
             return faults.of_request(error, "cognito.endpoint_url" if pool.endpoint_url else "cognito.region")
-        return verdicts.of_keys(answer, emulator=pool.endpoint_url is not None)
+        return verdicts.of_keys(response, emulator=pool.endpoint_url is not None)
 
     async def tell_time(self) -> Finding:
-        if self._told is None:
+        if self._recorded is None:
             return not_tried("no answer has told the time")
-        return verdicts.of_clock(self._told.ahead, self._told.server, self._told.whose)
+        return verdicts.of_clock(self._recorded.ahead, self._recorded.server, self._recorded.whose)
 
     async def sign_in(self) -> Finding:
         signed_in = await self._sign_in()
-        self._token = signed_in.token
+        self._signed_in.token = signed_in.token
         return signed_in.finding
 
     async def ask(self, request: CheckedRequest) -> Finding:
         try:
-            added = self._credential(request)
-            fields = [*_FIELDS, *([_JSON] if request.body is not None else []), *([added] if added else [])]
-            upstream = request.route.upstream
-            answer = await self._send(
-                request.method, upstream, request.target, fields, body=request.body, whose=upstream.host
+            route = request.route
+            proof = await route.auth.of(self._profile, route.header, Sources(self._signed_in)).get()
+            response = await self._send(
+                request.method,
+                route.upstream,
+                request.target,
+                whose=route.upstream.host,
+                proof=proof,
+                body=request.body,
             )
         except ProxyError as error:
             return faults.of_request(error, request.setting)
-        return verdicts.of_answer(answer, request, self._profile.name)
+        return verdicts.of_response(response, request)
 
     async def close(self) -> None:
         for sock in self._sockets.values():
@@ -167,53 +177,57 @@ class NetworkProbes:
             transport.abort()
         await self._transport.close()
 
-    def _credential(self, request: CheckedRequest) -> Header | None:
-        """The field line of a route's credential; raises CredentialMissing."""
-        if request.auth is Auth.NONE:
-            return None
-        if not needs_token(request.auth):
-            return credential(request.route, request.auth, static_secret(request.auth, self._profile))
-        assert self._token is not None  # noqa: S101 - the plan lets nobody ask before
-        return credential(request.route, request.auth, self._token.get_secret_value())
-
     async def _send(
-        self, method: str, upstream: Upstream, target: str, fields: Headers, *, whose: str, body: bytes | None = None
+        self,
+        method: str,
+        upstream: Upstream,
+        target: str,
+        *,
+        whose: str,
+        proof: Proof = _NO_PROOF,
+        body: bytes | None = None,
     ) -> ProbeResponse:
-        """The answer to a request of our own; raises a ProxyError."""
-        lines = [(b"Host", upstream.authority.encode()), *fields]
+        """The response to a request of our own; raises a ProxyError."""
+        lines = [(b"Host", upstream.authority.encode()), *_FIELDS]
         sent = None
         if body is not None:
             sent = HeldBody(_nothing, len(body), self._buffers, at_hand=lambda: body)
-            lines.append((b"Content-Length", b"%d" % len(body)))
+            lines += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
+        line, fields = request_line(method, target), field_lines(lines)
         before = self._clock.now()
-        answer = await self._transport.send(
+        response = await self._transport.send(
             UpstreamRequest(
                 method=method,
                 upstream=upstream,
-                head=request_head(method, target, field_lines(lines)),
+                head=line + fields + proof.field_lines(line, fields) + b"\r\n",
                 inform=lambda _head: None,
                 body=sent,
             )
         )
-        try:
-            after = self._clock.now()
-            content = b""
-            async with asyncio.timeout(self._timeout):
-                while len(content) < _MOST and (data := await answer.read()):
-                    content += data
-        except TimeoutError:
-            raise UpstreamTimeout("the upstream's answer does not end") from None
-        finally:
-            answer.close()
-        named = {name.lower(): value.decode("latin-1") for name, value in lines_of(answer.head.section)}
-        if self._told is None or whose == _COGNITO:
-            self._told = _time_in(named.get(b"date", ""), (before.wall + after.wall) / 2, whose)
+        after = self._clock.now()
+        content = await self._content(response)
+        named = {name.lower(): value.decode("latin-1") for name, value in response.head.headers}
+        if self._recorded is None or whose == _COGNITO:
+            self._recorded = _time_in(named.get(b"date", ""), (before.wall + after.wall) / 2, whose)
         return ProbeResponse(
-            answer.head.status,
+            response.head.status,
             named.get(b"content-type", "").partition(";")[0].strip().lower(),
             named.get(b"location", ""),
             content,
         )
+
+    async def _content(self, response: UpstreamAnswer) -> bytes:
+        """The beginning of a content, after which the response is let go; raises a ProxyError."""
+        content = b""
+        try:
+            async with asyncio.timeout(self._timeout):
+                while len(content) < _MOST and (data := await response.read()):
+                    content += data
+        except TimeoutError:
+            raise UpstreamTimeout("the upstream's answer does not end") from None
+        finally:
+            response.close()
+        return content
 
 
 class _Handshake(asyncio.BufferedProtocol):

@@ -1,5 +1,5 @@
-"""One request: guard, route, credential, headers, upstream, answer.
+"""One request: plan, credential, upstream, response.
 
-`forwarder` is the way from one end to the other, `gate` lets requests in and plans it, `credentials` knows what a route
-adds, `refusal` whether an upstream refused that.
+`planner` judges its head with the guards, the routes and the credentials and makes a `plan`; `forwarder` carries that
+out, `retry` asks the upstream and asks once more where the credential is refused, `relay` passes the response on.
 """

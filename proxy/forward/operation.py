@@ -1,4 +1,4 @@
-"""The name of a GraphQL operation, where it can be told without parsing anything: it is for log lines alone.
+"""The name of a GraphQL operation, where it can be seen without parsing anything: it is for log lines alone.
 
 Clients write JSON in one of a few ways, in which the name stands at one end of it. What is written in another way has
 no name here rather than a wrong one.
@@ -21,7 +21,7 @@ _DOCUMENT = re.compile(
 
 
 def operation_name(query_string: str, content: bytes | None) -> str:
-    """The name of the operation in a request's URL or JSON content, empty where it cannot be told at a glance.
+    """The name of the operation in a request's URL or JSON content, empty where it cannot be seen at a glance.
 
     `query_string` is what stands behind `?`, undecoded; `content` is None where not all of it is at hand.
     """

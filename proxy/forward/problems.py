@@ -1,4 +1,4 @@
-"""An error as an answer: RFC 9457 problem details, or a GraphQL `errors` array, with RFC 9209 Proxy-Status."""
+"""An error as a response: RFC 9457 problem details, or a GraphQL `errors` array, with RFC 9209 Proxy-Status."""
 
 import math
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def error_response(error: ProxyError, *, graphql: bool, request_id: str = "") -> Response:
-    """The answer to a request that `error` ended; shaped for GraphQL clients where `graphql` is set.
+    """The response to a request that `error` ended; shaped for GraphQL clients where `graphql` is set.
 
     By `request_id` a person finds the request in the log.
     """
@@ -30,11 +30,11 @@ def error_response(error: ProxyError, *, graphql: bool, request_id: str = "") ->
         facts["request_id"] = request_id
         extra.append((b"X-Request-Id", request_id.encode()))
     if graphql:
-        entry = {
+        graphql_error = {
             "message": error.detail,
             "extensions": {"status": error.status, "title": error.title, **facts},
         }
-        return json_response(error.status, {"data": None, "errors": [entry]}, *extra)
+        return json_response(error.status, {"data": None, "errors": [graphql_error]}, *extra)
     document = {
         "type": f"urn:ul-proxy:{error.code}",
         "title": error.title,

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from proxy.errors import BadRequest, UnknownProfile
-from proxy.http.grammar.fields import Headers
+from proxy.http.grammar.fields import Headers, values_of
 from proxy.identity.profile import DEFAULT_PROFILE
 
 HEADER = b"x-ul-proxy-profile"
@@ -28,14 +28,14 @@ class Choice(NamedTuple):
 
 def named_in(lines: Headers) -> str | None:
     """The profile that the field lines name; raises BadRequest where they name more than one."""
-    values = {value for name, value in lines if name.lower() == HEADER}
+    values = set(values_of(lines, HEADER))
     if len(values) > 1:
         raise BadRequest("the request names more than one profile", hint="Send X-UL-Proxy-Profile once.")
     return values.pop().decode("latin-1") if values else None
 
 
 def chosen(target: str, named: str | None) -> Choice:
-    """The choice of a request target in origin form whose field lines name a profile, or none.
+    """The choice of a request: by its target, in origin form, or by the profile `named` in its field lines.
 
     Raises UnknownProfile for what is no profile's name, and BadRequest where the two name different profiles.
     """

@@ -1,4 +1,4 @@
-"""A request body that can be sent again as long as all of it that went by is still held."""
+"""The content of a request, held while it passes so that it can be sent again."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,9 +31,9 @@ class HeldBody:
         self._limit = limit
         self._buffers = buffers
         self._kept = True
-        """All that went by is held."""
+        """Whether all that has passed is held."""
         self._counted = 0
-        """Bytes of it, by the account of all."""
+        """Bytes of it in the account that all requests share."""
         self._held: list[bytes] = []
         self._size = 0
         self._whole: bytes | None = None
@@ -54,11 +54,11 @@ class HeldBody:
 
     @property
     def known(self) -> bytes | None:
-        """The whole body, where it had arrived before anybody asked for it, and somebody has."""
+        """What `at_hand` returned, None where nobody has called it."""
         return self._whole
 
     def at_hand(self) -> bytes | None:
-        """The whole body, where it had arrived before anybody asked for it."""
+        """The whole body, None where some of it had not arrived when it was first asked for."""
         if self._whole is None and not self._size:
             self._whole = self._at_hand()
             if self._whole:
@@ -67,7 +67,7 @@ class HeldBody:
         return self._whole
 
     async def whole(self, limit: int) -> bytes:
-        """All of the body where that is no more than `limit` bytes, else more than those; `stream` comes after it.
+        """All of the body, or more than `limit` bytes of it where it is longer; to be called before `stream`.
 
         Raises Overloaded where there is no room to keep it meanwhile.
         """
@@ -102,7 +102,7 @@ class HeldBody:
             return chunk
 
     def _keep(self, size: int) -> None:
-        """Count what has come, or keep nothing where that is too much."""
+        """Count `size` more bytes, or stop holding the body where they are too many."""
         if not self._kept:
             return
         if self._counted + size <= self._limit and self._buffers.keep(size):

@@ -67,7 +67,7 @@ class RouteTable:
         raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
 
     def localised(self, headers: list[Header], route: Route, *, here: bytes, below: str = "") -> list[Header]:
-        """`headers`, with a `Location` on the origin of `route` made local to a caller to whom the proxy is `here`.
+        """`headers`, where a `Location` on the origin of `route` leads through the proxy, by its name `here`.
 
         Local paths begin with `below`, as the caller's did.
         """
@@ -89,7 +89,7 @@ class RouteTable:
             return location
         local = self._local_path(path.decode("latin-1"), route)
         if local is None:
-            # No way leads there from here, and a mere path would mean something else here.
+            # No route leads there, and without its origin the path would mean another place.
             return elsewhere
         local = below + local
         # What begins with two slashes would name a host.
@@ -98,7 +98,7 @@ class RouteTable:
     def _local_path(self, path: str, route: Route) -> str | None:
         """The most exact local path that leads to `path` on the origin of `route`, None where there is none."""
         found: tuple[int, str] | None = None
-        # Of two that are as exact, the one that the caller took.
+        # Where two are equally exact, the one that the caller took.
         for candidate in (route, *self.routes):
             base = candidate.upstream.path
             rest = path[len(base) :]

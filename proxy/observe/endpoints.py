@@ -17,16 +17,15 @@ from proxy.errors import (
     Draining,
     NoRoute,
     ProxyError,
-    SignInFailed,
     UnknownProfile,
 )
 from proxy.errors.defects import Defects
 from proxy.errors.names import login_command, variables
-from proxy.forward.headers import effective_auth, needs_token
 from proxy.forward.problems import error_response
-from proxy.forward.route import Auth, Route
-from proxy.http.grammar.fields import Headers
+from proxy.forward.route import Route
+from proxy.http.grammar.fields import Headers, values_of
 from proxy.http.response import Response, json_response
+from proxy.identity.credentials import Credential, Credentials
 from proxy.identity.profile import DEFAULT_PROFILE, Profile
 from proxy.identity.tokens.aws_keys import AwsKeys, container_document
 from proxy.identity.tokens.manager import TokenManager
@@ -58,13 +57,14 @@ _Table: TypeAlias = Mapping[str, _Endpoint]
 
 
 class OwnEndpoints:
-    """Answers for the state of this process. What it tells of one profile, it tells of the one that a request chose."""
+    """Answers for the state of this process, and of the one profile that a request chose."""
 
     def __init__(
         self,
         *,
         tokens: TokenManager,
         profiles: Mapping[str, Profile],
+        credentials: Credentials,
         routes: tuple[Route, ...],
         draining: Callable[[], bool],
         in_flight: Callable[[], int],
@@ -79,13 +79,13 @@ class OwnEndpoints:
     ) -> None:
         """`metrics` answers `/-/metrics`.
 
-        `aws_token` is what callers of `/-/aws-credentials` must send, `stop` what has the proxy drain and end,
-        `inspector` answers for its page and what that asks for, by their path; where one is None there is no such
-        endpoint.
+        Callers of `/-/aws-credentials` must send `aws_token`; `stop` has the proxy drain and end; `inspector` answers
+        for its page and for what that page asks for, by their path. Where one is None there is no such endpoint.
         """
         self._tokens = tokens
         self._metrics = metrics
         self._profiles = profiles
+        self._credentials = credentials
         self._routes = routes
         self._draining = draining
         self._in_flight = in_flight
@@ -188,8 +188,8 @@ class OwnEndpoints:
         return json_response(202, {"stopping": True, "requests_in_flight": self._in_flight()})
 
     async def _aws_credentials(self, profile: Profile, headers: Headers) -> Response:
-        """AWS credentials of the identity pool for whoever sends the token that was agreed on."""
-        presented = [value for name, value in headers if name.lower() == b"authorization"]
+        """AWS credentials of the identity pool for callers who send `aws_credentials_token`."""
+        presented = values_of(headers, b"authorization")
         expected = b"" if self._aws_token is None else self._aws_token.get_secret_value().encode()
         if len(presented) != 1 or not compare_digest(presented[0], expected):
             raise ClientTokenRequired(
@@ -204,16 +204,13 @@ class OwnEndpoints:
         if self._defects.lasting:
             many = self._defects.in_a_row
             return Defective(f"the last {many} requests met a defect of the proxy's own, and none has gone well since")
-        auths = [effective_auth(route, profile) for route in self._routes]
-        if profile.personal_access_token is None and any(map(needs_token, auths)):
-            snapshot = self._tokens.snapshot(profile.name)
-            if snapshot.state in ("fresh", "stale"):
-                return None
-            # Without a login there may be a session, which may have failed; that nobody can sign in is no failure.
-            failed = snapshot.error is not None and not isinstance(snapshot.error, CredentialMissing)
-            if profile.signs_in or failed:
-                return snapshot.error or SignInFailed("the first sign-in has not finished yet", retry_after=1)
-        if profile.credentials or all(auth is Auth.NONE for auth in auths):
+        added = [one for route in self._routes if (one := self._credential(route, profile)).title]
+        session = self._tokens.snapshot(profile.name)
+        reasons = [one.unready(session) for one in added]
+        for reason in reasons:
+            if reason is not None and not isinstance(reason, CredentialMissing):
+                return reason
+        if not added or profile.credentials or None in reasons:
             return None
         login = variables(profile.login_lacks, profile.name)
         others = " or ".join(variables([name], profile.name) for name in ("personal_access_token", "api_key"))
@@ -222,8 +219,11 @@ class OwnEndpoints:
             hint=f"Run {login_command(profile.name)}, or set {login}, or {others}.",
         )
 
+    def _credential(self, route: Route, profile: Profile) -> Credential:
+        return self._credentials.of(profile.name, route.auth, route.header)
+
     async def _status(self, profile: Profile, _headers: Headers) -> Response:
-        """Everything that may be told of this process."""
+        """Everything about this process that is no secret."""
         uptime = self._now().monotonic - self._started.monotonic
         reason = self._unready(profile)
         return json_response(
@@ -238,12 +238,14 @@ class OwnEndpoints:
                 "requests_in_flight": self._in_flight(),
                 "defects": self._defects.counts,
                 "defects_in_a_row": self._defects.in_a_row,
-                "profiles": {name: _told(known, self._tokens.snapshot(name)) for name, known in self._profiles.items()},
+                "profiles": {
+                    name: _shown(known, self._tokens.snapshot(name)) for name, known in self._profiles.items()
+                },
                 "routes": [
                     {
                         "path": route.path or "/",
                         "upstream": str(route.upstream),
-                        "auth": str(effective_auth(route, profile)),
+                        "auth": self._credential(route, profile).name,
                     }
                     for route in self._routes
                 ],
@@ -256,8 +258,8 @@ def _check_method(methods: tuple[str, ...], method: str, path: str) -> None:
         raise BadRequest(f"{path} answers {methods[0]} alone", hint=f"Send {methods[0]} {path}.")
 
 
-def _told(profile: Profile, snapshot: Snapshot) -> dict[str, Any]:
-    """What may be told of a profile."""
+def _shown(profile: Profile, snapshot: Snapshot) -> dict[str, Any]:
+    """Everything about a profile that is no secret."""
     return {
         "state": snapshot.state,
         "username": profile.username,

@@ -6,11 +6,16 @@ from pathlib import Path
 
 from proxy.errors import SettingsError
 from proxy.forward.policy import Policy
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Upstream, is_loopback, stays_here
 from proxy.http.options import CertificateFiles, OutboundProxies, Timeouts
+from proxy.identity.credentials import CredentialKind
+from proxy.identity.credentials.analytics import ANALYTICS
+from proxy.identity.credentials.id_token import GRAPHQL, REST
+from proxy.identity.credentials.nothing import NONE
 from proxy.identity.profile import DEFAULT_PROFILE, CognitoPool, Profile
 from proxy.settings.forms import parse_bind
+from proxy.settings.kinds import KINDS
 from proxy.settings.options import LogOptions, ServeOptions
 from proxy.settings.schema import (
     CognitoSettings,
@@ -67,7 +72,7 @@ def _policy(settings: Settings) -> Policy:
 
 
 def _own_route(route: RouteSettings) -> Route:
-    return Route(route.path.rstrip("/"), Upstream.parse(route.upstream), route.auth, route.header)
+    return _route(route.path.rstrip("/"), route.upstream, KINDS[route.auth], route.header)
 
 
 def _certificate_files(settings: Settings) -> CertificateFiles | None:
@@ -112,12 +117,16 @@ def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> CognitoPool:
 
 def built_in_routes(upstreams: UpstreamSettings) -> tuple[Route, ...]:
     return (
-        Route("/graphql", Upstream.parse(upstreams.graphql), Auth.GRAPHQL),
-        Route("/v1/analytics", Upstream.parse(upstreams.rest.rstrip("/") + "/v1/analytics"), Auth.ANALYTICS),
-        Route("/cdn/flights", Upstream.parse(upstreams.flights_cdn), Auth.NONE),
-        Route("/cdn/library", Upstream.parse(upstreams.library_cdn), Auth.NONE),
-        Route("", Upstream.parse(upstreams.rest), Auth.REST),
+        _route("/graphql", upstreams.graphql, GRAPHQL),
+        _route("/v1/analytics", upstreams.rest.rstrip("/") + "/v1/analytics", ANALYTICS),
+        _route("/cdn/flights", upstreams.flights_cdn, NONE),
+        _route("/cdn/library", upstreams.library_cdn, NONE),
+        _route("", upstreams.rest, REST),
     )
+
+
+def _route(path: str, upstream: str, kind: CredentialKind, header: str | None = None) -> Route:
+    return Route(path, Upstream.parse(upstream), kind, header, graphql=kind.graphql)
 
 
 def refuse_contradictions(settings: Settings) -> None:

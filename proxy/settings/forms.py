@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 
 from proxy.errors import BadRequest
 from proxy.forward.guard import Pattern, host_name, parse_origin, readings
-from proxy.forward.headers import HOP_BY_HOP, OWN_PREFIX
+from proxy.forward.headers import HOP_BY_HOP, PROXY_FIELDS
 from proxy.http.address import Bind, Upstream
 from proxy.identity.cognito.totp import TotpError, parse_secret
 from proxy.settings.quantities import count, delay, duration, quoted, size
@@ -122,7 +122,7 @@ def checked_header(value: str) -> str:
     name = value.lower().replace("_", "-").encode()
     if name in _NO_CREDENTIALS:
         raise ValueError(f"{value!r} cannot carry a credential: it tells servers how to read or route a message")
-    if name.startswith(OWN_PREFIX):
+    if name.startswith(PROXY_FIELDS):
         raise ValueError(f"{value!r} cannot carry a credential: such headers are for the proxy and go no further")
     return value
 

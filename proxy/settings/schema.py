@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.errors.names import PREFIX
-from proxy.forward.route import Auth
 from proxy.identity.profile import AuthFlow
 from proxy.settings.forms import (
     Address,
@@ -36,6 +35,7 @@ from proxy.settings.forms import (
     checked_path,
     matching,
 )
+from proxy.settings.kinds import checked_kind
 
 
 class Group(StrEnum):
@@ -117,7 +117,7 @@ class RouteSettings(BaseModel):
 
     path: Annotated[str, AfterValidator(checked_path)]
     upstream: HttpUrl
-    auth: Auth
+    auth: Annotated[str, AfterValidator(checked_kind)]
     header: (
         Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "no header's name"), AfterValidator(checked_header)]
         | None

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from pydantic import SecretStr
+from support.kinds import Auth
 from support.loops import EVERY_LOOP
 from support.origin import OK, Origin, Recorded
 from support.stack import closing, options_for, running_proxy, talk
@@ -16,7 +17,7 @@ from support.wire import PATIENCE
 
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Upstream
 from proxy.http.server.connection import CallerConnection
 

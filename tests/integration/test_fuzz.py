@@ -14,6 +14,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from support.kinds import Auth
 from support.loops import EVERY_LOOP
 from support.mutations import pieces
 from support.rig import Rig, disagreements, running_rig
@@ -21,7 +22,7 @@ from support.rig import Rig, disagreements, running_rig
 from proxy.errors import BadRequest, CallerError, NoRoute
 from proxy.forward.guard import check_host
 from proxy.forward.policy import Policy
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.forward.routes import RouteTable, parse_target
 from proxy.http.address import Upstream
 
@@ -87,7 +88,7 @@ targets = st.builds(
 ROUTES = RouteTable(
     (Route("/v1/own", Upstream.parse("https://own.example/base"), Auth.REST),),
     (
-        Route("/graphql", Upstream.parse("https://graphql.example/graphql"), Auth.GRAPHQL),
+        Route("/graphql", Upstream.parse("https://graphql.example/graphql"), Auth.GRAPHQL, graphql=True),
         Route("/cdn/flights", Upstream.parse("https://cdn.example"), Auth.NONE),
         Route("", Upstream.parse("https://rest.example/api"), Auth.REST),
     ),

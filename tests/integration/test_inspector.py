@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from support.environment import guarded_environment
+from support.kinds import Auth
 from support.loops import EVERY_LOOP
 from support.origin import OK, Origin, Slow
 from support.stack import PASSWORD, closing, direct_options, options_for, pool_of, talk, timeouts
@@ -21,7 +22,7 @@ from support.wire import PATIENCE, Peer, answer, caller, request
 import proxy.app
 from proxy.app import App
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Bind, Upstream
 from proxy.observe.inspector import Inspector
 from proxy.observe.inspector.feed import Watcher

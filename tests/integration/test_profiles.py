@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from support.kinds import Auth
 from support.loops import EVERY_LOOP
 from support.origin import OK, Origin, Recorded
 from support.stack import PASSWORD, SIGNER, closing, options_for, running_proxy, talk
@@ -18,7 +19,7 @@ from proxy.app import App
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Upstream
 from proxy.identity.profile import AuthFlow, Profile
 from proxy.settings.options import ServeOptions

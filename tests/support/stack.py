@@ -14,12 +14,13 @@ from proxy.demo.cognito import EmbeddedCognito
 from proxy.demo.protocol import PoolConfig
 from proxy.demo.signer import Signer
 from proxy.forward.policy import Policy
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import Timeouts
 from proxy.identity.profile import CognitoPool, Profile
 from proxy.model import Clock
 from proxy.settings.options import ServeOptions
+from support.kinds import Auth
 
 USERNAME = "pilot@example.com"
 PASSWORD = "correct horse battery staple"
@@ -50,7 +51,7 @@ def options_for(cognito_url: str, upstream_url: str, **changes: Any) -> ServeOpt
         profiles={"default": dataclasses.replace(profile, **for_profile)},
         own_routes=(),
         built_in_routes=(
-            Route("/graphql", Upstream.parse(upstream_url + "/graphql"), Auth.GRAPHQL),
+            Route("/graphql", Upstream.parse(upstream_url + "/graphql"), Auth.GRAPHQL, graphql=True),
             Route("/v1/analytics", Upstream.parse(upstream_url + "/v1/analytics"), Auth.ANALYTICS),
             Route("/cdn/flights", Upstream.parse(upstream_url), Auth.NONE),
             Route("", Upstream.parse(upstream_url), Auth.REST),

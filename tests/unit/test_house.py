@@ -48,6 +48,7 @@ PURE = (
     "proxy.http.response",
     "proxy.http.sockets",
     "proxy.identity.claims",
+    "proxy.identity.credentials",
     "proxy.identity.cognito.srp",
     "proxy.identity.cognito.totp",
     "proxy.identity.issued",

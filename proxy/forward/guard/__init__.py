@@ -9,10 +9,10 @@ from proxy.forward.guard.admission import Admitted, admit, refusal_fields
 from proxy.forward.guard.hosts import check_authority, check_host, host_name
 from proxy.forward.guard.origins import check_origin, is_cors_field, parse_origin, preflight
 from proxy.forward.guard.permission import Pattern, Permissions, check_read_only
-from proxy.forward.guard.targets import OWN_PREFIX, check_method, check_route, readings
+from proxy.forward.guard.targets import OWN_PATHS, check_method, check_route, readings
 
 __all__ = [
-    "OWN_PREFIX",
+    "OWN_PATHS",
     "Admitted",
     "Pattern",
     "Permissions",

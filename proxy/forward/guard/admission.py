@@ -5,10 +5,10 @@ from typing import NamedTuple
 from proxy.errors import CallerError
 from proxy.forward.guard.clients import check_client_token, without_client_token
 from proxy.forward.guard.hosts import check_host
-from proxy.forward.guard.origins import answer_fields, check_origin, confinement, values_of
+from proxy.forward.guard.origins import check_origin, confinement, response_fields
 from proxy.forward.guard.permission import check_override
 from proxy.forward.policy import Policy
-from proxy.http.grammar.fields import Header
+from proxy.http.grammar.fields import Header, values_of
 
 
 class Admitted(NamedTuple):
@@ -18,10 +18,10 @@ class Admitted(NamedTuple):
     """As Host has it."""
     headers: tuple[Header, ...]
     """The field lines without the client token: these are what may go upstream."""
-    answer: tuple[Header, ...]
-    """What every answer carries besides, the proxy's own ones included."""
-    foreign_answer: tuple[Header, ...]
-    """What an upstream's answer carries besides that."""
+    response_fields: tuple[Header, ...]
+    """What every response carries besides, the proxy's own ones included."""
+    upstream_response_fields: tuple[Header, ...]
+    """What an upstream's response carries besides that."""
 
     def __repr__(self) -> str:
         return f"Admitted({self.host!r})"
@@ -39,18 +39,21 @@ def admit(headers: tuple[Header, ...], policy: Policy, *, secure: bool = False) 
     return Admitted(
         host,
         without_client_token(headers, policy.client_token),
-        answer_fields(origin, policy),
+        response_fields(origin, policy),
         confinement(headers),
     )
 
 
 def refusal_fields(headers: tuple[Header, ...], policy: Policy, *, secure: bool = False) -> tuple[Header, ...]:
-    """`Admitted.answer` for a caller who was not let in: a page that may call here is to read why it was refused."""
+    """`Admitted.response_fields` for a caller who was not let in.
+
+    A page that may call here is to read why it was refused.
+    """
     try:
         _, origin = _whence(headers, policy, secure=secure)
     except CallerError:
         origin = None
-    return answer_fields(origin, policy)
+    return response_fields(origin, policy)
 
 
 def _whence(headers: tuple[Header, ...], policy: Policy, *, secure: bool) -> tuple[bytes, bytes | None]:

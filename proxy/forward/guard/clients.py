@@ -8,8 +8,7 @@ from hmac import compare_digest
 from pydantic import SecretStr
 
 from proxy.errors import ClientTokenRequired
-from proxy.forward.guard.origins import values_of
-from proxy.http.grammar.fields import Header
+from proxy.http.grammar.fields import Header, values_of
 
 TOKEN_FIELD = b"x-ul-proxy-token"
 
@@ -18,8 +17,8 @@ def check_client_token(headers: Sequence[Header], token: SecretStr | None) -> No
     """Let a request through that presents `token`, or any where there is none; raises ClientTokenRequired.
 
     The token stands in X-UL-Proxy-Token or, where that is absent, in Authorization: as a Bearer token (RFC 6750
-    section 2.1) or as a Basic password of any user (RFC 7617). Whatever is presented must be right and be there once:
-    of two, somebody else might believe the other one.
+    section 2.1) or as a Basic password of any user (RFC 7617). It must be right and stand there once: of two tokens,
+    another server might believe the other one.
     """
     if token is None:
         return

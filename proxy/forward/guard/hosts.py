@@ -22,9 +22,9 @@ class Authority(NamedTuple):
 
 
 def check_host(hosts: Sequence[bytes], policy: Policy) -> None:
-    """Let a request through whose Host (RFC 9110 section 7.2) is a loopback name or in `allowed_hosts`, or `any_host`.
+    """Let a request through if its Host (RFC 9110 section 7.2) is a loopback name or in `allowed_hosts`, or `any_host`.
 
-    A web page whose name was rebound to 127.0.0.1 sends its own name here. Raises HostNotAllowed, or BadRequest where
+    A web page on a name that was rebound to 127.0.0.1 sends that name here. Raises HostNotAllowed, or BadRequest where
     there is not exactly one Host (RFC 9112 section 3.2).
     """
     if len(hosts) != 1:
@@ -42,7 +42,7 @@ def _is_allowed(host: bytes, allowed: frozenset[str]) -> bool:
 def check_authority(authority: str, host: bytes) -> None:
     """Refuse an absolute-form target whose authority is another than Host says; raises BadRequest.
 
-    RFC 9112 section 3.2.2 lets the target win. A caller must send the two alike (section 3.2), so whoever does not is
+    RFC 9112 section 3.2.2 lets the target win. A caller must send the two alike (section 3.2): one that does not is
     broken or hopes that somebody on the way believes the other one.
     """
     named = parse_authority(authority)

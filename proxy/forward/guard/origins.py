@@ -12,7 +12,7 @@ image, script, `no-cors` fetch, link, GET  none             cross-site or same-s
 
 Browsers that know no Fetch Metadata, or do not send it over plain HTTP to a name that is not loopback, show the second
 row as nothing at all, just as curl does. Such a request is let in: it can be no more than a GET, and no page can read
-the answer.
+the response.
 """
 
 import re
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from proxy.errors import BadRequest, OriginNotAllowed
 from proxy.forward.guard.hosts import check_host, host_name
 from proxy.forward.policy import Policy
-from proxy.http.grammar.fields import Header
+from proxy.http.grammar.fields import Header, values_of
 
 PREFLIGHT_MAX_AGE = 600
 """Seconds for which a browser need not ask again."""
@@ -35,16 +35,11 @@ _PAGE = b"application/xhtml+xml"
 _CONFINED = ((b"Content-Security-Policy", b"script-src 'none'; connect-src 'none'; form-action 'none'"),)
 
 
-def values_of(headers: Sequence[Header], name: bytes) -> list[bytes]:
-    """The values of the field lines called `name`, which is in lower case."""
-    return [value for line, value in headers if line.lower() == name]
-
-
 def check_origin(headers: Sequence[Header], policy: Policy, host: bytes, *, secure: bool = False) -> bytes | None:
     """Let a request through that no web page sent, or a page that may; raises OriginNotAllowed.
 
     `host` is what Host says, `secure` whether the request came by HTTPS. Returns the origin, one of `allowed_origins`,
-    that is to be told that it may read the answer; None where there is no such page: a tool, a person who typed the
+    that is to learn that it may read the response; None where there is no such page: a tool, a person who typed the
     address, or the proxy's own page.
     """
     origins, sites = values_of(headers, b"origin"), values_of(headers, b"sec-fetch-site")
@@ -109,22 +104,22 @@ def preflight(headers: Sequence[Header], policy: Policy, *, secure: bool = False
     return tuple(lines)
 
 
-def answer_fields(origin: bytes | None, policy: Policy) -> tuple[Header, ...]:
-    """What every answer carries besides its own field lines; `origin` is what `check_origin` returned.
+def response_fields(origin: bytes | None, policy: Policy) -> tuple[Header, ...]:
+    """What every response carries besides its own field lines; `origin` is what `check_origin` returned.
 
     No `Access-Control-Allow-Credentials`: a page that is let in needs no cookie, and whatever a browser adds by itself
-    must not be what lets a page in. Without it `*` exposes all of the answer's fields (the Fetch standard).
+    must not be what lets a page in. Without it `*` exposes all of the response's fields (the Fetch standard).
     """
     if not policy.allowed_origins:
         return ()
     if origin is None:
-        # A cache must not hand this answer, which no page may read, to a page that may.
+        # A cache must not hand this response, which no page may read, to a page that may.
         return (_VARY,)
     return ((b"Access-Control-Allow-Origin", origin), (b"Access-Control-Expose-Headers", b"*"), _VARY)
 
 
 def confinement(headers: Sequence[Header]) -> tuple[Header, ...]:
-    """What an upstream's answer carries besides, so that no file of theirs acts as the proxy's own page.
+    """What an upstream's response carries besides, so that no file of theirs acts as the proxy's own page.
 
     A browser that shows one takes it for a page of this origin, which may do everything here: a drawing with a script
     in it, that somebody put into the media library, would act with the login of the proxy. It says so in

@@ -97,7 +97,7 @@ def check_read_only(method: str, *, graphql: bool, upgrade: bool) -> bool:
 def check_override(headers: Sequence[Header], policy: Policy) -> None:
     """Refuse a field that makes some servers take the request for one with another method; raises NotPermitted.
 
-    It matters only where methods are told apart.
+    It matters only where the policy distinguishes methods.
     """
     if not policy.read_only and not policy.deny and EVERYTHING in policy.allow:
         return

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from proxy.errors import BadRequest, NoRoute
 
-OWN_PREFIX = "/-/"
-"""Paths that this proxy answers itself."""
+OWN_PATHS = "/-/"
+"""How the paths begin that this proxy answers itself."""
 
 _SUSPICIOUS = re.compile(r"[%\\;#]|//|/\.")
 """What a path must hold to have more readings than one."""
@@ -66,15 +66,15 @@ def readings(path: str) -> Sequence[str]:
 def check_route(ways: Sequence[str], route_of: Callable[[str], object]) -> None:
     """Refuse a path whose readings do not all take the route that the first one takes; raises BadRequest.
 
-    `route_of` tells the route of a path, or raises NoRoute.
+    `route_of` returns the route of a path, or raises NoRoute.
     """
     if len(ways) == 1:
         return
     taken = route_of(ways[0])
-    own = ways[0].startswith(OWN_PREFIX)
+    own = ways[0].startswith(OWN_PATHS)
     for way in ways[1:]:
         try:
-            same = way.startswith(OWN_PREFIX) == own and route_of(way) is taken
+            same = way.startswith(OWN_PATHS) == own and route_of(way) is taken
         except NoRoute:
             same = False
         if not same:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from support.kinds import Auth
 
 from proxy import __version__
 from proxy.cli.banner import banner, start_warnings, whom
 from proxy.forward.policy import Policy
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Upstream
+from proxy.identity.credentials import NO_SOURCES, CredentialKind
 from proxy.identity.profile import CognitoPool, Profile
 from proxy.observe.addresses import curl, page_url
 from proxy.settings import load
@@ -22,7 +24,7 @@ from proxy.settings.assemble import built_in_routes
 CANARY = "c4n4ry"
 POOL = CognitoPool("ap-southeast-2", "ap-southeast-2_Test", "client")
 ROUTES = (
-    Route("/graphql", Upstream.parse("https://graphql.test/graphql"), Auth.GRAPHQL),
+    Route("/graphql", Upstream.parse("https://graphql.test/graphql"), Auth.GRAPHQL, graphql=True),
     Route("/v1/analytics", Upstream.parse("https://rest.test/v1/analytics"), Auth.ANALYTICS),
     Route("/cdn/flights", Upstream.parse("https://flights.test"), Auth.NONE),
     Route("", Upstream.parse("https://rest.test"), Auth.REST),
@@ -123,16 +125,16 @@ def test_no_secret(profile: Profile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "auths", "expected"),
+    ("profile", "kind", "expected"),
     [
-        (ADA, [Auth.REST], "ada (user pool ap-southeast-2_Test, srp)"),
-        (PAT, [Auth.BEARER], "the owner of the personal access token"),
-        (NOBODY, [Auth.NONE], "nobody"),
+        (ADA, Auth.REST, "ada (user pool ap-southeast-2_Test, srp)"),
+        (PAT, Auth.BEARER, "the owner of the personal access token"),
+        (NOBODY, Auth.NONE, "nobody"),
     ],
 )
-def test_whom(profile: Profile, auths: list[Auth], expected: str) -> None:
+def test_whom(profile: Profile, kind: CredentialKind, expected: str) -> None:
     """Who the upstream takes callers for: the login, a token's owner, or nobody."""
-    assert whom(profile, auths) == expected
+    assert whom(profile, [kind.of(profile, None, NO_SOURCES)]) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_whom(profile: Profile, auths: list[Auth], expected: str) -> None:
 )
 def test_whom_without_login(profile: Profile, lacking: str) -> None:
     """Without a whole login the banner says what it lacks."""
-    assert whom(profile, [Auth.REST]) == f"nobody: {lacking}"
+    assert whom(profile, [Auth.REST.of(profile, None, NO_SOURCES)]) == f"nobody: {lacking}"
 
 
 # ---- profiles and sessions

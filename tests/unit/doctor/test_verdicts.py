@@ -5,6 +5,8 @@ import socket
 import ssl
 
 import pytest
+from pydantic import SecretStr
+from support.kinds import Auth
 
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, HopState
@@ -22,24 +24,29 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Upstream
 from proxy.http.options import OutboundProxy
 from proxy.identity.cognito import failures
+from proxy.identity.credentials import CredentialKind
+from proxy.identity.profile import CognitoPool, Profile
 
 CANARY = "c4n4ry"
 OK, WARN, FAIL = HopState.OK, HopState.WARN, HopState.FAIL
 API = Upstream.parse("https://api.example")
+POOL = CognitoPool("ap-southeast-2", "ap-southeast-2_Test", "client")
 JSON = "application/json"
 PAGE = b" <!DOCTYPE HTML><p>c4n4ry"
 
 
 def judged(
-    answer: ProbeResponse, auth: Auth = Auth.REST, *, known: bool = True, route_auth: Auth | None = None
+    answer: ProbeResponse, kind: CredentialKind = Auth.REST, *, known: bool = True, api_key: str | None = None
 ) -> Finding:
-    """The verdict on a route that was sent the credential `auth`, and may want another."""
-    route = Route("/x", API, route_auth or auth)
-    return verdicts.of_answer(answer, CheckedRequest(route, auth, "GET", "upstreams.rest", known=known), "survey")
+    """The verdict on a route of `kind` for a profile that has, if anything, an API key."""
+    route = Route("/x", API, kind, graphql=kind.graphql)
+    survey = Profile("survey", POOL, api_key=SecretStr(api_key) if api_key else None)
+    request = CheckedRequest(route, route.credential(survey), "GET", "upstreams.rest", known=known)
+    return verdicts.of_response(answer, request)
 
 
 def check(finding: Finding, state: HopState, words: str, fix: str) -> None:
@@ -50,7 +57,7 @@ def check(finding: Finding, state: HopState, words: str, fix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "auth", "state", "words", "fix"),
+    ("answer", "kind", "state", "words", "fix"),
     [
         (ProbeResponse(200, JSON), Auth.REST, OK, "200 with the ID token", ""),
         (ProbeResponse(204), Auth.API_KEY, OK, "204 with the API key", ""),
@@ -92,9 +99,9 @@ def check(finding: Finding, state: HopState, words: str, fix: str) -> None:
         (ProbeResponse(503, "text/html"), Auth.NONE, FAIL, "the upstream answers 503", "upstreams.rest"),
     ],
 )
-def test_answers_of_an_api(answer: ProbeResponse, auth: Auth, state: HopState, words: str, fix: str) -> None:
+def test_answers_of_an_api(answer: ProbeResponse, kind: CredentialKind, state: HopState, words: str, fix: str) -> None:
     """Where the documentation says what comes back, anything else is judged, and the credential by its own name."""
-    check(judged(answer, auth), state, words, fix)
+    check(judged(answer, kind), state, words, fix)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +141,10 @@ def test_answers_of_what_is_no_api(answer: ProbeResponse, words: str) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_analytics_without_a_key(status: int) -> None:
     """Who has no API key may not want analytics: that it refuses the token fails nothing, and says what it wants."""
-    finding = judged(ProbeResponse(status, JSON), Auth.REST, route_auth=Auth.ANALYTICS)
+    finding = judged(ProbeResponse(status, JSON), Auth.ANALYTICS)
     words = f"{status}: there is no API key, and analytics refuses the token"
     check(finding, WARN, words, "UL_PROXY_PROFILES__SURVEY__API_KEY")
-    assert judged(ProbeResponse(status, JSON), Auth.API_KEY, route_auth=Auth.ANALYTICS).state is FAIL
+    assert judged(ProbeResponse(status, JSON), Auth.ANALYTICS, api_key=CANARY).state is FAIL
 
 
 def test_a_route_of_ones_own_that_refuses() -> None:

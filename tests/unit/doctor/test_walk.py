@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from pydantic import SecretStr
+from support.kinds import Auth
 from support.stack import options_for
 
 from proxy.doctor.findings import Finding, HopState, Kind, Result, Step, fail, not_tried, ok, warn
 from proxy.doctor.plan import CheckedRequest, Hop, plan, requests_of
 from proxy.doctor.report import CheckReport, document, summary
 from proxy.doctor.walk import walk
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import OutboundProxies, OutboundProxy
+from proxy.identity.credentials import CredentialKind
 from proxy.identity.profile import Profile
 from proxy.settings.options import ServeOptions
 from proxy.settings.quantities import exact_duration
@@ -182,8 +184,8 @@ async def test_what_the_hops_do() -> None:
     assert [request.body for request in probes.requests if request.body] == [b'{"query":"{ __typename }"}']
 
 
-def own(path: str, upstream: str, auth: Auth) -> Route:
-    return Route(path, Upstream.parse(upstream), auth)
+def own(path: str, upstream: str, kind: CredentialKind) -> Route:
+    return Route(path, Upstream.parse(upstream), kind, graphql=kind.graphql)
 
 
 def test_requests_for_routes_of_ones_own() -> None:
@@ -201,7 +203,7 @@ def test_requests_for_routes_of_ones_own() -> None:
     assert asked[0].setting == "the upstream of the route /staging"
     key_only = dataclasses.replace(made.profile, api_key=SecretStr("k"))
     analytics = next(r for r in requests_of(made, key_only) if r.route.path == "/v1/analytics")
-    assert (analytics.auth, analytics.local) == (Auth.API_KEY, "/v1/analytics/version")
+    assert (analytics.credential.name, analytics.local) == ("api_key", "/v1/analytics/version")
 
 
 def test_routes_that_nobody_can_take() -> None:

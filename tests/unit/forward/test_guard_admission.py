@@ -27,13 +27,18 @@ def test_a_tool() -> None:
     """By default a tool that names a loopback host is let in, all of its lines may go on, and nothing is added."""
     headers = (HOST, (b"Accept", b"*/*"))
     admitted = admit(headers, Policy())
-    assert (admitted.host, admitted.headers, admitted.answer, admitted.foreign_answer) == (HOST[1], headers, (), ())
+    assert (admitted.host, admitted.headers, admitted.response_fields, admitted.upstream_response_fields) == (
+        HOST[1],
+        headers,
+        (),
+        (),
+    )
 
 
 def test_a_listed_page() -> None:
     """A listed page that presents the token is let in, may read the answer, and leaves the token here."""
     admitted = admit((HOST, FROM_APP, PRESENTED), STRICT)
-    assert (admitted.headers, admitted.answer) == ((HOST, FROM_APP), MAY_READ)
+    assert (admitted.headers, admitted.response_fields) == ((HOST, FROM_APP), MAY_READ)
 
 
 def test_a_person() -> None:
@@ -45,8 +50,8 @@ def test_a_person() -> None:
         (b"Sec-Fetch-Dest", b"document"),
     )
     admitted = admit(headers, Policy())
-    assert admitted.answer == ()
-    assert [name for name, _ in admitted.foreign_answer] == [b"Content-Security-Policy"]
+    assert admitted.response_fields == ()
+    assert [name for name, _ in admitted.upstream_response_fields] == [b"Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, CallerError, HostNotAllowed, OriginNotAllowed
 from proxy.forward.guard import check_origin, is_cors_field, parse_origin, preflight
-from proxy.forward.guard.origins import answer_fields, confinement
+from proxy.forward.guard.origins import confinement, response_fields
 from proxy.forward.policy import Policy
 from proxy.http.grammar.fields import Header
 
@@ -228,13 +228,13 @@ def test_refuses_preflights(text: str, error: type[CallerError]) -> None:
 
 def test_fields_of_an_answer() -> None:
     """A listed page may read the whole answer; caches must not give others' answers to it; else nothing is added."""
-    assert dict(answer_fields(APP.encode(), LISTED)) == {
+    assert dict(response_fields(APP.encode(), LISTED)) == {
         b"Access-Control-Allow-Origin": APP.encode(),
         b"Access-Control-Expose-Headers": b"*",
         b"Vary": b"Origin",
     }
-    assert answer_fields(None, LISTED) == ((b"Vary", b"Origin"),)
-    assert answer_fields(None, NOBODY) == ()
+    assert response_fields(None, LISTED) == ((b"Vary", b"Origin"),)
+    assert response_fields(None, NOBODY) == ()
 
 
 @pytest.mark.parametrize(

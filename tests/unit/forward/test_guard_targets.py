@@ -8,10 +8,11 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.kinds import Auth
 
 from proxy.errors import BadRequest, NoRoute, NotPermitted
-from proxy.forward.guard import OWN_PREFIX, Permissions, check_method, check_route, readings
-from proxy.forward.route import Auth, Route
+from proxy.forward.guard import OWN_PATHS, Permissions, check_method, check_route, readings
+from proxy.forward.route import Route
 from proxy.forward.routes import RouteTable
 from proxy.http.address import Upstream
 
@@ -19,7 +20,7 @@ REST = Upstream.parse("https://rest.test")
 TABLE = RouteTable(
     (Route("/staging", Upstream.parse("https://staging.test/base"), Auth.BEARER),),
     (
-        Route("/graphql", Upstream.parse("https://graphql.test/graphql"), Auth.GRAPHQL),
+        Route("/graphql", Upstream.parse("https://graphql.test/graphql"), Auth.GRAPHQL, graphql=True),
         Route("/v1/analytics", Upstream.parse("https://rest.test/v1/analytics"), Auth.ANALYTICS),
         Route("/cdn/library", Upstream.parse("https://library.test"), Auth.NONE),
         Route("", REST, Auth.REST),
@@ -264,7 +265,7 @@ def test_no_server_reads_another_route(path: str, chain: list[str]) -> None:
         return
     seen = read_by(path, chain)
     assert route_of(seen) is route_of(path)
-    assert path.startswith(OWN_PREFIX) or not seen.startswith(OWN_PREFIX)
+    assert path.startswith(OWN_PATHS) or not seen.startswith(OWN_PATHS)
     assert posixpath.normpath(seen).strip("/") == re.sub("/+", "/", seen).strip("/") or not seen.strip("/")
 
 

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from support.kinds import Auth
 
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.forward.routes import RouteTable
 from proxy.http.address import Upstream
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from proxy.http.grammar.fields import Header
 
 REST = Route("", Upstream.parse("https://api.example"), Auth.REST)
-GRAPHQL = Route("/graphql", Upstream.parse("https://drive.example/graphql"), Auth.GRAPHQL)
+GRAPHQL = Route("/graphql", Upstream.parse("https://drive.example/graphql"), Auth.GRAPHQL, graphql=True)
 FLIGHTS = Route("/cdn/flights", Upstream.parse("https://flights.example"), Auth.NONE)
 LIBRARY = Route("/cdn/library", Upstream.parse("https://library.example:8443/base"), Auth.NONE)
 STAGING = Route("/staging", Upstream.parse("https://stage.example/api/v2"), Auth.REST)

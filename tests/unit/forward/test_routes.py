@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.kinds import Auth
 
 from proxy.errors import BadRequest, NoRoute
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.forward.routes import RouteTable, parse_target
 from proxy.http.address import Upstream
 
@@ -16,7 +17,7 @@ STAGING = Upstream.parse("http://localhost:9000/base/v2")
 
 EVERYTHING = Route("", REST, Auth.REST)
 ANALYTICS = Route("/v1/analytics", REST, Auth.ANALYTICS)
-TO_GRAPHQL = Route("/graphql", GRAPHQL, Auth.GRAPHQL)
+TO_GRAPHQL = Route("/graphql", GRAPHQL, Auth.GRAPHQL, graphql=True)
 CDN = Route("/cdn/flights", FLIGHTS, Auth.NONE)
 BUILT_IN = (EVERYTHING, TO_GRAPHQL, CDN)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import SecretStr
+from support.kinds import Auth
 
 from proxy import __version__
 from proxy.errors import (
@@ -22,10 +23,11 @@ from proxy.errors import (
     UnknownProfile,
 )
 from proxy.errors.defects import Defects, Where
-from proxy.forward.route import Auth, Route
+from proxy.forward.route import Route
 from proxy.http.address import Upstream
 from proxy.http.grammar.fields import Header, Headers
 from proxy.http.response import Response
+from proxy.identity.credentials import Credentials, Sources
 from proxy.identity.issued import AwsCredentials, Token
 from proxy.identity.profile import CognitoPool, Profile
 from proxy.identity.tokens.state import Snapshot
@@ -118,9 +120,12 @@ def admin(
     async def metrics(headers: Headers) -> Response:
         return Response(200, tuple(headers), b"metrics")
 
+    manager = cast("TokenManager", tokens or Manager(snapshot))
+    profiles = {one.name: one for one in (profile, *others)}
     return OwnEndpoints(
-        tokens=cast("TokenManager", tokens or Manager(snapshot)),
-        profiles={one.name: one for one in (profile, *others)},
+        tokens=manager,
+        profiles=profiles,
+        credentials=Credentials(profiles, Sources(manager)),
         aws=cast("AwsKeys", aws or Aws()),
         metrics=metrics,
         aws_token=SecretStr(aws_token) if aws_token else None,

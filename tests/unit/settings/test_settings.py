@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from support.environment import ROOT
+from support.kinds import Auth
 
 from proxy.cli.command import main
 from proxy.errors import SettingsError
 from proxy.forward.policy import Policy
-from proxy.forward.route import Auth
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import CertificateFiles
 from proxy.identity.profile import AuthFlow
