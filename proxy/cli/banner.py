@@ -29,7 +29,7 @@ def banner(
     admin_urls: Sequence[str] = (),
     page: str | None = None,
 ) -> str:
-    """Where the proxy listens, as whom, which routes it has, and a line to paste.
+    """Write where the proxy listens, as whom, which routes it has, and a line to paste.
 
     `sessions` are the names of the profiles that lack a login and have a session that was kept; `tls` is what HTTPS
     callers are shown, `admin_urls` where the proxy's own endpoints are, if not at `urls`, and `page` where a browser
@@ -52,7 +52,7 @@ def banner(
 
 
 def _others(profiles: Mapping[str, Profile]) -> list[str]:
-    """The profiles that requests choose, as lines."""
+    """Write the profiles that requests may choose, as lines."""
     names = [name for name in profiles if name != DEFAULT_PROFILE]
     if not names:
         return []
@@ -62,7 +62,7 @@ def _others(profiles: Mapping[str, Profile]) -> list[str]:
 
 
 def whom(profile: Profile, credentials: Sequence[Credential], *, session: bool = False) -> str:
-    """Who the upstream takes the proxy's callers for."""
+    """Say who the upstream takes the proxy's callers for."""
     if profile.personal_access_token is not None:
         return "the owner of the personal access token"
     pool = f"user pool {profile.pool.user_pool_id}"
@@ -83,7 +83,7 @@ def start_warnings(
     policy: Policy,
     sessions: Collection[str] = (),
 ) -> list[str]:
-    """What a person should know from the start: routes that cannot work, and who else may use the login.
+    """Say what a person should know from the start: routes that cannot work, who else may use the login.
 
     `sessions` are as for `banner`.
     """
@@ -119,7 +119,7 @@ def start_warnings(
 
 
 def _local(route: Route) -> str:
-    """The paths that a route takes; GraphQL has but one."""
+    """Write the paths that a route takes; GraphQL has but one."""
     return route.path if route.graphql else route.path + "/…"
 
 

@@ -89,7 +89,7 @@ _ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
 def plan(options: ServeOptions, profile: Profile, cognito: Upstream, probes: Probes) -> list[Hop]:
-    """The whole way of `profile`, each hop once and behind those that it needs; `cognito` is where the pool is."""
+    """Plan the whole way of `profile`, each hop once and behind those that it needs; `cognito` has its user pool."""
     return _Plan(options, profile, cognito, probes).hops()
 
 
@@ -130,7 +130,7 @@ class _Plan:
         return self._hop(Step(Kind.ROUTE, subject), partial(self._probes.ask, request), needs, key=request.route)
 
     def _way(self, upstream: Upstream, setting: str) -> tuple[Hop, ...]:
-        """What requests to an upstream need."""
+        """Add the hops that requests to an upstream need, and return the last."""
         probes, there = self._probes, f"{upstream.host}:{upstream.port}"
         connect = partial(probes.connect, upstream, setting)
         via = choose(self._options.outbound, upstream)
@@ -146,7 +146,7 @@ class _Plan:
         return (last,)
 
     def _name(self, host: str, port: int, setting: str) -> tuple[Hop, ...]:
-        """The hop that looks a name up; none for an address."""
+        """Add the hop that looks a name up; an address needs none."""
         try:
             ip_address(host)
         except ValueError:
@@ -161,12 +161,12 @@ class _Plan:
         after: tuple[Hop, ...] = (),
         key: object = None,
     ) -> Hop:
-        """The hop of that key, by default the step itself, which is made where there is none."""
+        """Find the hop of `key`, by default the step itself; add it where there is none."""
         return self._found.setdefault(key or step, Hop(step, probe, needs, after))
 
 
 def requests_of(options: ServeOptions, profile: Profile) -> list[CheckedRequest]:
-    """One request for every route that is in use: what the documentation offers, else the upstream's own address."""
+    """Choose a request for every route in use: one that the documentation offers, else for the upstream's address."""
     table = RouteTable(options.own_routes, options.built_in_routes)
     built_in = {id(route) for route in options.built_in_routes}
     return [

@@ -187,7 +187,7 @@ class NetworkProbes:
         proof: Proof = _NO_PROOF,
         body: bytes | None = None,
     ) -> ProbeResponse:
-        """The response to a request of our own; raises a ProxyError."""
+        """Send a request of our own; raises a ProxyError."""
         lines = [(b"Host", upstream.authority.encode()), *_FIELDS]
         sent = None
         if body is not None:
@@ -217,7 +217,7 @@ class NetworkProbes:
         )
 
     async def _content(self, response: UpstreamAnswer) -> bytes:
-        """The beginning of a content, after which the response is let go; raises a ProxyError."""
+        """Read the beginning of a content and let go of the response; raises a ProxyError."""
         content = b""
         try:
             async with asyncio.timeout(self._timeout):
@@ -243,7 +243,7 @@ class _Handshake(asyncio.BufferedProtocol):
 
 
 async def _nothing() -> bytes:
-    """What is still to come of a content that is at hand."""
+    """Read what is still to come of a content that is at hand."""
     return b""
 
 
@@ -257,7 +257,7 @@ def _time_in(date: str, local: float, whose: str) -> _Recorded | None:
 
 
 def _address(sock: "socket.socket") -> str:
-    """Who is at the other end, as long as somebody is."""
+    """Name the other end of a connection, as long as there is one."""
     try:
         return str(sock.getpeername()[0])
     except OSError:
@@ -265,6 +265,6 @@ def _address(sock: "socket.socket") -> str:
 
 
 def _issuer(certificate: Mapping[str, Any]) -> str:
-    """Who says that the certificate is right."""
+    """Name the authority that signed a certificate."""
     named = {key: value for names in certificate.get("issuer", ()) for key, value in names}
     return str(named.get("organizationName") or named.get("commonName") or "an authority without a name")

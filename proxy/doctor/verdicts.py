@@ -50,7 +50,7 @@ class ProbeResponse:
 
 
 def of_response(response: ProbeResponse, request: CheckedRequest) -> Finding:
-    """The verdict on a route, which `request` was made for."""
+    """Judge a route by the response to its `request`."""
     status, title, setting = response.status, request.credential.title, request.setting
     if status == _LOGIN_TO_NETWORK:
         return captive(response.portal)
@@ -69,7 +69,7 @@ def of_response(response: ProbeResponse, request: CheckedRequest) -> Finding:
 
 
 def of_keys(response: ProbeResponse, *, emulator: bool) -> Finding:
-    """The verdict on a user pool's published keys; an `emulator` may have none."""
+    """Judge a user pool by its published keys; an `emulator` may have none."""
     if response.portal:
         return captive(response.portal)
     keys = _object(response.body).get("keys")
@@ -82,7 +82,7 @@ def of_keys(response: ProbeResponse, *, emulator: bool) -> Finding:
 
 
 def of_clock(ahead: float, server: float, whose: str) -> Finding:
-    """The verdict on a wall clock that is `ahead` seconds ahead of `server`, the time in a response of `whose`."""
+    """Judge a wall clock that is `ahead` seconds ahead of `server`, the time in a response of `whose`."""
     if abs(ahead) <= _CLOSE:
         return ok(f"as {whose} has it")
     time = datetime.fromtimestamp(server, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -107,7 +107,7 @@ def _refused(response: ProbeResponse, request: CheckedRequest) -> Finding:
 
 
 def _unexpected(response: ProbeResponse, request: CheckedRequest) -> Finding | None:
-    """What is wrong with a response that an API should have given to a good request."""
+    """Find what is wrong with the response of an API to a good request."""
     status, setting = response.status, request.setting
     if response.portal:
         return captive(response.portal)
@@ -141,7 +141,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _to(location: str) -> str:
-    """Where a redirect leads: the host alone, for the rest may hold a secret."""
+    """Say where a redirect leads: the host alone, for the rest may hold a secret."""
     try:
         host = urlsplit(location).hostname
     except ValueError:

@@ -159,7 +159,7 @@ class Forwarder:
             self._defects.went_well()
 
     def _body_of(self, request: ServerRequest, plan: ForwardPlan) -> HeldBody:
-        """The content of a request, held so that it can be sent again."""
+        """Hold the content of a request so that it can be sent again."""
         replaces = plan.credential.replaces
         return HeldBody(
             request.read,

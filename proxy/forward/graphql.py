@@ -93,7 +93,7 @@ def _judge_document(document: str) -> None:
 
 
 def _documents(media_type: str, body: bytes) -> Sequence[str]:
-    """The documents in the content of a POST."""
+    """Find the documents in the content of a POST."""
     text = _utf8(body.removeprefix(_BOM))
     if media_type == _DOCUMENT:
         return [text]
@@ -107,7 +107,7 @@ def _documents(media_type: str, body: bytes) -> Sequence[str]:
 
 
 def _document(request: Any) -> str:
-    """The document in one request."""
+    """Find the document in one request."""
     if not isinstance(request, dict) or not isinstance(request.get("query"), str):
         raise _refusal("holds no document: it may name one that the server keeps")
     if not request.keys() <= _PARAMETERS:
@@ -120,7 +120,7 @@ def _document(request: Any) -> str:
 
 
 def _from_parameters(parameters: Mapping[str, str]) -> Sequence[str]:
-    """The document in the URL of a GET; none where nothing at all is asked."""
+    """Find the document in the URL of a GET; none where nothing at all is asked."""
     if not parameters:
         return []
     named = {name: parameters[name.casefold()] for name in _PARAMETERS if name.casefold() in parameters}
@@ -130,7 +130,7 @@ def _from_parameters(parameters: Mapping[str, str]) -> Sequence[str]:
 
 
 def _parameters(query_string: str) -> dict[str, str]:
-    """The parameters of a URL by name, in lower case; raises ReadOnly where two servers could disagree on them."""
+    """Read the parameters of a URL by lower-case name; raises ReadOnly where two servers could disagree on them."""
     if _BAD_ESCAPE.search(query_string) or ";" in query_string:
         raise _refusal("has a URL that can be read in more ways than one")
     parameters: dict[str, str] = {}
@@ -149,7 +149,7 @@ def _parameters(query_string: str) -> dict[str, str]:
 
 
 def _media_type(headers: Headers) -> str:
-    """The media type of the content, in lower case."""
+    """Read the media type of the content, in lower case."""
     given = _values(headers, b"content-type")
     if len(given) != 1:
         raise _refusal("has no Content-Type, or two")
@@ -162,7 +162,7 @@ def _media_type(headers: Headers) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """A JSON text that has one meaning to every parser: no key twice, none of the numbers that JSON does not have."""
+    """Parse JSON that means the same to every parser: no key twice, none of the numbers that JSON does not have."""
     try:
         return json.loads(text, object_pairs_hook=_unambiguous, parse_constant=_no_constant)
     except (ValueError, RecursionError):

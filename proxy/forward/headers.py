@@ -67,7 +67,7 @@ _NO_TRAILERS = (
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
-    """The lower-case options of all `Connection` fields (RFC 9110 section 7.6.1).
+    """Read the lower-case options of all `Connection` fields (RFC 9110 section 7.6.1).
 
     Content-Length does not count: a peer who names it must not be able to take a message's framing away.
     """
@@ -81,7 +81,7 @@ def _options(connection: bytes) -> frozenset[bytes]:
 
 
 def to_upstream(headers: Headers, *, authority: str, replaces: Set[bytes], upgrade: bool = False) -> list[Header]:
-    """A caller's field lines as they go upstream, with `authority` as Host.
+    """Choose a caller's field lines that go upstream, with `authority` as Host.
 
     `replaces` are the names that the credential takes the place of: they are dropped in whatever spelling a lenient
     server would read as one.
@@ -108,7 +108,7 @@ def to_upstream(headers: Headers, *, authority: str, replaces: Set[bytes], upgra
 
 
 def to_caller(section: bytes, proxy_fields: Mapping[bytes, bytes]) -> bytes:
-    """An upstream's field lines as they go back, both on the wire; `proxy_fields` are as a `Head` has them.
+    """Choose an upstream's field lines that go back, both on the wire; `proxy_fields` are as a `Head` has them.
 
     Which web pages may read a response is for this proxy to say: `Access-Control-*` stays here.
     """
@@ -129,12 +129,12 @@ def to_caller(section: bytes, proxy_fields: Mapping[bytes, bytes]) -> bytes:
 
 
 def switching(section: bytes, proxy_fields: Mapping[bytes, bytes]) -> bytes:
-    """The field lines of a 101 response: those that `to_caller` passes, and the switch itself."""
+    """Make the field lines of a 101 response: those that `to_caller` passes, and the switch itself."""
     return to_caller(section, proxy_fields) + _UPGRADE_LINES
 
 
 def trailers(section: Headers, replaces: Set[bytes] = _NOTHING) -> list[Header]:
-    """The trailer fields that may pass: none that says who somebody is or how a message is framed or routed.
+    """Choose the trailer fields that may pass: none that says who somebody is or how a message is framed or routed.
 
     `replaces` is as in `to_upstream`. RFC 9110 section 6.5.1 forbids these to senders; a recipient that merged them
     would believe them.

@@ -21,7 +21,7 @@ _DOCUMENT = re.compile(
 
 
 def operation_name(query_string: str, content: bytes | None) -> str:
-    """The name of the operation in a request's URL or JSON content, empty where it cannot be seen at a glance.
+    """Find the name of the operation in a request's URL or JSON content, empty where it is not seen at a glance.
 
     `query_string` is what stands behind `?`, undecoded; `content` is None where not all of it is at hand.
     """

@@ -84,7 +84,7 @@ class ForwardPlan:
     """Whether the proxy is read-only and must look at the GraphQL document."""
 
     def head(self, proof: Proof, id_line: bytes) -> bytes:
-        """The head for the upstream; `id_line` is the field line with the request's id, empty where `fields` has it."""
+        """Write the head for the upstream; `id_line` has the request's id, and is empty where `fields` has it."""
         line, fields = self.line, self.fields
         return b"".join((line, fields, proof.field_lines(line, fields), id_line, b"\r\n"))
 

@@ -44,7 +44,7 @@ class Planner:
         self._permitted = lru_cache(REMEMBERED)(self._permit)
 
     def plan(self, head: RequestHead, *, secure: bool) -> Plan:
-        """The plan for a request, which came by HTTPS where `secure`.
+        """Make the plan for a request, which came by HTTPS where `secure`.
 
         Raises a CallerError where its caller is not let in, BadRequest, UnknownProfile, NotPermitted or NoRoute.
         """
@@ -52,11 +52,11 @@ class Planner:
         return plan(head, secure)
 
     def path(self, head: RequestHead) -> str:
-        """A request's target without its query, which may hold a secret; raises BadRequest."""
+        """Read a request's target without its query, which may hold a secret; raises BadRequest."""
         return self._origin_form(head).partition("?")[0]
 
     def refusal_fields(self, head: RequestHead, *, secure: bool) -> tuple[Header, ...]:
-        """The field lines that a response carries besides where its caller was not let in."""
+        """Make what a response carries besides where its caller was not let in."""
         return guard.refusal_fields(head.fields.lines, self._policy, secure=secure)
 
     def _plan(self, head: RequestHead, secure: bool) -> Plan:
@@ -96,13 +96,13 @@ class Planner:
         )
 
     def _reads_document(self, head: RequestHead, route: Route) -> bool:
-        """Whether the document of a GraphQL request must be judged; raises ReadOnly where the head says enough."""
+        """Tell whether the document of a GraphQL request must be judged; raises ReadOnly where the head says enough."""
         return self._policy.read_only and guard.check_read_only(
             head.method, graphql=route.graphql, upgrade=head.fields.upgrade
         )
 
     def _origin_form(self, head: RequestHead) -> str:
-        """The target of a request, with its query; raises BadRequest."""
+        """Read the target of a request, with its query; raises BadRequest."""
         guard.check_method(head.method)
         target, authority = parse_target(head.target)
         if authority is not None:
@@ -126,7 +126,7 @@ class Planner:
         return Admission(secure, origin, lines, own, field_lines(own + foreign), profile, request_id, numbered)
 
     def _permit(self, method: str, target: str) -> tuple[Route, str]:
-        """The route of a target, and what to ask its upstream for."""
+        """Find the route of a target, and what to ask its upstream for."""
         ways = guard.readings(target.partition("?")[0])
         self._permissions.check(method, ways)
         if len(ways) > 1:
@@ -134,7 +134,7 @@ class Planner:
         return self._routes.match(target)
 
     def _pass_fields(self, admission: Admission, fields: Fields, authority: str, replaces: frozenset[bytes]) -> bytes:
-        """The caller's field lines as they go to `authority` beside a credential that `replaces` some of them."""
+        """Write the caller's field lines for `authority`, beside a credential that `replaces` some of them."""
         lines = headers.to_upstream(admission.headers, authority=authority, replaces=replaces, upgrade=fields.upgrade)
         section = field_lines(lines)
         return section + b"Transfer-Encoding: chunked\r\n" if fields.chunked else section

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def error_response(error: ProxyError, *, graphql: bool, request_id: str = "") -> Response:
-    """The response to a request that `error` ended; shaped for GraphQL clients where `graphql` is set.
+    """Make the response to a request that `error` ended, shaped for GraphQL clients where `graphql`.
 
     By `request_id` a person finds the request in the log.
     """

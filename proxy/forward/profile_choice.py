@@ -27,7 +27,7 @@ class Choice(NamedTuple):
 
 
 def named_in(lines: Headers) -> str | None:
-    """The profile that the field lines name; raises BadRequest where they name more than one."""
+    """Read the profile that the field lines name; raises BadRequest where they name more than one."""
     values = set(values_of(lines, HEADER))
     if len(values) > 1:
         raise BadRequest("the request names more than one profile", hint="Send X-UL-Proxy-Profile once.")
@@ -35,7 +35,7 @@ def named_in(lines: Headers) -> str | None:
 
 
 def chosen(target: str, named: str | None) -> Choice:
-    """The choice of a request: by its target, in origin form, or by the profile `named` in its field lines.
+    """Read the choice of a request: by its target, in origin form, or by the profile `named` in its field lines.
 
     Raises UnknownProfile for what is no profile's name, and BadRequest where the two name different profiles.
     """

@@ -11,7 +11,7 @@ JUDGED = 1 << 20
 
 
 def held(replay_limit: int, *, read_only: bool) -> int:
-    """Bytes of a content that are held: those that may be sent again, and in read-only mode those that are judged."""
+    """Say how many bytes of a content are held: as many as are sent again, or in read-only mode as are judged."""
     return max(replay_limit, JUDGED) if read_only else replay_limit
 
 

@@ -16,7 +16,7 @@ _CREATED, _REDIRECTION = 201, 3
 
 
 def informer(request: ServerRequest) -> Callable[[Head], None]:
-    """What passes an upstream's 1xx responses on."""
+    """Make what passes an upstream's 1xx responses on."""
 
     def inform(head: Head) -> None:
         request.inform(head.status, head.reason, headers.to_caller(head.section, head.proxy_fields))

@@ -58,7 +58,7 @@ class HeldBody:
         return self._whole
 
     def at_hand(self) -> bytes | None:
-        """The whole body, None where some of it had not arrived when it was first asked for."""
+        """Take the whole body, None where some of it had not arrived when it was first asked for."""
         if self._whole is None and not self._size:
             self._whole = self._at_hand()
             if self._whole:
@@ -67,7 +67,7 @@ class HeldBody:
         return self._whole
 
     async def whole(self, limit: int) -> bytes:
-        """All of the body, or more than `limit` bytes of it where it is longer; to be called before `stream`.
+        """Read all of the body, or more than `limit` bytes where it is longer; to be called before `stream`.
 
         Raises Overloaded where there is no room to keep it meanwhile.
         """
@@ -82,7 +82,7 @@ class HeldBody:
         return b"".join(pieces)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body from its beginning: what is held, then what is still to come."""
+        """Read the body from its beginning: what is held, then what is still to come."""
         for chunk in tuple(self._held):
             yield chunk
         # Handed over rather than named: what has been written must not wait here as well.

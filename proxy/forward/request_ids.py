@@ -18,7 +18,7 @@ _TAILS = [(f"{n:02x}", b"%02x\r\n" % n) for n in range(256)]
 
 
 def given(lines: Headers) -> tuple[str, bool]:
-    """The id in a request's field lines, empty where they have no good one, and whether they carry an id upstream.
+    """Read the id in field lines, empty where they have no good one, and whether they carry any upstream.
 
     X-Request-Id, else the trace id of `traceparent` (W3C Trace Context section 3.2). What is repeated, too long or of
     other letters gives none: it would be written to logs.

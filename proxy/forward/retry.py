@@ -51,7 +51,7 @@ async def exchange(
 
 
 async def _is_refused(proof: Proof, response: UpstreamAnswer) -> tuple[bool, bytes]:
-    """Whether another proof can help, and the content of the response where that had to be read to know."""
+    """Judge a response: whether another proof can help, and the content where that had to be read to know."""
     content = b""
     try:
         if proof.wants_content(response.head):

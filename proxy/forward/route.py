@@ -22,5 +22,5 @@ class Route:
     graphql: bool = False
 
     def credential(self, profile: Profile) -> Credential:
-        """What requests of a profile get here: to be asked about itself, for it has nothing to send."""
+        """Make what requests of a profile get here: to be asked about itself, for it has nothing to send."""
         return self.auth.of(profile, self.header, NO_SOURCES)

@@ -58,7 +58,7 @@ class RouteTable:
         )
 
     def match(self, path: str) -> tuple[Route, str]:
-        """The route of an origin-form target, and what to ask its upstream for; raises NoRoute."""
+        """Find the route of an origin-form target, and what to ask its upstream for; raises NoRoute."""
         for route in self.routes:
             prefix = route.path
             if path.startswith(prefix) and (rest := path[len(prefix) :])[:1] in ("/", "?", ""):
@@ -67,7 +67,7 @@ class RouteTable:
         raise NoRoute("no route matches this path", hint="List the routes with `ul-proxy config`.")
 
     def localised(self, headers: list[Header], route: Route, *, here: bytes, below: str = "") -> list[Header]:
-        """`headers`, where a `Location` on the origin of `route` leads through the proxy, by its name `here`.
+        """Have a `Location` in `headers` on the origin of `route` lead through the proxy, by its name `here`.
 
         Local paths begin with `below`, as the caller's did.
         """
@@ -96,7 +96,7 @@ class RouteTable:
         return (here if local.startswith("//") else prefix) + local.encode("latin-1")
 
     def _local_path(self, path: str, route: Route) -> str | None:
-        """The most exact local path that leads to `path` on the origin of `route`, None where there is none."""
+        """Find the most exact local path that leads to `path` on the origin of `route`, None where there is none."""
         found: tuple[int, str] | None = None
         # Where two are equally exact, the one that the caller took.
         for candidate in (route, *self.routes):
@@ -112,5 +112,5 @@ class RouteTable:
         return found[1] if found[1].startswith("/") else "/" + found[1]
 
     def _leads_to(self, path: str, route: Route) -> bool:
-        """Whether a request for `path` would take `route`, and not a longer one that covers it."""
+        """Tell whether a request for `path` would take `route`, and not a longer one that covers it."""
         return self.match(path or "/")[0] is route

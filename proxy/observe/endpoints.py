@@ -110,7 +110,7 @@ class OwnEndpoints:
         self._public = {path: endpoint for path, endpoint in self._table.items() if path in _PUBLIC}
 
     async def __call__(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Response:
-        """The answer to `method` on an own path.
+        """Answer `method` on an own path.
 
         `profile` is the name of the one that the request chose, which may be unknown; `headers` are its field lines.
         Raises NoRoute, BadRequest, UnknownProfile, ClientTokenRequired or a CredentialError.
@@ -136,7 +136,7 @@ class OwnEndpoints:
         return await self._answer(self._table, method, path, profile, headers)
 
     async def public(self, method: str, path: str, profile: str = DEFAULT_PROFILE, headers: Headers = ()) -> Response:
-        """As `__call__`, for callers of whom nothing is known."""
+        """Answer callers of whom nothing is known."""
         return await self._answer(self._public, method, path, profile, headers)
 
     async def _answer(self, table: _Table, method: str, path: str, profile: str, headers: Headers) -> Response:
@@ -151,16 +151,16 @@ class OwnEndpoints:
         return await endpoint.answer(chosen, headers)
 
     async def _live(self, _profile: Profile, _headers: Headers) -> Response:
-        """200 while the process serves."""
+        """Answer 200 while the process serves."""
         return json_response(200, {"live": True})
 
     async def _ready(self, profile: Profile, _headers: Headers) -> Response:
-        """200 when a credential is at hand, the proxy is not draining and requests go well, else 503 and the reason."""
+        """Answer 200 when a credential is at hand, the proxy is not draining and requests go well, else 503."""
         reason = self._unready(profile)
         return json_response(200, {"ready": True}) if reason is None else error_response(reason, graphql=False)
 
     async def _refresh(self, profile: Profile, _headers: Headers) -> Response:
-        """A new token, and what is known of it; raises a CredentialError, and then the old token stays in use."""
+        """Get a new token, and show when it ends; raises a CredentialError, and then the old token stays in use."""
         if profile.personal_access_token is not None:
             raise BadRequest(
                 f"profile {profile.name} sends a personal access token, which cannot be renewed",
@@ -181,14 +181,14 @@ class OwnEndpoints:
         )
 
     async def _end(self, _profile: Profile, _headers: Headers) -> Response:
-        """202, and the proxy drains and ends."""
+        """Answer 202, and have the proxy drain and end."""
         if self._stop is not None:
             log.info("POST %s: draining", _STOP)
             self._stop()
         return json_response(202, {"stopping": True, "requests_in_flight": self._in_flight()})
 
     async def _aws_credentials(self, profile: Profile, headers: Headers) -> Response:
-        """AWS credentials of the identity pool for callers who send `aws_credentials_token`."""
+        """Hand AWS credentials of the identity pool to callers who send `aws_credentials_token`."""
         presented = values_of(headers, b"authorization")
         expected = b"" if self._aws_token is None else self._aws_token.get_secret_value().encode()
         if len(presented) != 1 or not compare_digest(presented[0], expected):
@@ -223,7 +223,7 @@ class OwnEndpoints:
         return self._credentials.of(profile.name, route.auth, route.header)
 
     async def _status(self, profile: Profile, _headers: Headers) -> Response:
-        """Everything about this process that is no secret."""
+        """Show everything about this process that is no secret."""
         uptime = self._now().monotonic - self._started.monotonic
         reason = self._unready(profile)
         return json_response(
@@ -259,7 +259,7 @@ def _check_method(methods: tuple[str, ...], method: str, path: str) -> None:
 
 
 def _shown(profile: Profile, snapshot: Snapshot) -> dict[str, Any]:
-    """Everything about a profile that is no secret."""
+    """Show everything about a profile that is no secret."""
     return {
         "state": snapshot.state,
         "username": profile.username,

@@ -108,7 +108,7 @@ def _profile(
 
 
 def _pool(common: CognitoSettings, own: ProfileCognitoSettings) -> CognitoPool:
-    """The user pool of a profile: what it does not say of its own is as for everybody."""
+    """Make the user pool of a profile: what it does not say of its own is as for everybody."""
     given = own.model_dump(exclude_none=True)
     # A client's secret is that client's alone.
     without = {"client_secret"} if "client_id" in given else set()

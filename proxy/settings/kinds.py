@@ -18,7 +18,7 @@ KINDS = {
 
 
 def checked_kind(value: str) -> str:
-    """The name of a kind."""
+    """Check the name of a kind."""
     if value not in KINDS:
         raise PydanticKnownError("enum", {"expected": ", ".join(map(repr, KINDS))})
     return value

@@ -28,7 +28,7 @@ class Admitted(NamedTuple):
 
 
 def admit(headers: tuple[Header, ...], policy: Policy, *, secure: bool = False) -> Admitted:
-    """The verdict on a caller's field lines, which came by HTTPS where `secure`.
+    """Judge a caller's field lines, which came by HTTPS where `secure`.
 
     Raises BadRequest, HostNotAllowed, OriginNotAllowed, ClientTokenRequired or NotPermitted. A `preflight` is answered
     before this: it carries no client token.

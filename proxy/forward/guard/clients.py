@@ -34,7 +34,7 @@ def check_client_token(headers: Sequence[Header], token: SecretStr | None) -> No
 
 
 def without_client_token(headers: tuple[Header, ...], token: SecretStr | None) -> tuple[Header, ...]:
-    """The field lines that may go upstream as far as the client token is concerned: all but those that hold it.
+    """Drop the field lines that hold the client token: it is not for an upstream.
 
     X-UL-Proxy-Token never goes, whatever it holds. Where a caller presents the token there, its Authorization is its
     own and stays, unless it is the token once more.
@@ -44,7 +44,7 @@ def without_client_token(headers: tuple[Header, ...], token: SecretStr | None) -
 
 
 def _holds(line: Header, expected: bytes) -> bool:
-    """Whether a field line carries the client token, in whatever spelling of its name a lenient server would read."""
+    """Tell whether a field line carries the client token, in any spelling of its name that a server might read."""
     name = line[0].lower().replace(b"_", b"-")
     if name == TOKEN_FIELD:
         return True
@@ -52,7 +52,7 @@ def _holds(line: Header, expected: bytes) -> bool:
 
 
 def _secret_in(value: bytes) -> bytes:
-    """The secret in a value of Authorization (RFC 9110 section 11.4), empty where there is none that counts."""
+    """Find the secret in a value of Authorization (RFC 9110 section 11.4), empty where there is none that counts."""
     scheme, _, rest = value.partition(b" ")
     if scheme.lower() == b"bearer":
         return rest.strip()
@@ -60,7 +60,7 @@ def _secret_in(value: bytes) -> bytes:
 
 
 def _decoded(value: bytes) -> bytes:
-    """The `user:password` in a value of Authorization, empty where it is not Basic."""
+    """Decode the `user:password` in a value of Authorization, empty where it is not Basic."""
     scheme, _, rest = value.partition(b" ")
     try:
         return b64decode(rest.strip(), validate=True) if scheme.lower() == b"basic" else b""

@@ -63,7 +63,7 @@ def parse_authority(authority: str) -> Authority | None:
 
 
 def host_name(authority: str) -> str | None:
-    """The host of `host[:port]` in lower case, without a trailing dot or brackets; None where it is malformed.
+    """Read the host of `host[:port]` in lower case, without a trailing dot or brackets; None where it is malformed.
 
     An IPv6 address comes in its shortest form, one that stands for an IPv4 address (RFC 4291 section 2.5.5.2) as that.
     """

@@ -59,7 +59,7 @@ def check_origin(headers: Sequence[Header], policy: Policy, host: bytes, *, secu
 
 
 def _check_named(origin: bytes, site: bytes, policy: Policy, host: bytes, *, secure: bool) -> bytes | None:
-    """As `check_origin`, for a request that names its origin."""
+    """Check the origin of a request that names it, as `check_origin` does."""
     if origin.decode("latin-1") in policy.allowed_origins:
         return origin
     here = host.lower()
@@ -72,7 +72,7 @@ def _check_named(origin: bytes, site: bytes, policy: Policy, host: bytes, *, sec
 
 
 def preflight(headers: Sequence[Header], policy: Policy, *, secure: bool = False) -> tuple[Header, ...] | None:
-    """The field lines of the 204 that answers an OPTIONS request if it is a preflight; None where it is none.
+    """Make the field lines of the 204 that answers a preflight; None where the OPTIONS request is none.
 
     A browser asks without credentials, so that no client token is wanted. Raises BadRequest, HostNotAllowed, or
     OriginNotAllowed where the page may not send what it asks for.
@@ -105,7 +105,7 @@ def preflight(headers: Sequence[Header], policy: Policy, *, secure: bool = False
 
 
 def response_fields(origin: bytes | None, policy: Policy) -> tuple[Header, ...]:
-    """What every response carries besides its own field lines; `origin` is what `check_origin` returned.
+    """Make what every response carries besides its own field lines; `origin` is what `check_origin` returned.
 
     No `Access-Control-Allow-Credentials`: a page that is let in needs no cookie, and whatever a browser adds by itself
     must not be what lets a page in. Without it `*` exposes all of the response's fields (the Fetch standard).
@@ -119,7 +119,7 @@ def response_fields(origin: bytes | None, policy: Policy) -> tuple[Header, ...]:
 
 
 def confinement(headers: Sequence[Header]) -> tuple[Header, ...]:
-    """What an upstream's response carries besides, so that no file of theirs acts as the proxy's own page.
+    """Make what an upstream's response carries besides, so that no file of theirs acts as the proxy's own page.
 
     A browser that shows one takes it for a page of this origin, which may do everything here: a drawing with a script
     in it, that somebody put into the media library, would act with the login of the proxy. It says so in
@@ -133,7 +133,7 @@ def confinement(headers: Sequence[Header]) -> tuple[Header, ...]:
 
 
 def is_cors_field(name: bytes) -> bool:
-    """Whether an upstream's field, its name in lower case, tells browsers what pages may do here.
+    """Tell whether an upstream's field, its name in lower case, says to browsers what pages may do here.
 
     Which pages may is for this proxy to say: an upstream's `*` was meant for callers without a credential.
     """
@@ -141,7 +141,7 @@ def is_cors_field(name: bytes) -> bool:
 
 
 def parse_origin(text: str) -> str:
-    """An origin as browsers write it: in lower case, without its scheme's own port. ValueErrors are for a person."""
+    """Write an origin as browsers do: in lower case, without its scheme's own port. ValueErrors are for a person."""
     if text == "*":
         raise ValueError("'*' would let every web page use your login: name each origin")
     origin = text.strip().lower()

@@ -110,7 +110,7 @@ def _expression(segment: str) -> str:
 
 
 def _combined(patterns: Iterable[Pattern], method: str, flags: int = 0) -> re.Pattern[str]:
-    """One expression for every pattern that speaks of `method`; it matches nothing where there is none."""
+    """Make one expression of all patterns for `method`; it matches nothing where there is none."""
     wanted = {_ANY, method} | ({"GET"} if method == "HEAD" else set())
     paths = [pattern.path for pattern in patterns if pattern.method in wanted]
     return re.compile("|".join(paths) or "(?!)", re.DOTALL | flags)

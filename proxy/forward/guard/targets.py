@@ -42,7 +42,7 @@ def check_method(method: str) -> None:
 
 
 def readings(path: str) -> Sequence[str]:
-    """Every way in which some server may read a path, given without its query; the first is the path as it is written.
+    """List every way in which some server may read a path without its query; the first is the path as it is written.
 
     Raises BadRequest where one of them leads to another place on every server: dot segments, NUL, and escapes that are
     none or that only lenient decoders accept.

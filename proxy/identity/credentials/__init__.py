@@ -30,11 +30,11 @@ class Proof:
         self._lines = lines
 
     def field_lines(self, request_line: bytes, fields: bytes) -> bytes:
-        """The field lines to add to one request, given its request line and its other fields as they go out."""
+        """Write the field lines to add to one request, given its request line and its other fields as they go out."""
         return self._lines
 
     def wants_content(self, head: Head) -> bool:
-        """Whether the content of a response must be read to judge it, one with a status in `judged`."""
+        """Tell whether a response with a status in `judged` must be judged by its content, too."""
         return False
 
     def refused(self, head: Head, content: bytes) -> bool:
@@ -46,10 +46,10 @@ class TokenSource(Protocol):
     """Where Cognito's tokens come from, by the name of a profile."""
 
     def at_hand(self, name: str) -> Token | None:
-        """A token that is good now, None where there is none; raises UnknownProfile."""
+        """Take a token that is good now, None where there is none; raises UnknownProfile."""
 
     async def get(self, name: str) -> Token:
-        """A token that is good now, waiting for a sign-in where there is none; raises a CredentialError."""
+        """Wait for a token that is good now; raises a CredentialError."""
 
     def reject(self, name: str, token: Token) -> bool:
         """Drop a token that an upstream refused; whether to `get` another."""
@@ -121,25 +121,25 @@ class Credential(ABC):
 
     @abstractmethod
     def at_hand(self) -> Proof | None:
-        """What can be sent now, None where it must be waited for; raises CredentialMissing, UnknownProfile."""
+        """Take what can be sent now, None where it must be waited for; raises CredentialMissing, UnknownProfile."""
 
     @abstractmethod
     async def get(self) -> Proof:
-        """What can be sent, waiting for it where need be; raises a CredentialError or UnknownProfile."""
+        """Wait for what can be sent; raises a CredentialError or UnknownProfile."""
 
     def missing(self, *, session: bool) -> str:
-        """What has to be done before it can be sent, behind "until"; empty where nothing has to.
+        """Say what must be done before it can be sent, as words that follow "until"; empty where nothing must.
 
         `session`: one with Cognito is kept.
         """
         return ""
 
     def unready(self, session: SessionState) -> ProxyError | None:
-        """Why it cannot be sent now, None where it can: CredentialMissing where nobody has set it."""
+        """Say why it cannot be sent now, None where it can: CredentialMissing where nobody has set it."""
         return None
 
     def advice(self, status: int, setting: str) -> Advice:
-        """What to do where a good request was refused with `status`; `setting` has the upstream's address."""
+        """Say what to do where a good request was refused with `status`; `setting` has the upstream's address."""
         return Advice(f"{status}: {self.title} is refused", f"Check {setting}.")
 
 
@@ -165,7 +165,7 @@ class Credentials:
         self._made: dict[tuple[str, CredentialKind, str | None], Credential] = {}
 
     def of(self, name: str, kind: CredentialKind, header: str | None) -> Credential:
-        """The credential of the profile called `name`; raises UnknownProfile."""
+        """Find the credential of the profile called `name`; raises UnknownProfile."""
         made = self._made.get((name, kind, header))
         if made is None:
             profile = self._profiles.get(name)

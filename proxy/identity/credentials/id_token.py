@@ -77,7 +77,7 @@ class IdToken(Credential):
         return Advice(f"{status}: the token is refused, though Cognito has just issued it", fix)
 
     def _of(self, token: Token) -> Proof:
-        """The proof for a token, made once for as long as it is the same token."""
+        """Make the proof for a token, once for as long as it is the same token."""
         proof = self._proof
         if proof is None or proof.token is not token:
             line = b"%b: %b\r\n" % (self._field, token.id_token.get_secret_value().encode())

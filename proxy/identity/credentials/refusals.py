@@ -15,7 +15,7 @@ _EXPIRED = re.compile(
 
 
 def has_short_json(head: Head) -> bool:
-    """Whether a response is a short 403 in JSON, whose content says what it is about."""
+    """Tell whether a response is a short 403 in JSON, whose content says what it is about."""
     if head.status != HTTPStatus.FORBIDDEN:
         return False
     lengths, types = values_of(head.headers, b"content-length"), values_of(head.headers, b"content-type")
@@ -24,7 +24,7 @@ def has_short_json(head: Head) -> bool:
 
 
 def refuses_token(head: Head, content: bytes) -> bool:
-    """Whether a 401, or a 403 with its `content` where that `has_short_json`, refuses the token."""
+    """Tell whether a 401, or a 403 with its `content` where that `has_short_json`, refuses the token."""
     if head.status != HTTPStatus.FORBIDDEN:
         return head.status == HTTPStatus.UNAUTHORIZED
     if any(value.lower() == b"gzip" for value in values_of(head.headers, b"content-encoding")):
