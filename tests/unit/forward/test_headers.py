@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -371,7 +371,6 @@ def passed_line_by_line(section: bytes) -> bytes:
     return b"".join(row for name, row in rows if name not in dropped) + b"Via: 1.1 ul-proxy\r\n"
 
 
-@settings(max_examples=500)
 @given(upstream_sections())
 @example(b"TE: a\r\n")
 @example(b"A: b\r\nConnection: keep-alive\r\nC: d\r\n")
