@@ -1,6 +1,7 @@
 """What integration tests stand between; a test of `unit/` needs none of it and loads none of it."""
 
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +17,19 @@ from support.stack import new_cognito
 from proxy.demo.cognito import EmbeddedCognito
 
 __all__ = ["base", "engine", "image", "shell"]
+
+STARTS_PROCESSES = re.compile(r"subprocess|bench\.|support\.(browser|commands|mortal|screen|served|servers|silence)\b")
+"""In the text of a module."""
+STARTED = {"engine", "desk", "moto_cognito", "ministack_cognito", "foreign_cognito", "shell"}
+"""Fixtures that start processes."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark as `slow` what starts processes: nothing else takes much more than a second."""
+    text = item.path.read_text("utf-8")
+    if STARTS_PROCESSES.search(text) or not STARTED.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
+
 
 _RUN_MAKE_TEST = "MiniStack is not at hand (MINISTACK_PYTHON): run make test"
 
