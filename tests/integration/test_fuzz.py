@@ -27,7 +27,7 @@ from proxy.http.address import Upstream
 
 loop_factories = EVERY_LOOP
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1500"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "450"))
 LANES = 15
 """Requests that are under way at the same time, each with a proxy of its own."""
 QUIET = 0.03
