@@ -1,7 +1,6 @@
 """What crosses the proxy: hop-by-hop fields stop, one credential is added, everything else keeps its bytes."""
 
 from dataclasses import replace
-from itertools import product
 
 import pytest
 from hypothesis import example, given
@@ -208,10 +207,11 @@ ADDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "added"), list(product(CALLERS_OWN, ADDITIONS)))
-def test_callers_credentials_stop(name: bytes, added: Header) -> None:
+@pytest.mark.parametrize("name", CALLERS_OWN)
+def test_callers_credentials_stop(name: bytes) -> None:
     """Where a credential is added, the caller's own are dropped, in every spelling that some server reads as one."""
-    assert sent((name, b"stale"), (b"Accept", b"*/*"), added=added) == [(b"Accept", b"*/*")]
+    for added in ADDITIONS:
+        assert sent((name, b"stale"), (b"Accept", b"*/*"), added=added) == [(b"Accept", b"*/*")], added
 
 
 @pytest.mark.parametrize("name", [b"X-Own", b"x-own", b"X_Own", b"x_OWN"])
