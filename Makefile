@@ -1,4 +1,11 @@
-# make demo, make test, make lint, make matrix. VENV and PYTHON may be given: make test VENV=/tmp/v PYTHON=python3.13
+# make demo    the offline sandbox
+# make unit    the unit tests, in less than a minute
+# make quick   these, and the integration tests that start no process
+# make test    every test
+# make fuzz    the property tests with many examples
+# make lint    ruff and mypy; make format mends what can be mended
+# make matrix  the tests on every supported Python
+# VENV and PYTHON may be given: make test VENV=/tmp/v PYTHON=python3.13. PYTEST_ARGS="-k drain -x" goes to pytest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +17,10 @@ PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PARALLEL = --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 FUZZ_EXAMPLES ?= 10000
 
-.PHONY: demo test test-interpreter matrix prepared coverage fuzz lint format bench soak bench-peers clean
+# Compiled once, the tests and what they import start in a third of the time.
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: demo unit quick test test-interpreter matrix prepared coverage fuzz lint format bench soak bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -25,6 +35,12 @@ TEST_ENV = MINISTACK_PYTHON=$(abspath $(VENV)-ministack)/bin/python LLHTTP_CORPU
 	BASE_ROOT=$(abspath $(BASE_ROOT)) WHEELS=$(abspath $(WHEELS))
 TEST_NEEDS = $(VENV)/.dev $(VENV)-ministack/.installed $(VENV)-llhttp/.unpacked $(BASE_ROOT) $(WHEELS:%=%/.filled)
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest
+
+unit: $(VENV)/.dev
+	$(PYTEST) $(PARALLEL) tests/unit $(PYTEST_ARGS)
+
+quick: $(VENV)/.dev $(VENV)-llhttp/.unpacked
+	$(PYTEST) $(PARALLEL) -m 'not slow' $(PYTEST_ARGS)
 
 test: $(TEST_NEEDS)
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
@@ -48,10 +64,10 @@ prepared: $(TEST_NEEDS)
 coverage: $(TEST_NEEDS)
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term $(PYTEST_ARGS)
 
-# As many mutated requests as one likes, and a signal at many more moments: make fuzz FUZZ_EXAMPLES=100000
+# Every property with as many examples as one likes, and a signal at many more moments: make fuzz FUZZ_EXAMPLES=100000
 fuzz: $(VENV)/.dev
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIGNAL_STEP=0.05 \
-		$(PYTEST) --timeout 0 tests/integration/test_fuzz.py tests/integration/test_interrupts.py $(PYTEST_ARGS)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTEST) $(PARALLEL) --timeout 0 -m hypothesis $(PYTEST_ARGS)
+	SIGNAL_STEP=0.05 $(PYTEST) --timeout 0 tests/integration/test_interrupts.py $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	@status=0; \

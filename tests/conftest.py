@@ -9,10 +9,11 @@ from hypothesis import settings
 from support import sitecustomize
 from support.environment import guarded_environment, is_ambient
 
-pytest_plugins = ["support.fixtures", "integration.foreign", "support.loops", "support.containers", "support.shell"]
+pytest_plugins = ["support.loops", "support.origin"]
 
 # The same examples on every machine and on every run: a failure in CI is one that anybody can repeat.
-settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=EXAMPLES)
 settings.load_profile("repeatable")
 
 sitecustomize.install()

@@ -161,7 +161,11 @@ def found_by_boto3() -> Any:
     return credentials
 
 
-@doors
+@pytest.mark.parametrize(
+    ("door", "foreign_cognito"),
+    [("container", "moto"), ("credential_process", "ministack")],
+    indirect=["foreign_cognito"],
+)
 async def test_aws_s3_cp(door: str, foreign_cognito: ForeignCognito, origin: Origin, tmp_path: Path) -> None:
     """The AWS CLI uploads a file with its metadata, as Media Drive wants it, to the S3 of both emulators."""
     identity_pool_id = foreign_cognito.create_identity_pool()

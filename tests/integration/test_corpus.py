@@ -1,4 +1,4 @@
-"""Hostile and odd bytes, one case at a time, against the running proxy; on both event loops.
+"""Hostile and odd bytes, one case after the other, against a running proxy; on both event loops.
 
 The upstream is a strict reader: what it may see of each case stands in the table of `support.corpus`.
 """
@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from support.corpus import CANARY, CASES, Case, get, post
+from support.corpus import CANARY, FAMILIES, Case, get, post
 from support.loops import EVERY_LOOP
 from support.oracle import ANSWERED
 from support.rig import BARE_ROUTE, CREDENTIAL, GOOD, Forwarded, Heard, Rig, running_rig
@@ -45,20 +45,27 @@ def check_log(case: Case, text: str) -> None:
         assert CANARY.decode() not in text
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-async def test_case(case: Case, rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("cases", FAMILIES.values(), ids=FAMILIES)
+async def test_cases(cases: list[Case], rig: Rig, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests) -> None:
     """Each case is answered and forwarded as its row says, wherever the network cuts it, and harms no other request."""
     caplog.set_level(logging.DEBUG)
-    for pieces in case.ways:
-        check(case, await rig.send(*pieces), rig)
-        assert await rig.good_request_passes()
-    check_log(case, caplog.text + rig.logged())
+    for case in cases:
+        with subtests.test(case.name):
+            caplog.clear()
+            before = len(rig.logged())
+            for pieces in case.ways:
+                check(case, await rig.send(*pieces), rig)
+                assert await rig.good_request_passes()
+            check_log(case, caplog.text + rig.logged()[before:])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.refused], ids=lambda case: case.name)
-async def test_a_refusal_ends_the_connection(case: Case, rig: Rig) -> None:
+@pytest.mark.parametrize("cases", FAMILIES.values(), ids=FAMILIES)
+async def test_a_refusal_ends_the_connection(cases: list[Case], rig: Rig, subtests: pytest.Subtests) -> None:
     """Behind what has no reading, or two, nobody knows where a request begins: none is read, whoever asks for it."""
-    check(case, await rig.send(case.persistent), rig)
+    for case in cases:
+        if case.refused:
+            with subtests.test(case.name):
+                check(case, await rig.send(case.persistent), rig)
 
 
 @pytest.mark.parametrize(

@@ -103,43 +103,42 @@ async def test_a_route_of_the_users_own_names_its_header(cognito_url: str, origi
     assert request.values(b"X-Staging-Token") == [token]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["Authorization", "X-Amz-Cognito-Security-Token", "x-api-key", "x_api_key", "X_Amz_Cognito_Security_Token"],
-)
-async def test_the_callers_own_credential_stays_here(name: str, proxy: App, origin: Origin) -> None:
+async def test_the_callers_own_credential_stays_here(proxy: App, origin: Origin) -> None:
     """On a route that adds a credential the caller's own never goes upstream, in any spelling."""
-    await talk(
-        proxy.urls[0],
-        closing("GET", "/v1/job", f"{name}: mine", "Connection: close, X-Amz-Cognito-Security-Token"),
-    )
-    (request,) = origin.requests
-    assert b"mine" not in request.head
-    assert request.values(b"X-Amz-Cognito-Security-Token") == [await id_token(proxy)]
+    hop = "Connection: close, X-Amz-Cognito-Security-Token"
+    for name in (
+        *("Authorization", "X-Amz-Cognito-Security-Token", "x-api-key"),
+        *("x_api_key", "X_Amz_Cognito_Security_Token"),
+    ):
+        await talk(proxy.urls[0], closing("GET", "/v1/job", f"{name}: mine", hop))
+        request = origin.requests.pop()
+        assert b"mine" not in request.head, name
+        assert request.values(b"X-Amz-Cognito-Security-Token") == [await id_token(proxy)], name
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/v1/job?",
-        "/v1/job?a=%2F&b=%zz&c=a+b",
-        "/v1/a..b/%2Ex/y.",
-        "/v1//job//",
-        "/v1/a%2Fb;c=d,e@f:g!$&'()*",
-        "/v1/job?x=?&y=/..//",
-        "/v1/%E2%82%AC/%ff",
-        "/",
-        '/v1/[x]{y}|z^`"<>\\',
-    ],
-)
-async def test_targets_pass_byte_for_byte(target: str, proxy: App, origin: Origin) -> None:
+TARGETS = [
+    "/v1/job?",
+    "/v1/job?a=%2F&b=%zz&c=a+b",
+    "/v1/a..b/%2Ex/y.",
+    "/v1//job//",
+    "/v1/a%2Fb;c=d,e@f:g!$&'()*",
+    "/v1/job?x=?&y=/..//",
+    "/v1/%E2%82%AC/%ff",
+    "/",
+    '/v1/[x]{y}|z^`"<>\\',
+]
+
+
+async def test_targets_pass_byte_for_byte(proxy: App, origin: Origin) -> None:
     """Paths and queries arrive as the caller wrote them: not decoded, not encoded, not normalised."""
-    answer = await talk(proxy.urls[0], closing("GET", target))
-    if status_of(answer) == 400:
-        assert origin.requests == []
-        assert any(c in target for c in '[]{}|^`"<>\\')
-    else:
-        assert origin.requests[0].target == target.encode()
+    for target in TARGETS:
+        origin.requests.clear()
+        answer = await talk(proxy.urls[0], closing("GET", target))
+        if status_of(answer) == 400:
+            assert origin.requests == []
+            assert any(c in target for c in '[]{}|^`"<>\\')
+        else:
+            assert origin.requests[0].target == target.encode()
 
 
 async def test_requests_gain_no_header_but_those_promised(proxy: App, origin: Origin) -> None:
@@ -170,17 +169,17 @@ async def test_requests_gain_no_header_but_those_promised(proxy: App, origin: Or
     ]
 
 
-@pytest.mark.parametrize("status", [200, 201, 206, 301, 302, 307, 400, 404, 418, 429, 500, 503, 599])
-async def test_status_codes_and_redirects_pass_unchanged(status: int, proxy: App, origin: Origin) -> None:
+async def test_status_codes_and_redirects_pass_unchanged(proxy: App, origin: Origin) -> None:
     """Every final status passes with its reason; a redirect is handed back, not followed."""
-    origin.answers = [
-        b"HTTP/1.1 %d Odd Reason\r\nLocation: https://elsewhere.example/x\r\nContent-Length: 3\r\n\r\nabc" % status
-    ]
-    answer = await talk(proxy.urls[0], closing("GET", "/v1/job"))
-    assert answer.startswith(b"HTTP/1.1 %d Odd Reason\r\n" % status)
-    assert b"Location: https://elsewhere.example/x\r\n" in answer
-    assert body_of(answer) == b"abc"
-    assert len(origin.requests) == 1
+    for status in (200, 201, 206, 301, 302, 307, 400, 404, 418, 429, 500, 503, 599):
+        origin.requests.clear()
+        location = b"Location: https://elsewhere.example/x\r\n"
+        origin.answers = [b"HTTP/1.1 %d Odd Reason\r\n%bContent-Length: 3\r\n\r\nabc" % (status, location)]
+        answer = await talk(proxy.urls[0], closing("GET", "/v1/job"))
+        assert answer.startswith(b"HTTP/1.1 %d Odd Reason\r\n" % status)
+        assert location in answer
+        assert body_of(answer) == b"abc"
+        assert len(origin.requests) == 1
 
 
 async def test_duplicate_answer_headers_stay_apart_and_in_order(proxy: App, origin: Origin) -> None:
@@ -278,7 +277,7 @@ async def test_an_upload_in_tiny_chunks_arrives_whole(proxy: App, origin: Origin
 async def test_requests_between_tiny_chunks_are_answered(proxy: App) -> None:
     """However many requests and contents in tiny chunks come at once, all are answered, and little of them is held."""
     tiny = b"PUT /v1/job HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 300
-    group = b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20 + tiny + b"0\r\n\r\n"
+    group = b"GET /v1/job HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2 + tiny + b"0\r\n\r\n"
     held: list[int] = []
 
     async def look() -> None:
@@ -289,9 +288,9 @@ async def test_requests_between_tiny_chunks_are_answered(proxy: App) -> None:
             await asyncio.sleep(0.001)
 
     looking = asyncio.create_task(look())
-    answers = await talk(proxy.urls[0], group * 400 + closing("GET", "/v1/job"))
+    answers = await talk(proxy.urls[0], group * 600 + closing("GET", "/v1/job"))
     looking.cancel()
-    assert answers.count(b"HTTP/1.1 200 OK") == 400 * 21 + 1
+    assert answers.count(b"HTTP/1.1 200 OK") == 600 * 3 + 1
     assert max(held) < 600_000
 
 
@@ -491,21 +490,13 @@ async def test_a_broken_upstream_is_a_502(answer: bytes, proxy: App, origin: Ori
     assert document["code"] == "upstream_broken"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.1", "10.0.0.1", ""])
-async def test_a_foreign_host_is_refused_before_anything_else(host: str, proxy: App, origin: Origin) -> None:
-    """A name that is not loopback's is refused with 403 and nothing goes upstream."""
-    answer = await talk(proxy.urls[0], f"GET /v1/job HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    assert status_of(answer) == 403
+async def test_a_foreign_host_is_refused_before_anything_else(proxy: App, origin: Origin) -> None:
+    """A name that is not loopback's is refused with 403: nothing goes upstream or tells of the proxy."""
+    for host in ("evil.example", "localhost.evil.example", "127.1", "10.0.0.1", ""):
+        for path in ("/v1/job", "/-/live", "/-/ready", "/-/status"):
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            assert status_of(await talk(proxy.urls[0], request.encode())) == 403, request
     assert origin.requests == []
-
-
-@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/-/status"])
-async def test_own_endpoints_pass_the_same_host_check(path: str, proxy: App) -> None:
-    """A rebound name can read nothing of the proxy's state either."""
-    answer = await talk(
-        proxy.urls[0], f"GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode()
-    )
-    assert status_of(answer) == 403
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shlex
 import urllib.request
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.error import HTTPError
 
 import pytest
 from support.containers import BUILD, PATIENCE, Container, Ended, Engine
@@ -123,6 +124,41 @@ async def test_unhealthy_without_a_credential(engine: Engine, image: str, health
     await asyncio.to_thread(scenario)
 
 
+DEFECT = """\
+from proxy.http.client.transport import PooledTransport
+
+send = PooledTransport.send
+
+async def with_a_bug(self, request):
+    if b"/v1/odd" in request.head:
+        raise ZeroDivisionError("a bug")
+    return await send(self, request)
+
+PooledTransport.send = with_a_bug
+"""
+"""Python imports it at every start, where it is called sitecustomize and is on the path."""
+
+
+async def test_unhealthy_after_defects(
+    engine: Engine, image: str, given: Given, health: list[str], tmp_path: Path
+) -> None:
+    """Three requests in a row that meet a defect make the container unhealthy, and one that goes well healthy again."""
+    (tmp_path / "defect.py").write_text(DEFECT)
+    flags = (*given["flags"], "--volume", f"{tmp_path / 'defect.py'}:/defect/sitecustomize.py:ro")
+
+    def scenario() -> None:
+        with engine.running(environment=given["environment"] | {"PYTHONPATH": "/defect"}, flags=flags) as container:
+            url = listening(container)
+            container.line("signed in")
+            for status in (0, 0, 1):
+                assert get(f"{url}/v1/odd")[0] == 500
+                assert container.execute(*health) == status
+            assert get(f"{url}/v1/job") == (200, b"ok")
+            assert container.execute(*health) == 0
+
+    await asyncio.to_thread(scenario)
+
+
 async def test_probes_from_outside(engine: Engine, image: str, given: Given, health: list[str]) -> None:
     """With admin_listen on every interface a kubelet gets its answers there, and the command inside still works."""
     port = free_port()
@@ -172,7 +208,11 @@ def listening(container: Container) -> str:
 
 
 def get(url: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310  # http, on loopback
+    try:
+        answer = urllib.request.urlopen(url, timeout=PATIENCE)  # noqa: S310  # http, on loopback
+    except HTTPError as refused:
+        return refused.code, refused.read()
+    with answer:
         return answer.status, answer.read()
 
 

@@ -499,7 +499,6 @@ async def test_a_header_of_a_route_of_ones_own(origin: Origin) -> None:
 # ---- who may look
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     "lines",
     [
@@ -513,20 +512,21 @@ async def test_a_header_of_a_route_of_ones_own(origin: Origin) -> None:
     ],
     ids=" ".join,
 )
-async def test_other_pages(path: str, lines: list[str], origin: Origin) -> None:
+async def test_other_pages(lines: list[str], origin: Origin) -> None:
     """No page but its own gets anything of the inspector."""
     options = direct_options(origin.url, allowed_origins=frozenset(("https://app.example",)))
     async with running(options) as app:
-        refused = await ask(app, path, *lines)
-        assert (status_of(refused), document_of(refused)["code"]) == (403, "origin_not_allowed")
+        for path in PATHS:
+            refused = await ask(app, path, *lines)
+            assert (status_of(refused), document_of(refused)["code"]) == (403, "origin_not_allowed"), path
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_a_rebound_name(path: str, origin: Origin) -> None:
+async def test_a_rebound_name(origin: Origin) -> None:
     """A name that was rebound to the proxy gets nothing of it."""
     async with running(direct_options(origin.url)) as app:
-        data = closing("GET", path).replace(b"Host: localhost", b"Host: evil.example")
-        assert status_of(await talk(app.urls[0], data)) == 403
+        for path in PATHS:
+            data = closing("GET", path).replace(b"Host: localhost", b"Host: evil.example")
+            assert status_of(await talk(app.urls[0], data)) == 403, path
 
 
 async def test_client_token(origin: Origin) -> None:

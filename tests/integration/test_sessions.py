@@ -347,7 +347,7 @@ async def test_a_crowd_through_rotation_and_a_flaky_cognito(tmp_path: Path, orig
             profiles={"default": replace(made.profile, personal_access_token=SecretStr("pat")), **profiles},
             max_connections=2000,
             timeouts=timeouts(auth=30.0, connect=30.0, headers=30.0, idle=30.0),
-            renewal=RenewalPolicy(renew_at=0.03, jitter=0.015, backoff_base=0.05, backoff_cap=0.5),
+            renewal=RenewalPolicy(renew_at=0.015, jitter=0.007, backoff_base=0.05, backoff_cap=0.5),
         )
         async with running_proxy(options) as app:
             await asyncio.gather(*(ask(app, f"/@{name}/v1/job") for name in names))
@@ -360,7 +360,7 @@ async def test_a_crowd_through_rotation_and_a_flaky_cognito(tmp_path: Path, orig
                     answer = await ask(app, f"/@{names[number % 50]}/v1/job")
                     statuses[status_of(answer)] += 1
                     if turn < 2:
-                        await asyncio.sleep(2 + drawn())
+                        await asyncio.sleep(1.2 + drawn() / 2)
 
             await asyncio.gather(*map(call, range(1000)))
             renewals = [app.tokens.snapshot(name).renewals for name in names]

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from proxy.app import App
 from proxy.clock import SystemClock
 from proxy.demo.accounts import User
 from proxy.demo.cognito import EmbeddedCognito
-from proxy.identity.cognito import srp
 from proxy.identity.cognito.sdk import _session
 from proxy.identity.profile import AuthFlow
 from proxy.model import Instant
@@ -364,17 +362,3 @@ async def test_throttling_is_waited_out(cognito: EmbeddedCognito, cognito_url: s
             await clock.advance(0.2)
             await asyncio.sleep(0.001)
         assert caller.result()[0] == 200
-
-
-def test_srp_signs_in_every_time() -> None:
-    """Exchanges with random numbers, leading zeros among them, all end in the same key on both sides."""
-    password, pool, user = SecretStr(PASSWORD), "UnpJmDeN5", USERNAME
-    for _ in range(40):
-        salt = int.from_bytes(secrets.token_bytes(16)) >> secrets.randbelow(24)
-        verifier = pow(srp.G, srp.private_key(pool, user, password, salt), srp.N)
-        b = int.from_bytes(secrets.token_bytes(32))
-        public_b = (srp.K * verifier + pow(srp.G, b, srp.N)) % srp.N
-        exchange = srp.SrpExchange(srp.private_exponent(secrets.token_bytes(32)))
-        u = srp.digest(srp.pad(exchange.public), srp.pad(public_b))
-        secret = pow(exchange.public * pow(verifier, u, srp.N), b, srp.N)
-        assert exchange.key(pool, user, password, f"{public_b:x}", f"{salt:x}") == srp.session_key(secret, u)

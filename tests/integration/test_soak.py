@@ -5,7 +5,7 @@ from support.environment import guarded_environment
 
 from bench.soak import soak
 
-SECONDS, HOURS = 15.0, 3.0
+SECONDS, HOURS = 8.0, 1.6
 
 
 @pytest.mark.timeout(180)

@@ -209,7 +209,7 @@ async def test_bulk_over_tls(ca: Authority) -> None:
 @pytest.mark.parametrize("closing", [True, False])
 async def test_an_answer_in_tiny_chunks(secure: bool, closing: bool, ca: Authority) -> None:
     """It arrives whole, also where the upstream closes behind it, and so does the next one."""
-    count = 100_000
+    count = 20_000
     close = b"Connection: close\r\n" if closing else b""
     whole = b"HTTP/1.1 200 OK\r\n%bTransfer-Encoding: chunked\r\n\r\n" % close + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
 

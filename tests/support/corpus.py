@@ -601,14 +601,14 @@ def _smuggling() -> Iterator[Case]:
         yield Case(f"look-alike {name.decode()}", get(name + b": " + value), (either(Forwarded()),), hidden=True)
 
 
-CASES = (
-    *_lengths(),
-    *_codings(),
-    *_chunks(),
-    *_lines(),
-    *_request_lines(),
-    *_targets(),
-    *_hosts(),
-    *_sizes(),
-    *_smuggling(),
-)
+FAMILIES = {
+    "lengths": [*_lengths()],
+    "codings": [*_codings()],
+    "chunks": [*_chunks()],
+    "lines": [*_lines()],
+    "request lines": [*_request_lines()],
+    "targets": [*_targets()],
+    "hosts": [*_hosts()],
+    "sizes": [*_sizes()],
+    "smuggling": [*_smuggling()],
+}

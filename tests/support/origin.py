@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -105,3 +107,9 @@ async def _read_body(request: Recorded, reader: asyncio.StreamReader) -> bytes:
     while await reader.readuntil(b"\n") != b"\r\n":
         pass
     return body
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    async with Origin().running() as origin:
+        yield origin

@@ -70,12 +70,14 @@ async def running_proxy(options: ServeOptions, clock: Clock | None = None) -> As
 
 
 async def talk(url: str, data: bytes, *, until_closed: bool = True) -> bytes:
-    """Send raw bytes and return what comes back until the proxy closes the connection."""
+    """Send raw bytes and return what comes back until the proxy closes the connection.
+
+    Answers are read while requests are still being sent: a proxy stops reading from who reads nothing.
+    """
     host, _, port = url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(data)
-        await writer.drain()
         return await reader.read(-1 if until_closed else 1 << 16)
     finally:
         writer.close()

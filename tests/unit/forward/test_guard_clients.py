@@ -87,13 +87,13 @@ def test_wrong(headers: tuple[Header, ...]) -> None:
     assert "X-UL-Proxy-Token" in caught.value.hint
 
 
-@pytest.mark.parametrize("headers", [*RIGHT.values(), *WRONG.values()], ids=[*RIGHT, *WRONG])
-def test_not_wanted(headers: tuple[Header, ...]) -> None:
+def test_not_wanted() -> None:
     """Where no token is set, none is wanted, and whatever a caller presents is let in."""
-    check_client_token(headers, None)
+    for headers in (RIGHT | WRONG).values():
+        check_client_token(headers, None)
 
 
-@pytest.mark.parametrize("headers", [*RIGHT.values(), *WRONG.values()], ids=[*RIGHT, *WRONG])
+@pytest.mark.parametrize("headers", (RIGHT | WRONG).values(), ids=RIGHT | WRONG)
 def test_token_stays_here(headers: tuple[Header, ...]) -> None:
     """Of the lines in which a token is accepted, none that holds it goes upstream, encoded or in part of a line."""
     for name, value in without_client_token(headers, SECRET):

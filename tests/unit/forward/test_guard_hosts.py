@@ -184,12 +184,12 @@ def test_nothing_is_allowed_beyond_loopback_by_default() -> None:
         check("proxy.internal", allowed=frozenset())
 
 
-@pytest.mark.parametrize("host", [*LET_IN, *LOOK_ALIKES, *MALFORMED], ids=ascii)
-def test_any_host(host: str) -> None:
+def test_any_host() -> None:
     """Where any name will do, all do; but still there is one."""
     policy = Policy(any_host=True)
-    guard.check_host([host.encode()], policy)
-    for hosts in ([], [host.encode(), host.encode()]):
+    for host in map(str.encode, (*LET_IN, *LOOK_ALIKES, *MALFORMED)):
+        guard.check_host([host], policy)
+    for hosts in ([], [b"localhost", b"localhost"]):
         with pytest.raises(BadRequest):
             guard.check_host(hosts, policy)
 

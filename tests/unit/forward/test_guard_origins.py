@@ -36,11 +36,10 @@ NO_PAGE = {
 }
 
 
-@pytest.mark.parametrize("policy", [NOBODY, LISTED], ids=["nobody listed", "some listed"])
 @pytest.mark.parametrize("text", NO_PAGE.values(), ids=NO_PAGE)
-def test_lets_in_what_no_other_page_sent(text: str, policy: Policy) -> None:
+def test_lets_in_what_no_other_page_sent(text: str) -> None:
     """Tools, people and the proxy's own page come in, and need no leave to read the answer."""
-    assert check_origin(lines(text), policy, HOST) is None
+    assert [check_origin(lines(text), policy, HOST) for policy in (NOBODY, LISTED)] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -103,13 +102,13 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("policy", [NOBODY, LISTED], ids=["nobody listed", "some listed"])
 @pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
-def test_refuses_pages(text: str, policy: Policy) -> None:
+def test_refuses_pages(text: str) -> None:
     """Whatever a browser sends for a page that is not listed is refused, and none of it is echoed."""
-    with pytest.raises(OriginNotAllowed) as caught:
-        check_origin(lines(text), policy, HOST)
-    assert "evil" not in caught.value.detail + caught.value.hint
+    for policy in (NOBODY, LISTED):
+        with pytest.raises(OriginNotAllowed) as caught:
+            check_origin(lines(text), policy, HOST)
+        assert "evil" not in caught.value.detail + caught.value.hint
 
 
 @pytest.mark.parametrize("origin", sorted(LISTED.allowed_origins))

@@ -1,9 +1,7 @@
 """What passes the proxy: hop-by-hop fields and callers' credentials stop, everything else keeps its bytes."""
 
-from itertools import product
-
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.forward import headers
@@ -110,10 +108,11 @@ CALLERS_OWN = [
 ADDITIONS = [b"X-Amz-Cognito-Security-Token", b"authorization", b"x-api-key", b"X-Own"]
 
 
-@pytest.mark.parametrize(("name", "added"), list(product(CALLERS_OWN, ADDITIONS)))
-def test_callers_credentials_stop(name: bytes, added: bytes) -> None:
+@pytest.mark.parametrize("name", CALLERS_OWN)
+def test_callers_credentials_stop(name: bytes) -> None:
     """Where a credential is added, the caller's own are dropped, in every spelling that some server reads as one."""
-    assert sent((name, b"stale"), (b"Accept", b"*/*"), added=added) == [(b"Accept", b"*/*")]
+    for added in ADDITIONS:
+        assert sent((name, b"stale"), (b"Accept", b"*/*"), added=added) == [(b"Accept", b"*/*")], added
 
 
 @pytest.mark.parametrize("name", [b"X-Own", b"x-own", b"X_Own", b"x_OWN"])
@@ -269,7 +268,6 @@ def passed_line_by_line(section: bytes) -> bytes:
     return b"".join(row for name, row in rows if name not in dropped) + b"Via: 1.1 ul-proxy\r\n"
 
 
-@settings(max_examples=500)
 @given(upstream_sections())
 @example(b"TE: a\r\n")
 @example(b"A: b\r\nConnection: keep-alive\r\nC: d\r\n")

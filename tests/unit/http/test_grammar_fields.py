@@ -40,6 +40,13 @@ def test_malformed_sections(section: bytes) -> None:
             checked_lines(data)
 
 
+def test_control_bytes() -> None:
+    """None may be in a value but a tab."""
+    for byte in {*range(32), 127} - {9}:
+        with pytest.raises(FramingError):
+            checked_lines(b"A: b%cc\r\n" % byte)
+
+
 @pytest.mark.parametrize("section", [b"A: b", b"A: b\r", b"A: b\n", b"A", b"A: b\r\n\r\n", b"\r\n"])
 def test_sections_that_end_elsewhere(section: bytes) -> None:
     """A section is whole lines, without the empty one behind them."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import h11
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.pieces import FIELD_LINES, MALFORMED_SECTIONS, cut_up
 
@@ -609,7 +609,6 @@ def comparable(lines: Sequence[Header]) -> list[Header]:
     return [(name.lower(), value.lower() if name.lower() == b"transfer-encoding" else value) for name, value in lines]
 
 
-@settings(max_examples=500)
 @given(requests(), st.lists(st.integers(1, 8), max_size=12))
 @example(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n", [1, 1, 3])
 @example(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", [])

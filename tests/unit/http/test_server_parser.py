@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.pieces import byte_by_byte, cut_up, every_cut
 
@@ -161,7 +161,6 @@ def test_a_request_without_content_costs_no_content() -> None:
     ),
     st.lists(st.integers(1, 60), max_size=40),
 )
-@settings(max_examples=300)
 def test_a_sequence_of_requests_is_that_sequence(
     sent: list[tuple[str, str, bytes | list[bytes] | None, list[Header], int]], sizes: list[int]
 ) -> None:
@@ -460,7 +459,6 @@ SNIPPETS: Sequence[bytes] = [
     st.lists(st.integers(0, 40), max_size=20),
 )
 @example(b"\r\n\r\n" + GET, [3])
-@settings(max_examples=300)
 def test_anything_in_pieces_is_the_same_as_whole(data: bytes, sizes: list[int]) -> None:
     """Nonsense, too, is judged alike however it is cut; nothing but requests and refusals comes of it."""
     whole, cut = Connection().send(data), Connection().send(*cut_up(data, sizes))

@@ -30,46 +30,20 @@ def key(case: dict[str, Any]) -> bytes:
 
 
 @every_case
-def test_public_value(case: dict[str, Any]) -> None:
-    """SRP_A is spelled exactly as the official client spells it."""
-    assert exchange(case).srp_a == case["srp_a"]
-
-
-@every_case
-def test_private_key(case: dict[str, Any]) -> None:
-    """x is what the server stored a verifier of."""
-    password = SecretStr(case["password"])
-    x = srp.private_key(case["pool"], case["user"], password, int(case["salt"], 16))
-    assert f"{x:x}" == case["quantities"]["x"]
-
-
-@every_case
-def test_scrambler(case: dict[str, Any]) -> None:
-    """u is the hash of both public values, padded as Java pads them."""
+def test_sign_in(case: dict[str, Any]) -> None:
+    """Every quantity of a sign-in is the official client's and the server's, to the letter: the public value as it is
+    spelled, x of which the server stored a verifier, u of both public values as Java pads them, the session key, and
+    the signature over the same timestamp."""
+    x = srp.private_key(case["pool"], case["user"], SecretStr(case["password"]), int(case["salt"], 16))
     u = srp.digest(srp.pad(int(case["srp_a"], 16)), srp.pad(int(case["srp_b"], 16)))
-    assert f"{u:x}" == case["quantities"]["u"]
-
-
-@every_case
-def test_session_key(case: dict[str, Any]) -> None:
-    """The session key is the official client's and the server's."""
-    assert key(case).hex() == case["key"]
-
-
-@every_case
-def test_key_derivation(case: dict[str, Any]) -> None:
-    """The key follows from S and u alone."""
-    secret, u = (int(case["quantities"][name], 16) for name in ("S", "u"))
-    assert srp.session_key(secret, u).hex() == case["key"]
-
-
-@every_case
-def test_signature(case: dict[str, Any]) -> None:
-    """PASSWORD_CLAIM_SIGNATURE is the official client's, over the same timestamp."""
+    session_key = key(case)
     stamp = srp.timestamp(datetime.fromisoformat(case["now"]))
-    block = srp.secret_block(case["secret_block"])
-    assert stamp == case["timestamp"]
-    assert srp.claim(key(case), case["pool"], case["user"], block, stamp) == case["signature"]
+    signature = srp.claim(session_key, case["pool"], case["user"], srp.secret_block(case["secret_block"]), stamp)
+    assert exchange(case).srp_a == case["srp_a"]
+    assert (f"{x:x}", f"{u:x}") == (case["quantities"]["x"], case["quantities"]["u"])
+    assert session_key.hex() == case["key"]
+    assert srp.session_key(int(case["quantities"]["S"], 16), u).hex() == case["key"]
+    assert (stamp, signature) == (case["timestamp"], case["signature"])
 
 
 def shape_of(case: dict[str, Any], quantity: str) -> int:

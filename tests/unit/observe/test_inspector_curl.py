@@ -4,7 +4,7 @@ import shlex
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http.grammar.fields import Header
@@ -121,7 +121,6 @@ CONTENTS = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(TARGETS, VALUES, CONTENTS)
 def test_quoting(target: str, value: str, content: str) -> None:
     """A shell reads back what was written, however it looks."""
