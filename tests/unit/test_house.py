@@ -73,6 +73,7 @@ SOLE_IMPORTERS = {
 
 LIGHT = ("check", "config", "credentials", "login", "logout", "status", "token", "wait")
 """Commands that serve nobody: each is a process of its own, and starts as soon as what it needs has been loaded."""
+LONGEST, LARGEST = 40, 320
 SERVING = ("proxy.app", "proxy.http.server.listeners", "proxy.http.server.connection", "proxy.forward.forwarder")
 
 
@@ -185,6 +186,34 @@ def test_sole_importers() -> None:
         if not within(module, (importer, "proxy.demo"))
         and library in {name.partition(".")[0] for name in imports_of(module)}
     ] == []
+
+
+def test_class_names_stand_once() -> None:
+    """A reader who meets a class name knows which one it is."""
+    places: dict[str, list[str]] = {}
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in places.items() if modules[1:]} == {}
+
+
+def test_functions_are_short() -> None:
+    """Where requests and credentials pass, no function takes more than 40 lines."""
+    assert [
+        f"{module}.{node.name}: {node.end_lineno - node.lineno + 1}"
+        for module, tree in TREES.items()
+        if room_of(module) in ("forward", "identity", "http")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= LONGEST
+    ] == []
+
+
+def test_modules_are_small() -> None:
+    """A module of more than 320 lines lacks an idea that would divide it."""
+    assert [module for module, path in MODULES.items() if len(path.read_bytes().splitlines()) > LARGEST] == []
 
 
 def test_commands_that_serve_nobody_load_no_server() -> None:

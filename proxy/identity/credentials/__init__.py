@@ -79,7 +79,7 @@ NO_SOURCES = Sources(NoTokens())
 """For credentials that are asked about themselves, and send nothing."""
 
 
-class SessionState(Protocol):
+class SessionStatus(Protocol):
     """What is known of a profile's session with Cognito."""
 
     @property
@@ -134,7 +134,7 @@ class Credential(ABC):
         """
         return ""
 
-    def unready(self, session: SessionState) -> ProxyError | None:
+    def unready(self, session: SessionStatus) -> ProxyError | None:
         """Say why it cannot be sent now, None where it can: CredentialMissing where nobody has set it."""
         return None
 

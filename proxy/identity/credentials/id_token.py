@@ -3,7 +3,7 @@
 from proxy.errors import CredentialMissing, ProxyError, SignInFailed
 from proxy.errors.names import login_command, variables
 from proxy.http.grammar import Head
-from proxy.identity.credentials import Advice, Credential, CredentialKind, Proof, SessionState, Sources, TokenSource
+from proxy.identity.credentials import Advice, Credential, CredentialKind, Proof, SessionStatus, Sources, TokenSource
 from proxy.identity.credentials.bearer import PersonalAccessToken
 from proxy.identity.credentials.refusals import has_short_json, refuses_token
 from proxy.identity.issued import Token
@@ -60,7 +60,7 @@ class IdToken(Credential):
         login = f"{variables(lacking, name)} (or {variables(['personal_access_token'], name)}) {verb} set"
         return f"{login}, or {login_command(name)} has been run"
 
-    def unready(self, session: SessionState) -> ProxyError | None:
+    def unready(self, session: SessionStatus) -> ProxyError | None:
         if session.state in ("fresh", "stale"):
             return None
         # Without a login there may be a session, which may have failed; that nobody can sign in is no failure.

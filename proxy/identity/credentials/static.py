@@ -2,7 +2,7 @@
 
 from proxy.errors import CredentialMissing, ProxyError
 from proxy.errors.names import FILE_SUFFIX, variable
-from proxy.identity.credentials import Credential, Proof, SessionState
+from proxy.identity.credentials import Credential, Proof, SessionStatus
 from proxy.identity.profile import Profile
 
 
@@ -28,7 +28,7 @@ class StaticCredential(Credential):
     def missing(self, *, session: bool) -> str:
         return "" if self._is_set else f"{variable(self.needs[0], self._profile.name)} is set"
 
-    def unready(self, session: SessionState) -> ProxyError | None:
+    def unready(self, session: SessionStatus) -> ProxyError | None:
         return None if self._is_set else self._error()
 
     @property
