@@ -67,6 +67,8 @@ class _Layer:
     values: Mapping[str, Any]
     config: Path | None = None
     """The file whose folder relative names are in."""
+    only: Leaf | None = None
+    """The one setting that it has; any where None."""
 
 
 def load(
@@ -155,7 +157,7 @@ def _from_files(
                 found.warnings += files.warn_if_readable(path)
             else:
                 found.pipes[path] = secret
-            found.layers.append(_Layer(origin, nest({leaf.name: secret})))
+            found.layers.append(_Layer(origin, nest({leaf.name: secret}), only=leaf))
             found.secrets.append(path)
     return found
 
@@ -165,7 +167,7 @@ def _merged(known: Mapping[str, Leaf], layers: list[_Layer]) -> tuple[dict[str, 
     merged: dict[str, Any] = {}
     origins = {leaf.name: DEFAULTS for leaf in leaves() if leaf.info.default in ([], {})}
     for layer in layers:
-        for leaf in known.values():
+        for leaf in known.values() if layer.only is None else [layer.only]:
             if (value := dig(layer.values, leaf.path)) is not None:
                 put(merged, leaf.path, _located(leaf, value, layer.config))
                 origins[leaf.name] = _origin(layer.origin, leaf)
