@@ -8,6 +8,7 @@ import pytest
 from support.environment import ROOT
 
 from proxy import errors
+from proxy.settings.kinds import KINDS
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
@@ -78,3 +79,9 @@ def test_every_error_is_on_its_page() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
     at_the_start = {errors.SettingsError.code, errors.StartError.code, errors.NotRunning.code}
     assert {kind.code for kind in kinds if hasattr(kind, "code")} - at_the_start == shown
+
+
+def test_every_kind_of_credential_is_on_its_page() -> None:
+    """The example of a route in docs/settings.md has in a comment all that `auth` may be."""
+    (shown,) = re.findall(r"^auth = .* # (.*)$", PAGES["docs/settings.md"], re.MULTILINE)
+    assert set(re.split(r", | or ", shown)) == set(KINDS)
