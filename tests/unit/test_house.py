@@ -250,3 +250,15 @@ def test_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert set(rows) == MAY_IMPORT.keys() - {"__main__"}
     assert [row for number, row in enumerate(rows) if not MAY_IMPORT[row] <= set(rows[number:])] == []
+
+
+def test_packages_say_where_to_begin() -> None:
+    """The docstring of a package names modules of it, or what it defines or exports, and nothing that is gone."""
+    for module, path in MODULES.items():
+        if path.name == "__init__.py":
+            named = set(re.findall(r"`(\w+)`", ast.get_docstring(TREES[module]) or ""))
+            body = TREES[module].body
+            known = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+            known |= {node.name for node in body if isinstance(node, ast.ClassDef)}
+            assert named, f"{module} names nothing"
+            assert {name for name in named if f"{module}.{name}" not in MODULES} <= known, module
