@@ -55,6 +55,7 @@ PURE = (
     "proxy.identity.issued",
     "proxy.identity.profile",
     "proxy.identity.renewal_policy",
+    "proxy.identity.stores.specs",
     "proxy.identity.tokens.lifetime",
     "proxy.model",
     "proxy.observe.metrics",
