@@ -1,1 +1,4 @@
-"""The command `ul-proxy`: `command` runs one of the commands, each of which is a module of its name."""
+"""The command `ul-proxy`: each subcommand is a module of its name.
+
+Begin with `command`, which runs one, and `manual`, which lists them. `arguments` makes the flags from the settings.
+"""

@@ -12,6 +12,7 @@ from proxy.cli.manual import COMMANDS
 from proxy.cli.signals import with_command
 from proxy.observe.logs import printable
 from proxy.settings import Group, Leaf, leaves, shipped_defaults
+from proxy.settings.kinds import KINDS
 from proxy.settings.nested import dig
 
 _DESCRIPTION = """\
@@ -38,9 +39,9 @@ A list is written between commas, or by giving the flag again; a variable may al
 Every setting can also be an environment variable (--cognito-region is UL_PROXY_COGNITO__REGION) or stand in a
 TOML file: --config, else ./ul-proxy.toml, else ~/.config/ul-proxy/config.toml. Secrets have no flag:
 {secrets}, each also with _FILE behind it.
-Routes of your own stand in the file under [[routes]]: path, upstream, auth (rest, graphql, api_key, analytics,
-bearer or none) and, where it is not the usual one, the header for the credential. Further logins stand under
-[profiles.NAME], or in variables such as UL_PROXY_PROFILES__NAME__USERNAME.
+Routes of your own stand in the file under [[routes]]: path, upstream, auth
+({kinds}) and, where it is not the usual one, the header for the
+credential. Further logins stand under [profiles.NAME], or in variables such as UL_PROXY_PROFILES__NAME__USERNAME.
 """
 _CONFIG = "--config"
 
@@ -207,7 +208,7 @@ def _default_of(leaf: Leaf, defaults: Mapping[str, Any]) -> str:
 def _sources() -> str:
     """What help says of the other places that settings come from."""
     variables = ", ".join(leaf.variable for leaf in leaves() if leaf.secret)
-    return _SOURCES.format(secrets=textwrap.fill(variables, 115))
+    return _SOURCES.format(secrets=textwrap.fill(variables, 115), kinds=", ".join(KINDS))
 
 
 def _add(commands: Any, name: str) -> _CommandParser:

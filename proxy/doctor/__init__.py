@@ -1,8 +1,8 @@
-"""A doctor for the whole way from the settings to every upstream, for `ul-proxy check`.
+"""`ul-proxy check`: tests each hop from the settings to every upstream.
 
-`findings` is what there is to say of a hop, `faults` and `verdicts` say it: of errors and of answers. `plan` lays out
-the hops and which depend on which, `walk` goes along them, `probes` is what really happens at each, `report` writes it
-down. All but `walk` and `probes` is pure.
+`plan` lists the hops and which depend on which, `walk` runs them, `probes` does the network's part of each. `verdicts`
+and `faults` say what a response or an error means, as `findings`, which `report` prints. All but `walk` and `probes` is
+pure.
 """
 
 from proxy.doctor.findings import Finding, HopState, Kind, Result, Step

@@ -34,8 +34,10 @@ ProxyError
 │   └── UpstreamTimeout          504
 └── Overloaded, Draining         503
 
-Each class knows its HTTP status, `code`, `source`, RFC 9209 error type and whether trying again can help; each
-instance says what happened (`detail`) and what mends it (`hint`). Neither may hold a secret.
+Each class knows its HTTP status, code, source, RFC 9209 error type and whether trying again can help; each instance
+says what happened (detail) and what mends it (hint). Neither may hold a secret.
+
+`defects` counts exceptions that nobody expected, `coupling` checks the versions of libraries.
 """
 
 from enum import StrEnum

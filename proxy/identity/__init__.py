@@ -1,1 +1,6 @@
-"""All that ends in a credential: sign-in, tokens and their renewal, what outlives the process, what a request gets."""
+"""Logins and what comes of them: everything that ends in a credential for a request.
+
+`profile` is one login, `issued` what Cognito issues for it. `cognito` signs in and renews, `tokens` keeps a good token
+for each profile, `stores` keep sessions between runs, `claims` verifies tokens. `credentials` has the kinds of
+credentials: what a request gets.
+"""

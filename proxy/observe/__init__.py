@@ -1,1 +1,5 @@
-"""What is told of requests and of the process: log lines, metrics, status, the inspector and its page."""
+"""What the proxy shows of its requests and of itself.
+
+`request_log` hands the facts of each request to its readers: `metrics`, the access log in `logs`, and the `inspector`.
+`endpoints` answers below `/-/`; `prometheus` writes the metrics.
+"""

@@ -2,7 +2,9 @@
 
 import socket
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from proxy.errors import SettingsError
 from proxy.forward.policy import Policy
@@ -30,29 +32,25 @@ from proxy.settings.schema import (
 def serve_options(
     settings: Settings, outbound: OutboundProxies | None = None, state_home: Path | None = None
 ) -> ServeOptions:
-    """Make what the running proxy is built from; raises SettingsError."""
-    return ServeOptions(
-        listen=tuple(map(parse_bind, settings.listen)),
-        admin_listen=tuple(map(parse_bind, settings.admin_listen)),
-        port_file=settings.port_file,
-        timeouts=Timeouts(**settings.timeouts.model_dump()),
-        max_connections=settings.max_connections,
-        buffer_limit=settings.buffer_limit,
-        drain_delay=settings.drain_delay,
-        ca_file=settings.upstreams.ca_file,
-        outbound=outbound or OutboundProxies(),
-        inspector=settings.inspector,
-        state_home=state_home,
-        token_store=settings.token_store,
-        profiles=_profiles(settings),
-        own_routes=tuple(map(_own_route, settings.routes)),
-        built_in_routes=built_in_routes(settings.upstreams),
-        policy=_policy(settings),
-        replay_limit=settings.replay_limit,
-        tls=_certificate_files(settings),
-        aws_credentials_token=settings.aws_credentials_token,
-        enable_stop=settings.enable_stop,
-    )
+    """Make what the running proxy is built from; raises SettingsError.
+
+    A setting that is no section and has the name of an option is handed on as it is, unless it becomes something else.
+    """
+    becomes: dict[str, Any] = {
+        "listen": tuple(map(parse_bind, settings.listen)),
+        "admin_listen": tuple(map(parse_bind, settings.admin_listen)),
+        "timeouts": Timeouts(**settings.timeouts.model_dump()),
+        "ca_file": settings.upstreams.ca_file,
+        "outbound": outbound or OutboundProxies(),
+        "state_home": state_home,
+        "profiles": _profiles(settings),
+        "own_routes": tuple(map(_own_route, settings.routes)),
+        "built_in_routes": built_in_routes(settings.upstreams),
+        "policy": _policy(settings),
+        "tls": _certificate_files(settings),
+    }
+    names = {option.name for option in fields(ServeOptions)} & Settings.model_fields.keys() - becomes.keys()
+    return ServeOptions(**becomes, **{name: getattr(settings, name) for name in names})
 
 
 def log_options(settings: Settings) -> LogOptions:

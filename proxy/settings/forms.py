@@ -15,6 +15,7 @@ from proxy.forward.guard import Pattern, host_name, parse_origin, readings
 from proxy.forward.headers import HOP_BY_HOP, PROXY_FIELDS
 from proxy.http.address import Bind, Upstream
 from proxy.identity.cognito.totp import TotpError, parse_secret
+from proxy.identity.stores.specs import FORMS, fits
 from proxy.settings.quantities import count, delay, duration, quoted, size
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[^\[\]:]+)):(?P<port>\d{1,9})", re.ASCII)
@@ -22,7 +23,6 @@ _PORT_ALONE = re.compile(r":?(\d{1,5})", re.ASCII)
 _PORTS = 1 << 16
 _SHORTEST_TOKEN = 16
 STORE_FILE = "file:"
-_STORES = ("auto", "memory", "keyring")
 _NO_CREDENTIALS = HOP_BY_HOP | frozenset(
     (
         b"content-encoding",
@@ -184,9 +184,9 @@ def _totp_secret(value: SecretStr) -> SecretStr:
 
 def checked_store(value: str) -> str:
     """Where sessions are kept; the file's name may still be relative."""
-    if value in _STORES or value.removeprefix(STORE_FILE) not in (value, ""):
-        return value
-    raise ValueError(f"{value!r} is none of {', '.join(_STORES)} and {STORE_FILE}PATH")
+    if not fits(value):
+        raise ValueError(f"{value!r} is none of {', '.join(FORMS[:-1])} and {FORMS[-1]}")
+    return value
 
 
 Seconds = Annotated[float, BeforeValidator(duration), Form("DURATION")]

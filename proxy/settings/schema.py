@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.errors.names import PREFIX
 from proxy.identity.profile import AuthFlow
+from proxy.identity.stores.specs import FORMS
 from proxy.settings.forms import (
     Address,
     Bytes,
@@ -181,7 +182,8 @@ class PlainSettings(BaseSettings):
     )
     cognito: CognitoSettings = setting(Group.LOGIN)
     token_store: TokenStore = setting(
-        Group.LOGIN, "where sessions are kept: `auto` (what `ul-proxy login` kept), `memory`, `file:PATH` or `keyring`"
+        Group.LOGIN,
+        f"where sessions are kept: `auto` (what `ul-proxy login` kept), {', '.join(f'`{form}`' for form in FORMS[1:])}",
     )
     upstreams: UpstreamSettings = setting(Group.FORWARDING)
     routes: list[RouteSettings] = setting(Group.FORWARDING, "more routes, tried before the built-in ones", [])

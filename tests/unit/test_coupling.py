@@ -168,14 +168,6 @@ def test_the_page_says_the_same() -> None:
     assert told == expected
 
 
-def test_tests_that_the_page_names_are_there() -> None:
-    """Each behaviour that is relied on is held by a test."""
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE.read_text())
-    assert named
-    for path, function in named:
-        assert re.search(rf"def {function}\(", (ROOT / path).read_text()), f"{path} has no {function}"
-
-
 # ---- what is missing is told
 
 

@@ -1,6 +1,7 @@
 """The shape of the house: who may import whom, read off the source with `ast`, where no import can hide."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
@@ -54,6 +55,7 @@ PURE = (
     "proxy.identity.issued",
     "proxy.identity.profile",
     "proxy.identity.renewal_policy",
+    "proxy.identity.stores.specs",
     "proxy.identity.tokens.lifetime",
     "proxy.model",
     "proxy.observe.metrics",
@@ -225,3 +227,39 @@ def test_commands_that_serve_nobody_load_no_server() -> None:
             needed |= left
             left = set(chain.from_iterable(OWN_IMPORTS[module] for module in left)) - needed
         assert [name for name in SERVING if name in needed] == [], command
+
+
+# ---- what is written of it
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_picture() -> None:
+    """The arrows in docs/architecture.md lead, directly or not, to all that a package may import from."""
+    arrows: dict[str, set[str]] = {}
+    for package, imported in re.findall(r"^  (\w+) --> (\w+)$", PAGE, re.MULTILINE):
+        arrows.setdefault(package, set()).add(imported)
+    reached: dict[str, set[str]] = {}
+    for package in TopologicalSorter(arrows).static_order():
+        direct = arrows.get(package, set())
+        reached[package] = direct.union(*(reached[one] for one in direct))
+    assert reached == {package: names for package, names in MAY_IMPORT.items() if package != "__main__"}
+
+
+def test_table() -> None:
+    """Each package has a row in docs/architecture.md, above the rows of those that it imports from."""
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert set(rows) == MAY_IMPORT.keys() - {"__main__"}
+    assert [row for number, row in enumerate(rows) if not MAY_IMPORT[row] <= set(rows[number:])] == []
+
+
+def test_packages_say_where_to_begin() -> None:
+    """The docstring of a package names modules of it, or what it defines or exports, and nothing that is gone."""
+    for module, path in MODULES.items():
+        if path.name == "__init__.py":
+            named = set(re.findall(r"`(\w+)`", ast.get_docstring(TREES[module]) or ""))
+            body = TREES[module].body
+            known = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+            known |= {node.name for node in body if isinstance(node, ast.ClassDef)}
+            assert named, f"{module} names nothing"
+            assert {name for name in named if f"{module}.{name}" not in MODULES} <= known, module

@@ -33,27 +33,6 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
                 yield page, block
 
 
-def anchors(markdown: str) -> set[str]:
-    """What links may name after a #: headings, as the usual renderers spell them."""
-    headings = re.findall(
-        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
-    )
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links(page: str) -> None:
-    """Every link within the repository leads to a file, and to a heading that is there."""
-    for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
-        if link.startswith("https:"):
-            continue
-        name, _, anchor = link.partition("#")
-        target = (ROOT / page).parent / name if name else ROOT / page
-        assert target.exists(), link
-        if anchor:
-            assert anchor in anchors(target.read_text("utf-8")), link
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_names_exist(page: str) -> None:
     """No page names a variable, a command or a command's flag that there is not."""
@@ -80,7 +59,7 @@ def test_config_loads(page: str, block: str, tmp_path: Path) -> None:
 def test_shells(page: str) -> None:
     """Commands are in blocks of one kind, which the tests type; a block without a name has none."""
     found = fenced(PAGES[page])
-    assert {language for language, _ in found} <= {"console", "json", "toml", "ini", ""}
+    assert {language for language, _ in found} <= {"console", "json", "toml", "ini", "mermaid", ""}
     assert not [block for language, block in found if "$ " in block and language != "console"]
 
 

@@ -1,4 +1,4 @@
-"""Completion scripts, one module a shell. Each is made from `words`, which is what argparse knows of the commands.
+"""Completion scripts for `bash`, `zsh` and `fish`, made from the `words` that argparse knows.
 
-The scripts are whole: pressing TAB starts no Python. Names of profiles are read from the config file by `sed`.
+A script holds all words itself: completing starts no Python. Names of profiles are read from the config file by sed.
 """

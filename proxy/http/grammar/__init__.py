@@ -1,7 +1,8 @@
 """Parse and write the message framing of HTTP/1.1 (RFC 9112): heads, and where a content ends. All of it is pure.
 
-It is strict on purpose, in both directions: what two parsers could read differently is an error, never a guess. Field
-sections stay the bytes that the sender wrote, and are taken apart only where that is needed.
+`requests` and `responses` have the heads, `chunked` the content, `fields` what field sections have in common. All are
+strict on purpose: what two parsers could read differently is an error, never a guess. Field sections stay the bytes
+that the sender wrote, and are taken apart only where that is needed.
 """
 
 from proxy.http.grammar.chunked import MANY_CHUNKS, ChunkedDecoder, chunk, chunked_content, last_chunk

@@ -1,4 +1,5 @@
-"""AWS Cognito as this proxy needs it: sign-in and renewal. The only folder that imports aiobotocore.
+"""AWS Cognito: sign-in, renewal, revocation and temporary AWS keys. The only importer of aiobotocore.
 
-All calls are unsigned: these operations need no AWS credentials, and none of the machine's are looked at.
+Begin with `flows`. A sign-in is a `dialogue` that answers `challenges`; `sdk` makes the calls, `failures` says what
+their errors mean. The calls are unsigned: they need no AWS credentials, and those of the machine are not read.
 """

@@ -1,8 +1,9 @@
 """Credentials: what is added to a request so that its upstream knows who asks.
 
-Each kind is one module of this package and implements `Credential`; the setting `auth` chooses among the kinds. A
-Credential is made for one profile and one header name, and lasts as long as the settings do. What it can send right
-now is a `Proof`, which writes the field lines of each request and judges whether a response refuses them.
+Each kind is one module of this package, such as `id_token`, and implements `Credential`; a route's setting auth chooses
+among the kinds. A Credential is made for one profile and one header name, and lasts as long as the settings do. What it
+can send right now is a `Proof`, which writes the field lines of each request and judges whether a response refuses
+them.
 """
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,5 @@
-"""Where sessions are between runs, so that a refresh token outlives the process that was given it.
+"""Stores for sessions, so that a refresh token outlives the process that was given it.
 
-`records` is what is kept and whose it is; `memory`, `file` and `keyring` are the places; `opening` chooses one.
+`base` is the interface; `memory`, `file` and `keyring` implement it; `opening` chooses one by the setting, whose forms
+`specs` has. `records` is what they keep, as text, and `locks` has the locks on files.
 """

@@ -133,3 +133,8 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def open_store(path: str, _folder: Path | None, clock: Clock) -> FileStore:
+    """Open the store of the form file:PATH."""
+    return FileStore(Path(path), clock)

@@ -101,3 +101,10 @@ def load_library() -> Any:
 
 def _entry(profile: Profile) -> str:
     return " ".join(filter(None, key_of(profile)))
+
+
+def open_store(_argument: str, folder: Path | None, clock: Clock) -> KeyringStore:
+    """Open the store of the form keyring, with its locks in `folder`; raises SettingsError."""
+    if folder is None:
+        raise SettingsError("there is no home directory for the keyring's locks", hint="Set XDG_STATE_HOME.")
+    return KeyringStore(load_library(), locks=folder, clock=clock)

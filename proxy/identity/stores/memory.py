@@ -4,10 +4,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from proxy.identity.issued import Session
 from proxy.identity.profile import Profile
 from proxy.identity.stores.records import Key, Record, key_of, record_of
+from proxy.model import Clock
 
 
 class MemoryStore:
@@ -36,3 +38,8 @@ class MemoryStore:
     async def exclusive(self, profile: Profile) -> AsyncIterator[None]:
         async with self._locks[key_of(profile)]:
             yield
+
+
+def open_store(_argument: str, _folder: Path | None, clock: Clock) -> MemoryStore:
+    """Open the store of the form memory."""
+    return MemoryStore(lambda: clock.now().wall)

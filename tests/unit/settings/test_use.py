@@ -2,7 +2,7 @@
 
 import ast
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from support.environment import ROOT
@@ -13,7 +13,7 @@ from proxy.forward.policy import Policy
 from proxy.forward.route import Route
 from proxy.http.options import CertificateFiles, OutboundProxies, OutboundProxy, Timeouts
 from proxy.identity.profile import DEFAULT_PROFILE, CognitoPool, Profile
-from proxy.settings import Leaf, leaves, load
+from proxy.settings import Leaf, Settings, leaves, load
 from proxy.settings.options import LiveOptions, LogOptions, ServeOptions, StartOptions
 from proxy.settings.profiles import leaves_of
 from unit.settings.samples import SAMPLES
@@ -97,3 +97,10 @@ def test_a_field_is_of_the_start_or_live() -> None:
     start, live = ({field.name for field in fields(kind)} for kind in (StartOptions, LiveOptions))
     assert start.isdisjoint(live)
     assert {field.name for field in fields(ServeOptions)} == start | live
+
+
+def test_what_is_handed_on_has_the_type_that_is_declared() -> None:
+    """An option is what its setting is; these alone are made of it."""
+    declared, options = get_type_hints(Settings), get_type_hints(ServeOptions)
+    differing = {name for name in declared.keys() & options.keys() if declared[name] != options[name]}
+    assert differing == {"listen", "admin_listen", "timeouts", "profiles"}
