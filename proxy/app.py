@@ -32,12 +32,12 @@ from proxy.identity.tokens.aws_keys import AwsKeys
 from proxy.identity.tokens.manager import TokenManager
 from proxy.identity.tokens.single_flight import Terms
 from proxy.model import Clock
-from proxy.observe.addresses import page_url
 from proxy.observe.endpoints import OwnEndpoints
 from proxy.observe.inspector import Inspector, InspectorOptions
 from proxy.observe.metrics import RequestMetrics
 from proxy.observe.prometheus import Exposition, ProcessReport
 from proxy.observe.request_log import Reader, RequestLog
+from proxy.observe.urls import page_url
 from proxy.settings.options import LiveOptions, ServeOptions, changes
 
 log = logging.getLogger(__name__)

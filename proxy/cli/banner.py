@@ -12,7 +12,7 @@ from proxy.http.address import is_loopback
 from proxy.http.options import CertificateFiles
 from proxy.identity.credentials import Credential
 from proxy.identity.profile import DEFAULT_PROFILE, Profile
-from proxy.observe.addresses import curl, trust
+from proxy.observe.urls import curl, trust
 
 _WIDTH = 80
 _MOST_LINES = 3

@@ -12,8 +12,8 @@ from proxy.cli.account import chosen_profile, log_to_stderr, nobody, open_cognit
 from proxy.cli.inquiry import Inquiry
 from proxy.cli.limits import leave_no_core
 from proxy.cli.places import place_of
+from proxy.cli.progress import Waiting
 from proxy.cli.streams import put_out
-from proxy.cli.waiting import Waiting
 from proxy.clock import SystemClock
 from proxy.doctor import CheckReport, Finding, HopState, Kind, NetworkProbes, Result, Step, plan, walk
 from proxy.doctor.faults import of_sign_in

@@ -20,8 +20,8 @@ from proxy.demo.protocol import PoolConfig
 from proxy.http.address import is_loopback
 from proxy.http.options import OutboundProxies
 from proxy.identity.profile import CognitoPool, Profile
-from proxy.observe.addresses import curl, trust
 from proxy.observe.logs import Logs
+from proxy.observe.urls import curl, trust
 from proxy.settings import load
 from proxy.settings.assemble import built_in_routes
 from proxy.settings.options import ServeOptions

@@ -11,9 +11,9 @@ from typing import Any
 from proxy.cli.account import ASKING, open_cognito, prepare, run_to_end
 from proxy.cli.limits import leave_no_core
 from proxy.cli.lines import Lines
+from proxy.cli.progress import Waiting
 from proxy.cli.streams import put_out
 from proxy.cli.terminal import Terminal, missing
-from proxy.cli.waiting import Waiting
 from proxy.clock import SystemClock
 from proxy.errors import CredentialError, SettingsError, SignInFailed, StoreFailed
 from proxy.identity.cognito.flows import Cognito

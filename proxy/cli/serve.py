@@ -17,8 +17,8 @@ from proxy.app import App
 from proxy.cli import signals
 from proxy.cli.banner import banner, start_warnings
 from proxy.cli.limits import leave_no_core, make_room_for
+from proxy.cli.reloading import Watch
 from proxy.cli.systemd import Notifier, passed_sockets
-from proxy.cli.watch import Watch
 from proxy.observe import logs
 from proxy.observe.logs import Logs
 from proxy.settings import Loaded, bears_colours, load, refuse_exposed

@@ -5,8 +5,8 @@ from typing import Any
 
 from proxy.cli.inquiry import Inquiry, InquiryConnection, InquiryReply
 from proxy.cli.places import find
+from proxy.cli.progress import Waiting
 from proxy.cli.streams import put_out
-from proxy.cli.waiting import Waiting
 from proxy.errors import NoRoute, NotRunning, ProxyError, StartError
 from proxy.observe.logs import printable
 from proxy.settings import load

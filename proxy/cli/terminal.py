@@ -8,7 +8,7 @@ import segno
 from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
-from proxy.cli.waiting import Waiting
+from proxy.cli.progress import Waiting
 from proxy.errors import CredentialMissing
 from proxy.errors.names import login_command, variables
 from proxy.identity.cognito.asking import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry

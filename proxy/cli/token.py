@@ -5,8 +5,8 @@ from typing import Any
 
 from proxy.cli.account import ASKING, current_token, open_cognito, prepare, run_to_end
 from proxy.cli.limits import leave_no_core
+from proxy.cli.progress import Waiting
 from proxy.cli.streams import put_out
-from proxy.cli.waiting import Waiting
 from proxy.identity.profile import Profile
 from proxy.settings.options import ServeOptions
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from proxy.cli.inquiry import PATIENCE, Inquiry, InquiryReply
 from proxy.cli.places import find
+from proxy.cli.progress import Waiting
 from proxy.cli.streams import put_out
-from proxy.cli.waiting import Waiting
 from proxy.errors import NotRunning, StartError
 from proxy.observe.logs import printable
 from proxy.settings import load

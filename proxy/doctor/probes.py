@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from proxy import __version__
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, not_tried, ok
-from proxy.doctor.place import look_at
-from proxy.doctor.plan import CheckedRequest
+from proxy.doctor.hops import CheckedRequest
+from proxy.doctor.listening import look_at
 from proxy.doctor.verdicts import ProbeResponse
 from proxy.errors import ProxyError, UpstreamError, UpstreamTimeout
 from proxy.forward.replay import HeldBody

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.doctor.faults import captive
 from proxy.doctor.findings import Finding, fail, ok, warn
-from proxy.doctor.plan import CheckedRequest
+from proxy.doctor.hops import CheckedRequest
 from proxy.settings.quantities import estimated_duration
 
 _CLOSE, _BEARABLE = 30.0, 300.0

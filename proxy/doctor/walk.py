@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from proxy.doctor.findings import HopState, Result, Step, not_tried
-from proxy.doctor.plan import Hop
+from proxy.doctor.hops import Hop
 
 Watch = Callable[[Step, "asyncio.Task[Result]"], Awaitable[None]]
 

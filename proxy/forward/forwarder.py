@@ -9,7 +9,7 @@ from typing import TypeAlias
 from proxy.errors import InternalError, Overloaded, ProxyError, RequestError, Source
 from proxy.errors.defects import Defects, Where
 from proxy.forward import headers, read_only, relay, request_ids
-from proxy.forward.operation import operation_name
+from proxy.forward.operation_name import operation_name
 from proxy.forward.plan import ForwardPlan, OwnPlan, PreflightPlan, RefusedPlan
 from proxy.forward.planner import Planner
 from proxy.forward.policy import Policy

@@ -12,7 +12,7 @@ from proxy.forward.route import Route
 from proxy.http.address import Bind
 from proxy.http.options import CertificateFiles, OutboundProxies, Timeouts
 from proxy.identity.profile import DEFAULT_PROFILE, Profile
-from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.model import Level
 
 

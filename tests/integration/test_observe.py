@@ -16,7 +16,7 @@ from support.stack import closing, direct_options, options_for, talk
 
 from proxy.app import App
 from proxy.identity.profile import DEFAULT_PROFILE
-from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.observe.logs import AccessLog
 from proxy.settings.options import ServeOptions
 

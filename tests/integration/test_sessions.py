@@ -30,9 +30,9 @@ from proxy.demo.faults import Fault
 from proxy.demo.protocol import PoolConfig
 from proxy.identity.issued import Session
 from proxy.identity.profile import AuthFlow, Profile
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.stores.file import FileStore
 from proxy.identity.stores.records import decode
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.settings.options import ServeOptions
 
 loop_factories = EVERY_LOOP

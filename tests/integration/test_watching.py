@@ -14,9 +14,9 @@ from support.served import url_of
 from support.stack import PASSWORD
 
 from proxy.app import App
-from proxy.cli.watch import Watch
+from proxy.cli.reloading import Watch
 from proxy.demo.accounts import User
-from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.settings import load
 
 

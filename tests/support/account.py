@@ -17,7 +17,7 @@ from proxy.demo.protocol import PoolConfig
 from proxy.http.options import OutboundProxies
 from proxy.identity.cognito.flows import Cognito
 from proxy.identity.profile import CognitoPool, Profile
-from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.model import Clock
 from support.clock import FakeClock
 from support.people import shown

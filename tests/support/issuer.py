@@ -12,11 +12,11 @@ from proxy.errors import RefreshRejected
 from proxy.errors.defects import Defects
 from proxy.identity.issued import Device, Session, Token
 from proxy.identity.profile import Profile
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.stores.base import Store
 from proxy.identity.stores.memory import MemoryStore
 from proxy.identity.tokens import lifetime
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.identity.tokens.single_flight import Terms
 from support.clock import FakeClock
 from support.sessions import PROFILE

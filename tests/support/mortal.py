@@ -25,9 +25,9 @@ from proxy.errors import ProxyError
 from proxy.http.options import OutboundProxies
 from proxy.identity.cognito.flows import Cognito
 from proxy.identity.profile import CognitoPool, Profile
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.stores.file import FileStore
 from proxy.identity.tokens.manager import TokenManager
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.identity.tokens.single_flight import Terms
 
 _PACKAGE = Path(proxy.__file__).parent

@@ -23,8 +23,8 @@ from proxy.identity.cognito.keys import KeySets, KeysUnavailable
 from proxy.identity.cognito.unattended import OneTimeCodes, SettingsFirst
 from proxy.identity.issued import AwsCredentials, Device, Session, Token
 from proxy.identity.profile import CognitoPool, Profile
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.model import Clock
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ All durations are in seconds. `now` and random draws (uniform in [0, 1)) are arg
 from enum import Enum, auto
 
 from proxy.identity.issued import Issued
-from proxy.identity.renewal_policy import RenewalPolicy
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.model import Instant, elapsed
 
 _MAX_LEEWAY_SHARE = 0.1

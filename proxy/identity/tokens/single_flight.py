@@ -26,9 +26,9 @@ from typing import Any, Generic, TypeVar
 from proxy.errors import InternalError, ProxyError, SignInFailed, SignInTimeout, StoreBusy
 from proxy.errors.defects import Defects, Where
 from proxy.identity.issued import Issued
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
 from proxy.identity.tokens.lifetime import TokenState
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.model import Clock, Instant, elapsed
 
 GRACE = 5.0

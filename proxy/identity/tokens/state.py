@@ -8,8 +8,8 @@ from typing import Any
 from proxy.errors import ProxyError
 from proxy.identity.issued import Session, Token
 from proxy.identity.profile import Profile
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.identity.tokens.single_flight import Renewable, RenewalState
 from proxy.model import Instant, elapsed
 

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proxy.observe.addresses import curl
 from proxy.observe.inspector.contents import as_written, is_plain
 from proxy.observe.inspector.fields import FieldLine, came, value_of
 from proxy.observe.inspector.masks import HIDDEN, Masks
 from proxy.observe.inspector.wire import RecordedRequest
+from proxy.observe.urls import curl
 
 _LEFT_OUT = frozenset(
     (

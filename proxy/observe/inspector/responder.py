@@ -7,7 +7,6 @@ from proxy.errors import Draining, NoRoute, OriginNotAllowed, Overloaded
 from proxy.forward.forwarder import Interceptor
 from proxy.http.grammar.fields import Headers
 from proxy.http.response import Response, json_response
-from proxy.observe.addresses import curl, trust
 from proxy.observe.inspector.curl import CurlTarget
 from proxy.observe.inspector.feed import Watcher, event
 from proxy.observe.inspector.fields import value_of
@@ -17,6 +16,7 @@ from proxy.observe.inspector.page import PAGE
 from proxy.observe.inspector.recorder import REQUESTS
 from proxy.observe.inspector.session import InspectorSession
 from proxy.observe.request_log import Recent, RequestLog
+from proxy.observe.urls import curl, trust
 
 WATCHERS = 4
 """Pages that may look on at a time."""

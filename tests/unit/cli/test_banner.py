@@ -17,7 +17,7 @@ from proxy.forward.route import Route
 from proxy.http.address import Upstream
 from proxy.identity.credentials import NO_SOURCES, CredentialKind
 from proxy.identity.profile import CognitoPool, Profile
-from proxy.observe.addresses import curl, page_url
+from proxy.observe.urls import curl, page_url
 from proxy.settings import load
 from proxy.settings.assemble import built_in_routes
 

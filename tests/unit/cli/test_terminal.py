@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from proxy.cli.lines import InputEnded, Lines
+from proxy.cli.progress import Waiting
 from proxy.cli.terminal import Terminal
-from proxy.cli.waiting import Waiting
 from proxy.errors import CredentialMissing
 from proxy.identity.cognito.asking import CONFIRM_SIGN_UP, PASSWORD_RESET, CodeRequest, Medium, Retry
 

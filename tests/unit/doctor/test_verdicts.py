@@ -10,8 +10,8 @@ from support.kinds import Auth
 
 from proxy.doctor import faults, verdicts
 from proxy.doctor.findings import Finding, HopState
-from proxy.doctor.place import of_ours
-from proxy.doctor.plan import CheckedRequest
+from proxy.doctor.hops import CheckedRequest
+from proxy.doctor.listening import of_ours
 from proxy.doctor.verdicts import ProbeResponse
 from proxy.errors import (
     CredentialMissing,

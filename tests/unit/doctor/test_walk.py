@@ -13,7 +13,7 @@ from support.kinds import Auth
 from support.stack import options_for
 
 from proxy.doctor.findings import Finding, HopState, Kind, Result, Step, fail, not_tried, ok, warn
-from proxy.doctor.plan import CheckedRequest, Hop, plan, requests_of
+from proxy.doctor.hops import CheckedRequest, Hop, plan, requests_of
 from proxy.doctor.report import CheckReport, document, summary
 from proxy.doctor.walk import walk
 from proxy.forward.route import Route

@@ -11,8 +11,8 @@ from support.clock import FakeClock, settle
 
 from proxy.errors import CredentialMissing, IncompatibleLibrary, LoginRequired, ProxyError, SignInFailed
 from proxy.identity.issued import AwsCredentials
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens.aws_keys import AwsKeys, container_document, process_document
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.identity.tokens.single_flight import Terms
 
 HOUR = 3600.0

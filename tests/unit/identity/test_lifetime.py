@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from proxy.identity.issued import Token
-from proxy.identity.renewal_policy import RenewalPolicy
 from proxy.identity.tokens import lifetime
 from proxy.identity.tokens.lifetime import TokenState
+from proxy.identity.tokens.policy import RenewalPolicy
 from proxy.model import Instant, elapsed
 
 POLICY = RenewalPolicy()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.doctor.findings import Finding, HopState
-from proxy.doctor.place import look_at
+from proxy.doctor.listening import look_at
 from proxy.errors import StartError
 from proxy.http.address import Bind
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.watch import Watch, differences, marks
+from proxy.cli.reloading import Watch, differences, marks
 from proxy.errors import SettingsError
 from proxy.settings import Loaded, load
 from proxy.settings.options import ServeOptions
 
 NEVER = 1e9
-LOG = "proxy.cli.watch"
+LOG = "proxy.cli.reloading"
 
 
 @dataclass

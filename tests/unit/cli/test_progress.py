@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from proxy.cli.waiting import Waiting
+from proxy.cli.progress import Waiting
 
 PATIENCE = 20.0
 ERASE = "\r\x1b[K"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.forward.operation import LIMIT, operation_name
+from proxy.forward.operation_name import LIMIT, operation_name
 
 DOCUMENT = "query Items($n: Int) { list(limit: $n) { items { name } } }"
 
