@@ -5,7 +5,7 @@ import re
 import urllib.request
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as SourceError
@@ -23,21 +23,19 @@ from proxy.settings.schema import PlainSettings
 
 CONFIG_VARIABLE = names.variable("config")
 
-
-def variable(name: str) -> tuple[str, str] | None:
-    """Return a variable as it is spelt, and its value."""
-    return _variables().get(name)
+Variables: TypeAlias = Mapping[str, tuple[str, str]]
+"""Variables by the folded name: the name as it is spelt, and the value."""
 
 
-def spelt_out() -> frozenset[str]:
-    """Return the names of all variables that are set, as `variable` wants them: most settings of profiles have none."""
-    return frozenset(_variables())
+def variables() -> Variables:
+    """Return what is set. To be asked once for many settings: it goes through the whole environment."""
+    return {folded(name): (name, value) for name, value in os.environ.items() if value}
 
 
-def setter_of(leaf: Leaf) -> str | None:
-    """The variable, as it is spelt, that sets a setting: its own, or one that holds a whole section."""
+def setter_of(leaf: Leaf, given: Variables) -> str | None:
+    """Return the variable, as it is spelt, that sets a setting: its own, or one that holds a whole section."""
     setters = (names.variable(".".join(leaf.path[:length])) for length in range(len(leaf.path), 0, -1))
-    return next((found[0] for setter in setters if (found := variable(folded(setter)))), None)
+    return next((given[setter][0] for setter in setters if setter in given), None)
 
 
 def user_folder() -> str:
@@ -67,7 +65,7 @@ def debugging(flags: Mapping[str, Any]) -> bool:
     """Whether `log_level` asks for debug output, as far as it can be told before the settings are read."""
     level = flags.get("log_level")
     if level is None:
-        found = variable(names.variable("log_level"))
+        found = variables().get(names.variable("log_level"))
         level = found[1] if found else None
     return level == "debug"
 
@@ -87,7 +85,7 @@ def read_environment(declared: Collection[str]) -> dict[str, Any]:
         ) from None
     for section in {path[0] for path in sections(leaves(PlainSettings))} & found.keys():
         profiles.table(found[section], names.variable(section))
-    held = {name: value for name, (_, value) in _variables().items()}
+    held = {name: value for name, (_, value) in variables().items()}
     return found | {profiles.SECTION: profiles.read_variables(held, declared)}
 
 
@@ -112,13 +110,15 @@ def warnings(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[
 
 
 def _given_twice(known: Mapping[str, Leaf]) -> list[str]:
-    there = spelt_out()
-    held_ones = [leaf for leaf in known.values() if leaf.variable in there and leaf.secret]
-    pairs = [(variable(leaf.variable), variable(leaf.variable + FILE_SUFFIX)) for leaf in held_ones]
+    given = variables()
+    both = [
+        leaf.variable
+        for leaf in known.values()
+        if leaf.secret and {leaf.variable, leaf.variable + FILE_SUFFIX} <= given.keys()
+    ]
     return [
-        f"{held[0]} and {named[0]} are both set: {held[0]} wins, unset the other"
-        for held, named in pairs
-        if held is not None and named is not None
+        f"{given[name][0]} and {given[name + FILE_SUFFIX][0]} are both set: {given[name][0]} wins, unset the other"
+        for name in both
     ]
 
 
@@ -138,15 +138,10 @@ def _unknown_variables(known: Mapping[str, Leaf]) -> list[str]:
 
 def _unknown_in_sections(known: Mapping[str, Leaf], environment: Mapping[str, Any]) -> list[str]:
     """Keys inside a section's JSON. A key that has a variable of its own is among the unknown variables."""
-    set_ones = spelt_out()
+    given = variables()
     return [
         f"unknown setting {name} in {names.variable(name.partition('.')[0])} is ignored"
         + did_you_mean(name, known.keys())
         for name in sorted(".".join(path) for path in paths(environment, sections(known.values())) if len(path) > 1)
-        if name not in known and folded(names.variable(name)) not in set_ones
+        if name not in known and folded(names.variable(name)) not in given
     ]
-
-
-def _variables() -> dict[str, tuple[str, str]]:
-    """Return what is set: the name as it is spelt, and the value, by the folded name."""
-    return {folded(name): (name, value) for name, value in os.environ.items() if value}

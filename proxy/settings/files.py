@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from proxy.errors import SettingsError
 from proxy.errors.names import FILE_SUFFIX
-from proxy.settings.environment import CONFIG_VARIABLE, user_folder, variable
+from proxy.settings.environment import CONFIG_VARIABLE, Variables, user_folder, variables
 from proxy.settings.leaf import Leaf, sections
 from proxy.settings.nested import dig, paths
 from proxy.settings.profiles import SECTION
@@ -35,7 +35,7 @@ def shipped_defaults() -> dict[str, Any]:
 
 def find_config(given: str | None) -> tuple[Path | None, tuple[Path, ...]]:
     """The config file in use, if any, and where one was looked for; `given` is what --config named."""
-    found = variable(CONFIG_VARIABLE)
+    found = variables().get(CONFIG_VARIABLE)
     if named := given or (found[1] if found else None):
         return _expanded(named), ()
     places = (Path("ul-proxy.toml"), _expanded(user_folder()) / "ul-proxy" / "config.toml")
@@ -89,14 +89,14 @@ def _heading(section: tuple[str, ...]) -> str:
 
 
 def secret_file(
-    leaf: Leaf, document: Mapping[str, Any], config: Path | None, variables: Set[str]
+    leaf: Leaf, document: Mapping[str, Any], config: Path | None, given: Variables
 ) -> tuple[str, Path] | None:
     """Where a setting's secret is to be read, and who says so: a variable before `document`, the config file's.
 
-    `variables` are the names of those that are set.
+    `given` are the variables that are set.
     """
     in_variable = leaf.variable + FILE_SUFFIX
-    if in_variable in variables and (found := variable(in_variable)):
+    if found := given.get(in_variable):
         path = resolved(found[1])
         return f"secret file {path} ({found[0]})", path
     key = leaf.name + _SUFFIX

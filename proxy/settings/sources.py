@@ -148,9 +148,9 @@ def _from_files(
         found.layers.append(_Layer(f"file {config}", document, config))
         if any(leaf.secret and dig(document, leaf.path) for leaf in known.values()):
             found.warnings += files.warn_if_readable(config)
-    variables = environment.spelt_out()
+    given = environment.variables()
     for leaf in known.values():
-        if leaf.secret and (named := files.secret_file(leaf, document, config, variables)):
+        if leaf.secret and (named := files.secret_file(leaf, document, config, given)):
             origin, path = named
             secret = pipes.get(path) or files.read_secret(leaf, path)
             if files.is_file(path):
@@ -166,11 +166,12 @@ def _merged(known: Mapping[str, Leaf], layers: list[_Layer]) -> tuple[dict[str, 
     """What is in force, and where it came from by dotted name; later layers are stronger."""
     merged: dict[str, Any] = {}
     origins = {leaf.name: DEFAULTS for leaf in leaves() if leaf.info.default in ([], {})}
+    given = environment.variables()
     for layer in layers:
         for leaf in known.values() if layer.only is None else [layer.only]:
             if (value := dig(layer.values, leaf.path)) is not None:
                 put(merged, leaf.path, _located(leaf, value, layer.config))
-                origins[leaf.name] = _origin(layer.origin, leaf)
+                origins[leaf.name] = _origin(layer.origin, leaf, given)
     return merged, origins
 
 
@@ -184,7 +185,7 @@ def _located(leaf: Leaf, value: Any, config: Path | None) -> Any:
     return f"{STORE_FILE}{files.resolved(path, config)}" if leaf.is_store and path not in (value, "") else value
 
 
-def _origin(origin: str, leaf: Leaf) -> str:
+def _origin(origin: str, leaf: Leaf, given: environment.Variables) -> str:
     if origin == "environment":
-        return f"environment {environment.setter_of(leaf)}"
+        return f"environment {environment.setter_of(leaf, given)}"
     return f"flag {leaf.flag}" if origin == "flag" else origin

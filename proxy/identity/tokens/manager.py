@@ -81,6 +81,9 @@ class TokenManager:
         another user's; one that is as it was keeps its token.
         """
         self._profiles = profiles
+        self._background = {
+            name: task for name, task in self._background.items() if name in profiles or not task.done()
+        }
         self.outcomes = Counter({key: count for key, count in self.outcomes.items() if key[0] in profiles})
         for name in tuple(self._states):
             state, profile = self._states.get(name), profiles.get(name)
@@ -202,7 +205,8 @@ class TokenManager:
     async def _save_again(self, name: str) -> None:
         """Save the session of a profile where that has failed before."""
         state = self._states.get(name)
-        if state is None or state.task is not None:  # which does so itself
+        # A task does so itself, unless it was cancelled before it had begun.
+        if state is None or (state.task is not None and not state.task.done()):
             return
         try:
             await self._renewals.save_again(state)

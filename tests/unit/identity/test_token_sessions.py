@@ -375,6 +375,15 @@ class TestKeeping:
         await manager.close()
         assert store.saved == ["refresh-1"]
 
+    async def test_the_end_saves_it_though_a_renewal_has_just_begun(self, manager: TokenManager, store: Shared) -> None:
+        """A renewal that ends before its first step does not keep the session from the store."""
+        store.broken = True
+        token = await manager.get("default")
+        store.broken = False
+        manager.reject("default", token)
+        await manager.close()
+        assert store.saved == ["refresh-1"]
+
     async def test_the_end_does_not_complain_again(
         self, manager: TokenManager, store: Shared, caplog: pytest.LogCaptureFixture
     ) -> None:

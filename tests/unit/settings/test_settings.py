@@ -19,7 +19,7 @@ from proxy.forward.policy import Policy
 from proxy.http.address import Bind, Upstream
 from proxy.http.options import CertificateFiles
 from proxy.identity.profile import AuthFlow
-from proxy.settings import Leaf, Loaded, bears_colours, leaves, load, serve_options
+from proxy.settings import Leaf, Loaded, bears_colours, environment, leaves, load, serve_options
 from unit.settings.samples import SAMPLES
 
 CANARY = "c4n4ry"
@@ -1058,6 +1058,24 @@ def test_serve_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "/cdn/library": (Upstream.parse("https://library.unleashlive.com"), Auth.NONE),
         "": (Upstream.parse("https://rest.test"), Auth.REST),
     }
+
+
+def test_many_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often the environment is gone through does not depend on how much of it is read."""
+    looks, original = [0], environment.variables
+
+    def variables() -> environment.Variables:
+        looks[0] += 1
+        return original()
+
+    monkeypatch.setattr(environment, "variables", variables)
+    counts = []
+    for number in (1, 30):
+        names = [f"UL_PROXY_PROFILES__P{n}__{setting}" for n in range(number) for setting in ("USERNAME", "PASSWORD")]
+        looks[0] = 0
+        assert len(from_environment(monkeypatch, **dict.fromkeys(names, "x")).settings.profiles) == number
+        counts.append(looks[0])
+    assert counts[0] == counts[1] > 0
 
 
 def test_everything_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
