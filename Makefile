@@ -20,7 +20,7 @@ FUZZ_EXAMPLES ?= 10000
 # Compiled once, the tests and what they import start in a third of the time.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo unit quick test test-interpreter matrix prepared coverage fuzz lint format bench soak bench-peers clean
+.PHONY: demo unit quick test test-interpreter matrix prepared coverage fuzz lint format settings-page bench soak bench-peers clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ul-proxy demo
@@ -68,6 +68,10 @@ coverage: $(TEST_NEEDS)
 fuzz: $(VENV)/.dev
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTEST) $(PARALLEL) --timeout 0 -m hypothesis $(PYTEST_ARGS)
 	SIGNAL_STEP=0.05 $(PYTEST) --timeout 0 tests/integration/test_interrupts.py $(PYTEST_ARGS)
+
+# The tables of docs/settings.md, as the settings are declared and as nobody has set them.
+settings-page: $(VENV)/.dev
+	env -i PATH="$$PATH" HOME=/nonexistent $(BIN)/python -m tools.settings_page
 
 lint: $(VENV)/.dev
 	@status=0; \

@@ -171,7 +171,8 @@ def _load(connections: int, run: Run, target: Target) -> None:
         # What it has put off counts as well, and the next one must not pay for it.
         measure.settle(target.pid)
         took = measure.processor_time(target.pid) - before
-        run.note(target.name, f"processor {connections}", took / seen.requests * 1e6)
+        if seen.requests:  # the slowest may answer none within a turn
+            run.note(target.name, f"processor {connections}", took / seen.requests * 1e6)
 
 
 def _latency(run: Run, target: Target) -> None:

@@ -10,11 +10,6 @@ def cells_of(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner)]
 
 
-def as_row(cells: Sequence[str]) -> str:
-    """The line of a row."""
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
 def rows_below(header: Sequence[str], markdown: str) -> Iterator[list[str]]:
     """The rows of every table that has this header."""
     inside = False
