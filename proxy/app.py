@@ -61,7 +61,7 @@ class App:
         """`sockets` listen already, and take the place of `options.listen`.
 
         `access` reads of every request that has ended; `lines_dropped` says how many log lines nobody took.
-        `on_login_required` is told the name of a profile whose login failed in a way that a person must mend.
+        `on_login_required` is called with the name of a profile whose login failed in a way that a person must mend.
         """
         self._requests = RequestMetrics()
         readers: list[Reader] = [self._requests, *([access] if access is not None else [])]
@@ -201,18 +201,18 @@ class App:
         self._compose()
 
     def _listen_for_defects(self) -> None:
-        """Count what the event loop is told of as well: of a request that dies there, nobody else hears."""
+        """Count the exceptions that reach the event loop as well: nothing else sees those of a connection."""
         loop = asyncio.get_running_loop()
         before = self._handler_before = loop.get_exception_handler()
 
-        def told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-            self.defects.told(context)
+        def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            self.defects.count(context)
             if before is not None:
                 before(loop, context)
             else:
                 loop.default_exception_handler(context)
 
-        loop.set_exception_handler(told)
+        loop.set_exception_handler(handle)
 
     def _compose(self) -> None:
         """Make what answers requests; those that are being answered end as they began."""
@@ -277,7 +277,7 @@ class App:
         return bool(self._live.policy.client_token or self._start.admin_listen) or not self._listeners.exposed
 
     def _look_on(self, interceptor: Interceptor | None) -> None:
-        """Have the requests of callers tapped, or not any more."""
+        """Have `interceptor` see the requests of callers; None ends that."""
         self._interceptor = self._forwarders[ListenerRole.CALLERS].interceptor = interceptor
 
     def _report(self) -> ProcessReport:

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.errors import NotRunning, SettingsError
-from proxy.http.address import Bind, is_loopback, stays_here
+from proxy.http.address import Bind, bracketed, is_loopback, stays_here
 from proxy.http.options import CertificateFiles
 from proxy.settings.options import ServeOptions
 
@@ -26,8 +26,9 @@ class ProxyAddress:
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}" + (f":{self.port}" if self.port is not None else "")
+        return f"{'https' if self.tls else 'http'}://{bracketed(self.host)}" + (
+            f":{self.port}" if self.port is not None else ""
+        )
 
     @property
     def named(self) -> str:

@@ -32,7 +32,7 @@ _LOOKED_FOR = 50
 def run(flags: Mapping[str, Any], config: str | None) -> int:
     leave_no_core()
     loaded = load(flags, config)
-    told = start_logging(loaded)
+    output = start_logging(loaded)
     make_room_for(loaded.settings.max_connections)
     sockets = [passed.sock for passed in passed_sockets(os.environ, os.getpid())]
 
@@ -44,19 +44,19 @@ def run(flags: Mapping[str, Any], config: str | None) -> int:
 
     try:
         refuse_exposed(loaded.settings, sockets)
-        run_in_loop(_serve(loaded, reread, told, sockets))
+        run_in_loop(_serve(loaded, reread, output, sockets))
     finally:
-        told.close()
+        output.close()
     return 0
 
 
 def start_logging(loaded: Loaded) -> Logs:
     """Begin to log as the settings say."""
     options = loaded.log_options()
-    told = logs.configure(options.log_format, options.log_level, access=options.access_log, colour=bears_colours())
+    output = logs.configure(options.log_format, options.log_level, access=options.access_log, colour=bears_colours())
     for warning in loaded.warnings:
         log.warning(warning)
-    return told
+    return output
 
 
 def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -74,7 +74,7 @@ def run_in_loop(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, sockets: Sequence[socket.socket]) -> None:
+async def _serve(loaded: Loaded, reread: Callable[[], Loaded], output: Logs, sockets: Sequence[socket.socket]) -> None:
     options, watch, notifier = loaded.options(), Watch(loaded, reread), Notifier(os.environ, os.getpid())
 
     def look_again() -> None:
@@ -87,15 +87,15 @@ async def _serve(loaded: Loaded, reread: Callable[[], Loaded], told: Logs, socke
     app = App(
         options,
         sockets=sockets,
-        access=told.access,
-        lines_dropped=lambda: told.dropped,
+        access=output.access,
+        lines_dropped=lambda: output.dropped,
         on_login_required=lambda _: watch.look(),
     )
     async with ended_by_signals(app), app:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look_again)
         sessions = await sessions_of(app, options)
-        if told.format == "text":
-            told.say(
+        if output.format == "text":
+            output.say(
                 banner(
                     app.urls,
                     options.profiles,
@@ -146,8 +146,10 @@ def _listening(app: App, options: ServeOptions, config: Path | None) -> dict[str
 
 def warn(app: App, options: ServeOptions, sessions: Collection[str] = ()) -> None:
     """Log what a person should know from the start; `sessions` are the profiles that need no login for now."""
-    told = start_warnings(options.profiles, app.routes.routes, urls=app.urls, policy=options.policy, sessions=sessions)
-    for warning in told:
+    warnings = start_warnings(
+        options.profiles, app.routes.routes, urls=app.urls, policy=options.policy, sessions=sessions
+    )
+    for warning in warnings:
         log.warning(warning)
 
 

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from proxy.http.address import bracketed
+
 _SHUTDOWN = 1.0
 """Seconds that answers under way get once the server is told to stop."""
 
@@ -31,8 +33,7 @@ async def running(
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls).start()
         bound_port = runner.addresses[0][1]
-        scheme, name = "https" if tls else "http", f"[{host}]" if ":" in host else host
-        yield f"{scheme}://{name}:{bound_port}"
+        yield f"{'https' if tls else 'http'}://{bracketed(host)}:{bound_port}"
     finally:
         if release is not None:
             release()

@@ -186,6 +186,7 @@ class NoRoute(CallerError):
 
 class UnknownProfile(CallerError):
     status, code, title = 404, "unknown_profile", "Unknown profile"
+    default_hint = "List the profiles with `ul-proxy config`."
     proxy_status = "destination_not_found"
 
 

@@ -49,8 +49,8 @@ class Defects:
             if self.in_a_row == TOO_MANY:
                 log.error("%d requests in a row met a defect: not ready until one goes well", TOO_MANY)
 
-    def told(self, context: Mapping[str, Any]) -> None:
-        """Count what an event loop tells its exception handler, unless it is of the network, or no exception."""
+    def count(self, context: Mapping[str, Any]) -> None:
+        """Count what reaches an event loop's exception handler, unless it is of the network, or no exception."""
         error = context.get("exception")
         if isinstance(error, Exception) and not isinstance(error, OSError):
             # A task that nobody has waited for, which has a future there, is none that answers.

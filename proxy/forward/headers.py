@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Set
 from functools import lru_cache
 
-from proxy.http.grammar.fields import Header, Headers, values_of
+from proxy.http.grammar.fields import Header, Headers, options_of, values_of
 from proxy.identity.credentials import USUAL_FIELDS
 
 VIA = (b"Via", b"1.1 ul-proxy")
@@ -77,7 +77,7 @@ def connection_options(headers: Headers) -> frozenset[bytes]:
 
 @lru_cache(maxsize=64)
 def _options(connection: bytes) -> frozenset[bytes]:
-    return frozenset(option.strip(b" \t").lower() for option in connection.split(b",")) - {b"content-length"}
+    return options_of((connection.lower(),)) - {b"content-length"}
 
 
 def to_upstream(headers: Headers, *, authority: str, replaces: Set[bytes], upgrade: bool = False) -> list[Header]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
+_PORTS = {"http": 80, "https": 443}
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
@@ -18,9 +20,8 @@ class Upstream:
     origin: str = field(init=False)
 
     def __post_init__(self) -> None:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        own_port = {"http": 80, "https": 443}[self.scheme]
-        object.__setattr__(self, "authority", host if self.port == own_port else f"{host}:{self.port}")
+        host = bracketed(self.host)
+        object.__setattr__(self, "authority", host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}")
         object.__setattr__(self, "origin", f"{self.scheme}://{self.authority}")
 
     @classmethod
@@ -37,7 +38,7 @@ class Upstream:
             raise ValueError(f"{url!r} must not hold a query or fragment")
         if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
             raise ValueError(f"{url!r} must be plain ASCII without spaces")
-        port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
+        port = parts.port if parts.port is not None else _PORTS[parts.scheme]
         return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
 
     def __str__(self) -> str:
@@ -55,7 +56,7 @@ class Bind:
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
 
 def is_loopback(name: str) -> bool:
@@ -71,3 +72,8 @@ def is_loopback(name: str) -> bool:
 def stays_here(bind: Bind) -> bool:
     """Return whether a listener there can be reached from this machine alone."""
     return bind.path is not None or is_loopback(bind.host.lower())
+
+
+def bracketed(host: str) -> str:
+    """Write a host as it stands before a port (RFC 3986 section 3.2.2): an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -19,12 +19,13 @@ _MUCH = 8
 class Buffers:
     """Counts bytes against `limit`."""
 
-    __slots__ = ("_kept", "_much", "_share", "waiting")
+    __slots__ = ("_much", "_share", "kept", "waiting")
 
     def __init__(self, limit: int) -> None:
         self._share = limit // 2
         self._much = limit // _MUCH
-        self._kept = 0
+        self.kept = 0
+        """Bytes of bodies that may be sent again."""
         self.waiting = 0
         """Bytes of content that are here; what adds to it takes as much off again."""
 
@@ -38,18 +39,13 @@ class Buffers:
         """How many bytes may wait in one place, for now."""
         return LARGE if self.waiting < self._much else SMALL
 
-    @property
-    def kept(self) -> int:
-        """Bytes of bodies that may be sent again."""
-        return self._kept
-
     def keep(self, size: int) -> bool:
         """Count `size` bytes more of a body that is kept; False, with nothing counted, where that is too much."""
-        if self._kept + size > self._share:
+        if self.kept + size > self._share:
             return False
-        self._kept += size
+        self.kept += size
         return True
 
     def drop(self, size: int) -> None:
         """Count `size` bytes less."""
-        self._kept -= size
+        self.kept -= size

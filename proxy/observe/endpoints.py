@@ -147,7 +147,7 @@ class OwnEndpoints:
         _check_method(endpoint.methods, method, path)
         chosen = self._profiles.get(profile)
         if chosen is None:
-            raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
+            raise UnknownProfile("there is no such profile")
         return await endpoint.answer(chosen, headers)
 
     async def _live(self, _profile: Profile, _headers: Headers) -> Response:

@@ -69,7 +69,7 @@ class _Series:
 
 
 class RequestMetrics:
-    """A reader of the journal."""
+    """A reader of the request log."""
 
     def __init__(self) -> None:
         self._series: dict[Labels, _Series] = {}

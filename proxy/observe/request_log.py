@@ -1,6 +1,6 @@
 """Requests that have ended, handed on in batches: one by one, their log lines would halve the speed.
 
-Reading them holds up whoever calls just then. So whoever knows a moment in which nobody is held up flushes the journal.
+Reading a batch holds up the requests of that moment. Code that knows a moment without any calls `RequestLog.flush`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a running proxy is told, as frozen values. Their types say what a reload takes up and what needs a restart."""
+"""The settings of a running proxy, as frozen values, whose types say what a reload takes up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

@@ -23,7 +23,7 @@ def after(*events: str) -> Defects:
             case "renewal":
                 defects.met(Where.RENEWING)
             case "event loop":
-                defects.told({"message": "", "exception": TypeError("a coroutine was expected")})
+                defects.count({"message": "", "exception": TypeError("a coroutine was expected")})
     return defects
 
 
@@ -79,7 +79,7 @@ def test_counts() -> None:
 def test_what_the_event_loop_tells(context: dict[str, Any], counted: int, in_a_row: int) -> None:
     """What callbacks and protocols raise counts as a request's, what tasks raise does not; the network never counts."""
     defects = Defects()
-    defects.told({"message": "", **context})
+    defects.count({"message": "", **context})
     assert (defects.counts[Where.EVENT_LOOP], defects.in_a_row) == (counted, in_a_row)
 
 

@@ -1,4 +1,4 @@
-"""Which requests are let in, and which are forwarded. Pure verdicts: a refusal is an exception of `errors.py`.
+"""Which requests are let in, and which are forwarded. Pure verdicts: a refusal is a CallerError.
 
 For one request, in this order: `check_method`, `preflight` for OPTIONS, `check_authority` for an absolute-form target,
 `admit`; and for what is not the proxy's own, `readings`, `Permissions.check`, `check_route` and, in read-only mode,

@@ -59,8 +59,7 @@ class Connector:
         self._ca_file = ca_file
         self._names = Names(resolve)
         self._tls: ssl.SSLContext | None = None
-        if ca_file is not None:
-            self._tls = _tls_context(ca_file)
+        self.reload()
 
     def reload(self) -> None:
         """Trust from the next connection on what `ca_file`, or the system, holds now.

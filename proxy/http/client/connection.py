@@ -29,7 +29,7 @@ from proxy.http.client.exchange import TUNNEL, Exchange
 from proxy.http.client.link import Disconnected, Fate
 from proxy.http.client.receiving import receive, receive_end
 from proxy.http.grammar import Head
-from proxy.http.sockets import unheard
+from proxy.http.sockets import socket_of, unheard
 
 _KEPT, _RESTS, _ENDS = Fate.KEPT, Fate.RESTS, Fate.ENDS
 _SPACE = memoryview(bytearray(LARGE))
@@ -137,8 +137,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def has_input(self) -> bool:
         """Return whether an idle socket has something to read: its end, or what was not asked for."""
         if self._poll is None:
-            sock = self._transport.get_extra_info("socket")
-            if sock is None or sock.fileno() < 0:
+            sock = socket_of(self._transport)
+            if sock is None:
                 return True
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
@@ -153,8 +153,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.abort()
 
     def _unheard(self) -> float:
-        sock = None if self._state is _LOST else self._transport.get_extra_info("socket")
-        return 0.0 if sock is None or sock.fileno() < 0 else unheard(sock)
+        sock = None if self._state is _LOST else socket_of(self._transport)
+        return 0.0 if sock is None else unheard(sock)
 
     def expire(self) -> None:
         """Give up the exchange, since the deadline has passed."""

@@ -62,16 +62,16 @@ class Names:
         """`resolve` takes the place of `socket.getaddrinfo`; it is called in a thread."""
         self._resolve = resolve
         self._names: dict[tuple[str, int], _Name] = {}
-        self._slots = asyncio.Semaphore(_AT_A_TIME)
+        self._lookups = asyncio.Semaphore(_AT_A_TIME)
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """Find the addresses of `host`, in the order in which to try them; raises OSError or UnicodeError."""
         name = self._names.get((host, port))
         if name is None:
             name = self._names[host, port] = _Name()
-        # In no variable here: an error that it has refers to this frame: such a circle is not freed.
         loop = asyncio.get_running_loop()
         now = loop.time()
+        # `name.lookup` is put in no variable: its error refers to this frame, and such a circle is not freed.
         if name.lookup is None or (name.lookup.done() and now - name.asked > _FRESH):
             name.asked = now
             name.lookup = loop.create_task(self._look_up(host, port, name))
@@ -124,7 +124,7 @@ class Names:
         resolve: Resolve = self._resolve or getaddrinfo
         if _is_address(host):
             return resolve(host, port, type=socket.SOCK_STREAM)
-        async with self._slots:
+        async with self._lookups:
             return await in_thread(lambda: resolve(host, port, type=socket.SOCK_STREAM), f"looking up {host}")
 
 

@@ -7,6 +7,7 @@ import ssl
 from contextlib import suppress
 
 from proxy.http.buffers import LARGE
+from proxy.http.sockets import socket_of
 
 _SILENT = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN))
 """How the kernel ends a connection whose other end is not heard of any more."""
@@ -33,9 +34,8 @@ def read_rest(transport: asyncio.Transport) -> bytes:
 
     A write that fails ends the transport, though the kernel may hold a response that came before.
     """
-    sock = transport.get_extra_info("socket")
-    if sock is None or transport.get_extra_info("sslcontext") is not None:
-        return b""
-    with suppress(OSError):  # nothing is left, or a reset has taken it
-        return os.read(sock.fileno(), LARGE) if sock.fileno() >= 0 else b""
+    sock = socket_of(transport)
+    if sock is not None and transport.get_extra_info("ssl_object") is None:
+        with suppress(OSError):  # nothing is left, or a reset has taken it
+            return os.read(sock.fileno(), LARGE)
     return b""

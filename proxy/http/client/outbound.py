@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from proxy.http.address import Upstream
+from proxy.http.address import Upstream, bracketed
 from proxy.http.options import OutboundProxies, OutboundProxy
 
 
@@ -38,7 +38,7 @@ def choose(proxies: OutboundProxies, upstream: Upstream) -> OutboundProxy | None
 
 def url_of(proxy: OutboundProxy) -> str:
     """Write the proxy as a URL, credentials included: for libraries that want one, never to be shown."""
-    host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+    host = bracketed(proxy.host)
     if proxy.credentials is None:
         return f"http://{host}:{proxy.port}"
     user, _, password = proxy.credentials.get_secret_value().partition(":")

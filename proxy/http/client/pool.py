@@ -92,8 +92,7 @@ class ConnectionPool:
                 connection.abort()
 
     def close(self) -> None:
-        for connection in tuple(self.connections):
-            connection.abort()
+        _abort(tuple(self.connections))
 
     # What connections call.
 

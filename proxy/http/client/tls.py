@@ -67,7 +67,6 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._protocol: Reader | None = cast("Reader", protocol)  # whose buffer has a length
-        self._context = context
         self._shaken: asyncio.Future[None] | None = shaken
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
@@ -103,14 +102,13 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        shaking = self._state is TlsState.SHAKING or self._shaken is not None
         self._state = TlsState.LOST
         error = self._error or exc
         # Neither of them is to refer to this any more: only the garbage collector would free such a circle.
         protocol, self._protocol = self._protocol, None
         shaken, self._shaken = self._shaken, None
         self._error = None
-        if not shaking and protocol is not None:
+        if shaken is None and protocol is not None:
             protocol.connection_lost(error)
         elif shaken is not None and not shaken.done():
             shaken.set_exception(error or ConnectionResetError("the upstream ended the handshake"))
@@ -128,8 +126,6 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "ssl_object":
             return self._tls
-        if name == "sslcontext":
-            return self._context
         return self._raw.get_extra_info(name, default)
 
     def is_closing(self) -> bool:

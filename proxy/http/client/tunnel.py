@@ -5,12 +5,11 @@ import base64
 import socket
 
 from proxy.errors import UpstreamAway, UpstreamUnreachable
-from proxy.http.address import Upstream
-from proxy.http.grammar import FramingError, parse_head
+from proxy.http.address import Upstream, bracketed
+from proxy.http.grammar import END_OF_HEAD, FramingError, parse_head
 from proxy.http.options import OutboundProxy
 
 _MAX_HEAD = 16 * 1024
-_END = b"\r\n\r\n"
 _BEGINNING = b"HTTP/1."
 _AWAY = (502, 503, 504)
 """Statuses of an outbound proxy that does not get through to the upstream for now."""
@@ -21,18 +20,18 @@ async def open_tunnel(sock: socket.socket, via: OutboundProxy, upstream: Upstrea
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, _request(via, upstream))
     head = b""
-    while _END not in head:
+    while END_OF_HEAD not in head:
         data = await loop.sock_recv(sock, 4096)
         if not data:
             raise failed(via, "broke off", away=True)
         head += data
         if len(head) > _MAX_HEAD or not head.startswith(_BEGINNING[: len(head)]):
             raise failed(via, "answered CONNECT with nonsense")
-    end = head.index(_END) + len(_END)
     try:
-        status = parse_head(head)[0].status
+        response, end = parse_head(head)
     except FramingError:
         raise failed(via, "answered CONNECT with nonsense") from None
+    status = response.status
     if status // 100 != 2:  # noqa: PLR2004 - every 2xx opens a tunnel
         raise failed(via, f"answered CONNECT with {status}", away=status in _AWAY)
     if head[end:]:
@@ -49,7 +48,7 @@ def failed(via: OutboundProxy, what: str, *, away: bool = False) -> UpstreamUnre
 
 
 def _request(via: OutboundProxy, upstream: Upstream) -> bytes:
-    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    host = bracketed(upstream.host)
     lines = [f"CONNECT {host}:{upstream.port} HTTP/1.1", f"Host: {host}:{upstream.port}"]
     if via.credentials is not None:
         encoded = base64.b64encode(via.credentials.get_secret_value().encode()).decode()

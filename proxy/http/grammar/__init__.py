@@ -13,7 +13,6 @@ from proxy.http.grammar.requests import (
     RequestHead,
     check_beginning,
     parse_request,
-    request_head,
     request_line,
 )
 from proxy.http.grammar.responses import (
@@ -50,7 +49,6 @@ __all__ = [
     "lines_of",
     "parse_head",
     "parse_request",
-    "request_head",
     "request_line",
     "values_of",
 ]

@@ -1,7 +1,7 @@
 """Parse field sections (RFC 9110 section 5, RFC 9112 section 5)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 Header: TypeAlias = tuple[bytes, bytes]
@@ -48,6 +48,16 @@ def proxy_fields_of(section: bytes) -> list[Header]:
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
     """Find the values of the field lines called `name`, given in lower case, without the white space behind them."""
     return [value.rstrip(b" \t") for line, value in headers if line.lower() == name]
+
+
+def options_of(values: Iterable[bytes]) -> frozenset[bytes]:
+    """Read the options in values of `Connection`, given in lower case (RFC 9110 section 7.6.1)."""
+    return frozenset(option.strip(b" \t") for value in values for option in value.split(b","))
+
+
+def persists(options: frozenset[bytes], minor: int) -> bool:
+    """Return whether a connection may carry another message after one with these options (RFC 9112 section 9.3)."""
+    return b"close" not in options and (minor == 1 or b"keep-alive" in options)
 
 
 def field_lines(headers: Headers) -> bytes:

@@ -5,7 +5,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import BadRequest, HeadTooLarge, RequestError, TargetTooLong, UnsupportedCoding, UnsupportedVersion
-from proxy.http.grammar.fields import BARE_LF, MAX_HEAD, SECTION, TOKEN, lines_of, proxy_fields_of, values_of
+from proxy.http.grammar.fields import (
+    BARE_LF,
+    MAX_HEAD,
+    SECTION,
+    TOKEN,
+    lines_of,
+    options_of,
+    persists,
+    proxy_fields_of,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from proxy.http.grammar.fields import Header
@@ -43,11 +53,9 @@ class Fields:
         self.lines: tuple[Header, ...] = tuple(lines_of(section))
         self.hosts = tuple(values_of(proxy_fields, b"host"))
         """The values of `Host`, in lower case."""
-        self.connection = frozenset(
-            option.strip(b" \t") for value in values_of(proxy_fields, b"connection") for option in value.split(b",")
-        )
+        self.connection = options_of(values_of(proxy_fields, b"connection"))
         """The options of `Connection`, in lower case."""
-        self.persistent = b"close" not in self.connection and (minor == 1 or b"keep-alive" in self.connection)
+        self.persistent = persists(self.connection, minor)
         """Whether the connection may carry another request (RFC 9112 section 9.3)."""
         self.length = _length(values_of(proxy_fields, b"content-length"))
         """Bytes of content, None where that is not said."""
@@ -163,8 +171,3 @@ def _malformed_line(data: bytes, start: int, end: int) -> RequestError:
 def request_line(method: str, target: str) -> bytes:
     """Write a request line, its end included."""
     return f"{method} {target} HTTP/1.1\r\n".encode()
-
-
-def request_head(method: str, target: str, fields: bytes) -> bytes:
-    """Write a request line and a header section; `fields` are lines as they stand on the wire."""
-    return request_line(method, target) + fields + b"\r\n"

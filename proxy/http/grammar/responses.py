@@ -13,6 +13,8 @@ from proxy.http.grammar.fields import (
     Header,
     Headers,
     lines_of,
+    options_of,
+    persists,
     proxy_fields_of,
 )
 
@@ -28,7 +30,7 @@ _DIGITS = 18
 class Head(NamedTuple):
     """Holds the head of a response; `section` as it was written, `proxy_fields` what in it concerns a proxy.
 
-    These are fields by their name in lower case; the values of one that is repeated are a list (RFC 9110 section 5.3).
+    These are fields by their name in lower case; those of a repeated one are joined by commas (RFC 9110 5.3).
     """
 
     minor: int
@@ -135,5 +137,4 @@ def _keeps_alive(minor: int, connection: bytes | None) -> bool:
         return minor == 1
     if connection == b"keep-alive":
         return True
-    options = [option.strip(b" \t") for option in connection.split(b",")]
-    return b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    return persists(options_of((connection,)), minor)

@@ -86,7 +86,10 @@ def _close_quiet(quiet_since: dict[Connection, float | None], now: float) -> Non
 
 
 def _may_stay(connection: DrainedConnection) -> bool:
-    """Return whether draining need not wait for a connection: it is about the proxy itself, and quiet or not read."""
+    """Return whether draining need not wait for a connection.
+
+    It is about the proxy itself, and nothing is under way on it or its caller reads nothing.
+    """
     request = connection.request
     if request is None:
         return connection.own and connection.quiet

@@ -14,7 +14,7 @@ from proxy.http.batching import WriteBatcher
 from proxy.http.buffers import Buffers
 from proxy.http.server.body import IncomingBody
 from proxy.http.server.portions import Portions
-from proxy.http.sockets import hold_little, keep_alive, unheard
+from proxy.http.sockets import hold_little, keep_alive, socket_of, unheard
 
 
 class Hold(Enum):
@@ -133,6 +133,7 @@ class Flow:
         """Write what the batcher holds of this."""
         held, self._held = self._held, b""
         if held and self._transport is not None and not self._transport.is_closing():
+            self._written = len(held)
             self._transport.write(held)
 
     def keep_alive(self, patience: float) -> None:
@@ -149,8 +150,7 @@ class Flow:
         return unheard(sock) > patience
 
     def _socket(self) -> socket.socket | None:
-        sock: socket.socket | None = None if self._transport is None else self._transport.get_extra_info("socket")
-        return None if sock is None or sock.fileno() < 0 else sock
+        return None if self._transport is None else socket_of(self._transport)
 
     def _read_portions(self) -> None:
         """Read small portions from here on where much waits. To be called while nothing is read."""

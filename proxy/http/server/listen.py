@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proxy.errors import StartError
 from proxy.errors.names import flag, variable
-from proxy.http.address import Bind
+from proxy.http.address import Bind, bracketed
 
 BACKLOG = 1024
 
@@ -44,7 +44,7 @@ def url_of(sock: socket.socket, *, tls: bool = False) -> str:
         return f"unix:{name}" if isinstance(name, str) else f"unix:@{name[1:].decode(errors='replace')}"
     host, port = sock.getsockname()[:2]
     scheme = "https" if tls else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{bracketed(host)}:{port}"
 
 
 class PortFile:

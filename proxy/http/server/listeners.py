@@ -104,8 +104,9 @@ class Listeners:
             self.close()
             raise
         https = self._tls is not None
-        self.urls = [url_of(sock, tls=https) for role, sock in self._sockets if role is ListenerRole.CALLERS]
-        self.exposed = any(role is ListenerRole.CALLERS and not _stays_here(sock) for role, sock in self._sockets)
+        callers = self._at(ListenerRole.CALLERS)
+        self.urls = [url_of(sock, tls=https) for sock in callers]
+        self.exposed = not all(map(_stays_here, callers))
         """Callers may be on other machines."""
         self.admin_urls = [url_of(sock, tls=https) for role, sock in self._sockets if role is not ListenerRole.CALLERS]
         """The URLs of the own endpoints, if they are not at `urls`."""

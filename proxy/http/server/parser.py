@@ -48,7 +48,7 @@ class RequestParser:
     @property
     def amid_head(self) -> bool:
         """Whether some of a head has come, and its end has not."""
-        return bool(self._buffer) and self.body is None and self._queued < self._queue_limit
+        return bool(self._buffer) and self.body is None and not self.full
 
     @property
     def full(self) -> bool:
@@ -90,7 +90,7 @@ class RequestParser:
         while data and not self._closed:
             if self.body is not None and not self.costly:
                 data = self._feed_body(data)
-            elif self.costly or self._queued >= self._queue_limit:
+            elif self.costly or self.full:
                 self._buffer = data
                 break
             else:

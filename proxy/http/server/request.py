@@ -9,11 +9,12 @@ from http import HTTPStatus
 from typing import Protocol
 
 from proxy.errors import RequestError
-from proxy.http.grammar import SWITCHING_PROTOCOLS, Fields, RequestHead, field_lines, last_chunk
+from proxy.http.grammar import SWITCHING_PROTOCOLS, Fields, RequestHead, chunk, chunked_content, field_lines
 from proxy.http.grammar.fields import Headers
 from proxy.http.response import Response
 from proxy.http.server.body import NO_BODY, IncomingBody
 from proxy.http.server.flow import Flow
+from proxy.http.sockets import socket_of
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BODILESS = (SWITCHING_PROTOCOLS, 204, 304)
@@ -71,13 +72,13 @@ class ServerRequest:
         self._flow = connection.flow
         self._transport = connection.transport
         self._body = body
-        self._keep_alive = False
+        self.keep_alive = False
         if head is not None:
             self.head = head
             self.method = head.method
             self._http11 = head.minor == 1
             # Behind what might have become a tunnel, no more requests are read.
-            self._keep_alive = head.fields.persistent and not (closing or head.fields.upgrade)
+            self.keep_alive = head.fields.persistent and not (closing or head.fields.upgrade)
 
     # The request.
 
@@ -107,7 +108,7 @@ class ServerRequest:
             data = await self._body.read()
         except RequestError as error:
             # It is unknown where the next request would begin.
-            self._keep_alive = False
+            self.keep_alive = False
             raise error.again() from None
         self.received += len(data)
         return data
@@ -131,17 +132,17 @@ class ServerRequest:
         """
         self.status = status
         if self._connection.ending:
-            self._keep_alive = False
+            self.keep_alive = False
         self._bodiless = self.method == "HEAD" or status in _BODILESS
         if not sized and not self._bodiless:
             if self._http11:
                 self._chunked = True
                 section += b"Transfer-Encoding: chunked\r\n"
             else:
-                self._keep_alive = False
+                self.keep_alive = False
         if status == SWITCHING_PROTOCOLS:
-            self._keep_alive = False
-        elif not self._keep_alive:
+            self.keep_alive = False
+        elif not self.keep_alive:
             section += b"Connection: close\r\n"
         elif not self._http11:
             section += b"Connection: keep-alive\r\n"
@@ -153,7 +154,7 @@ class ServerRequest:
             self._send(b"")
             return
         self.sent += len(data)
-        self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._send(chunk(data) if self._chunked else data)
 
     async def drain(self) -> None:
         """Wait where the caller reads slower than the upstream sends."""
@@ -166,25 +167,23 @@ class ServerRequest:
             data = b""
         self.sent += len(data)
         if self._chunked:
-            end = last_chunk(trailers)
-            data = b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end
-        self._send(data, soon=self._keep_alive)
+            data = chunked_content(data, trailers)
+        self._send(data, soon=self.keep_alive)
 
     def close(self) -> None:
         """Make this the last response of its connection."""
-        self._keep_alive = False
+        self.keep_alive = False
 
     def abort(self) -> None:
         """Break the connection, so that a partial response cannot pass for a whole one."""
-        self._keep_alive = False
+        self.keep_alive = False
         self._unsent = None
         transport = self._transport
         if transport is None:
             return
         self._flow.flush()
-        sock = transport.get_extra_info("socket")
-        # The caller may have left in this very moment, and its socket be closed.
-        if sock is not None and sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
+        sock = socket_of(transport)
+        if sock is not None and sock.family != socket.AF_UNIX:
             # Without Content-Length or chunks an orderly end would look like the end of the content.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
@@ -231,11 +230,6 @@ class ServerRequest:
             return
         with suppress(OSError):  # reset a moment ago
             transport.write_eof()
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection may carry another request."""
-        return self._keep_alive
 
     def _send(self, data: bytes, *, soon: bool = False) -> None:
         transport = self._transport

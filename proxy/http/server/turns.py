@@ -47,15 +47,11 @@ class RequestQueue:
             else:
                 task.add_done_callback(self._ended)
 
-    def clear(self) -> None:
-        """Answer none of those that wait."""
+    def end(self) -> asyncio.Task[None] | None:
+        """Answer nothing more, and cancel the task that is under way; return it."""
         for _, body in self.waiting:
             body.drop()
         self.waiting.clear()
-
-    def end(self) -> asyncio.Task[None] | None:
-        """Answer nothing more, and cancel the task that is under way; return it."""
-        self.clear()
         self._work_for = self._all_answered = None
         if self._task is not None:
             # Not at once: a task that is cancelled before it has begun undoes nothing.

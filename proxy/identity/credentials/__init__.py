@@ -171,6 +171,6 @@ class Credentials:
         if made is None:
             profile = self._profiles.get(name)
             if profile is None:
-                raise UnknownProfile("there is no such profile", hint="List the profiles with `ul-proxy config`.")
+                raise UnknownProfile("there is no such profile")
             made = self._made[name, kind, header] = kind.of(profile, header, self._sources)
         return made

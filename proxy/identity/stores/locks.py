@@ -52,7 +52,7 @@ def locked_here(path: Path, turn: threading.Lock) -> Iterator[None]:
         turn.release()
 
 
-def make_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """Make `folder` where it is missing, for nobody else to look into; raises StoreFailed."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def failed(path: Path, error: OSError) -> StoreFailed:
 
 
 def _opened(path: Path) -> int:
-    make_folder(path.parent)
+    _make_folder(path.parent)
     try:
         # Never removed: who waits for a lock on a file that is gone would hold it beside another.
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)

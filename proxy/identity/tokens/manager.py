@@ -85,9 +85,9 @@ class TokenManager:
             name: task for name, task in self._background.items() if name in profiles or not task.done()
         }
         self.outcomes = Counter({key: count for key, count in self.outcomes.items() if key[0] in profiles})
-        for name in tuple(self._states):
-            state, profile = self._states.get(name), profiles.get(name)
-            if state is None or profile == state.profile:
+        for name, state in tuple(self._states.items()):
+            profile = profiles.get(name)
+            if profile == state.profile:
                 continue
             if profile is None:
                 del self._states[name]
@@ -103,9 +103,8 @@ class TokenManager:
 
     def try_again(self) -> None:
         """Sign in once more where that had failed: a person says that it may work now."""
-        for name in tuple(self._states):
-            state = self._states.get(name)
-            if state is not None and state.error is not None and state.task is None:
+        for state in self._states.values():
+            if state.error is not None and state.task is None:
                 state.forget_failure()
                 if state.session_state is SessionState.REFUSED:
                     # Wrongly perhaps, while the pool's settings were being changed, say.

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class TokenIssuer(Protocol):
-    """Issues tokens. Both methods raise an error of `errors.py`."""
+    """Issues tokens. Both methods raise a CredentialError."""
 
     async def sign_in(self, profile: Profile, *, device: Device | None = None) -> Token:
         """Begin a session; `device` is that of an earlier one."""

@@ -1,4 +1,4 @@
-"""What a page that looks on is told, as server-sent events (the HTML standard, section 9.2), as fast as it reads."""
+"""Send a page what is new, as server-sent events (the HTML standard, section 9.2), as fast as it reads."""
 
 import asyncio
 import json

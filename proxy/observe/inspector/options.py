@@ -1,4 +1,4 @@
-"""What the inspector is told of the settings."""
+"""The settings that the inspector depends on."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -18,7 +18,7 @@ REQUESTS = 200
 
 
 class Recorder:
-    """Remembers what went over the wire for the last requests, within bounds. It is a forwarder's tap."""
+    """Remembers what went over the wire for the last requests, within bounds. It is a forwarder's interceptor."""
 
     def __init__(self, *, content: int = CONTENT, room: int = ROOM, requests: int = REQUESTS) -> None:
         """The bounds are in bytes, but for `requests`."""

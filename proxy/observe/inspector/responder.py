@@ -31,7 +31,7 @@ class InspectorResponder:
     def __init__(
         self, request_log: RequestLog, recent: Recent, look_on: Callable[[Interceptor | None], None], *, grace: float
     ) -> None:
-        """`look_on` has requests tapped, or not any more; `grace` in seconds."""
+        """`look_on` sets the interceptor of requests, or removes it; `grace` in seconds."""
         self._request_log = request_log
         self._recent = recent
         self._look_on = look_on

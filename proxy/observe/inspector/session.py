@@ -32,7 +32,7 @@ class InspectorSession:
         tell: Callable[[list[str], int], None],
         masks: Masks,
     ) -> None:
-        """`look_on` has requests tapped, or not any more.
+        """`look_on` sets the interceptor of requests, or removes it.
 
         `tell` is told requests, each as JSON on one line, and how many more there were. What `masks` hide is not.
         """
@@ -61,7 +61,7 @@ class InspectorSession:
 
     @property
     def lines(self) -> list[str]:
-        """All that has been told and is still to be told to whoever comes now."""
+        """The lines of all requests, for a page that opens now."""
         return [*self._lines, *self._under_way(self._announced)]
 
     def details(self, wanted: str, place: CurlTarget) -> dict[str, Any] | None:

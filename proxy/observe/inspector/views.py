@@ -1,4 +1,4 @@
-"""What the page is told of requests, as values that JSON can carry: a line of each, and of one all that there is."""
+"""Show requests to the page, as values that JSON can carry: a line of each, and all details of one."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ _quoted = JSONEncoder().encode
 
 
 class AccessLog:
-    """A reader of the journal, whose lines go out a batch at a time and past `logging`, which would take long."""
+    """A reader of the request log, whose lines go out a batch at a time and past `logging`, which would take long."""
 
     def __init__(
         self, write: Callable[[str], object], log_format: str, *, least: str = "info", colour: bool = False

@@ -17,7 +17,6 @@ from proxy.http.grammar import (
     RequestHead,
     check_beginning,
     parse_request,
-    request_head,
 )
 from proxy.http.grammar.fields import Header
 from proxy.http.grammar.requests import MAX_LINE
@@ -477,16 +476,6 @@ def test_every_beginning_of_a_good_request_may_go_on(data: bytes) -> None:
     for cut in range(len(data)):
         check_beginning(data[:cut], 0)
         check_beginning(b"\n\x00" + data[:cut], 2)
-
-
-# What is written.
-
-
-def test_request_heads() -> None:
-    """A request's head has its fields in their order and bytes, and nothing else."""
-    assert request_head("PUT", "/x?y", b"Host: h\r\na: \xe9\r\nB: \r\n") == (
-        b"PUT /x?y HTTP/1.1\r\nHost: h\r\na: \xe9\r\nB: \r\n\r\n"
-    )
 
 
 # Compared with h11.
