@@ -5,6 +5,7 @@
 # make fuzz    the property tests with many examples
 # make lint    ruff and mypy; make format mends what can be mended
 # make matrix  the tests on every supported Python
+# make settings-page, bench, soak, coverage, locks, newest: docs/development.md
 # VENV and PYTHON may be given: make test VENV=/tmp/v PYTHON=python3.13. PYTEST_ARGS="-k drain -x" goes to pytest.
 PYTHON ?= python3
 VENV ?= .venv
@@ -46,7 +47,7 @@ test: $(TEST_NEEDS)
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 # What tells whether an interpreter works: make test-interpreter VENV=.venv-3.13 PYTHON=python3.13
-INTEGRATION = forward transport tunnel sign_in inspector draining demo_lines
+INTEGRATION = forward transport pipelines half_close tunnel sign_in inspector draining demo_lines
 test-interpreter: $(VENV)/.dev
 	$(PYTEST) $(PARALLEL) tests/unit $(INTEGRATION:%=tests/integration/test_%.py) $(PYTEST_ARGS)
 

@@ -1,6 +1,6 @@
 """What metrics, request ids and log lines cost a request, in microseconds: python -m bench.per_request
 
-Does to an entry what the forwarder does, and lets the journal's readers read it. The least of many short rounds counts,
+Does to an entry what the forwarder does, and lets the request log's readers read it. The least of many short rounds counts,
 so that a busy machine does little harm.
 """
 

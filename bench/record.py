@@ -16,8 +16,8 @@ def machine(*, rounds: int, turns: int, seconds: int, lacking: list[str]) -> str
     cpu = next((row.partition(":")[2].strip() for row in _rows(Path("/proc/cpuinfo")) if row.startswith("model name")),
                platform.machine())  # fmt: skip
     told = (
-        f"Machine: {os.cpu_count()} cores ({cpu}), {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}. {rounds} rounds, in each of which every load goes round "
+        f"Machine: {os.cpu_count()} cores ({cpu}), {platform.system()} {platform.release().partition('-')[0]}, "
+        f"Python {platform.python_version()}. {rounds} round{'s' * (rounds != 1)}, in each of which every load goes round "
         f"all proxies {turns} times, {seconds} s a turn; medians. Load, origin and proxy share the machine."
     )
     return "\n\n".join([told, *([f"Not installed: {', '.join(lacking)}."] if lacking else [])])

@@ -167,7 +167,7 @@ def found_by_boto3() -> Any:
     indirect=["foreign_cognito"],
 )
 async def test_aws_s3_cp(door: str, foreign_cognito: ForeignCognito, origin: Origin, tmp_path: Path) -> None:
-    """The AWS CLI uploads a file with its metadata, as Media Drive wants it, to the S3 of both emulators."""
+    """The AWS CLI uploads a file with its metadata, as Media Drive wants it, to both emulators' S3."""
     identity_pool_id = foreign_cognito.create_identity_pool()
     s3 = admin_client(foreign_cognito.endpoint_url, "s3")
     bucket = f"{BUCKET}-{door.replace('_', '-')}"

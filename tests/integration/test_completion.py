@@ -1,6 +1,5 @@
 """`ul-proxy completion` in the shells themselves: what TAB makes of what was typed."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.environment import guarded_environment
+from support.machine import program
 from support.screen import terminal
 
 from proxy.cli.arguments import known_by_command
@@ -49,13 +49,6 @@ TABLE = {
 """What TAB offers behind what was typed."""
 
 
-def needed(shell: str) -> str:
-    found = shutil.which(shell)
-    if found is None:
-        pytest.skip(f"{shell} is not installed")
-    return found
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a config file that has profiles, and the scripts, as the command prints them."""
@@ -86,14 +79,14 @@ def test_the_command_prints_the_script(shell: str, folder: Path) -> None:
     )
     assert (process.returncode, process.stderr) == (0, "")
     assert process.stdout == (folder / shell).read_text()
-    subprocess.run([needed(shell), "-n", str(folder / shell)], check=True, timeout=60)
+    subprocess.run([program(shell), "-n", str(folder / shell)], check=True, timeout=60)
 
 
 def offered(shell: str, lines: Mapping[str, str], folder: Path) -> list[str]:
     """What a shell prints for a program of its own, by line."""
-    program = "\n".join([f"source '{folder / shell}'", *lines.values()])
+    script = "\n".join([f"source '{folder / shell}'", *lines.values()])
     process = subprocess.run(
-        [needed(shell), "-c", program],
+        [program(shell), "-c", script],
         env=environment(folder),
         cwd=folder,
         capture_output=True,
@@ -133,7 +126,7 @@ def test_fish(folder: Path) -> None:
 @pytest.mark.parametrize("shell", SCRIPTS)
 async def test_somebody_presses_tab(shell: str, folder: Path) -> None:
     """On a terminal, TAB completes a command, a flag, its choice, a profile and a file."""
-    needed(shell)
+    program(shell)
     async with terminal(env=environment(folder), cwd=folder, program=INTERACTIVE[shell]) as screen:
         screen.types(f"{SAYING[shell]}; source {folder / shell}; echo rea''dy")
         await screen.sees("ready\n")

@@ -3,16 +3,12 @@
 import asyncio
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+from support.machine import program
 from support.shell import PATIENCE, Shell
 from support.shell_blocks import Command
-
-pytestmark = pytest.mark.skipif(
-    None in (shutil.which("bash"), shutil.which("make"), shutil.which("curl")), reason="bash, make or curl is missing"
-)
 
 LAST = "/-/status"
 """In the last of the lines."""
@@ -31,6 +27,8 @@ def environment(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) ->
 
 async def test_every_line_answers(environment: dict[str, str], shell: Shell) -> None:
     """Each line gets an answer in JSON, with a good status."""
+    for name in ("bash", "make", "curl"):
+        program(name)
     async with shell.left_running(Command("README.md", "make demo", (), ()), **environment) as running:
         lines = await printed_to_be_pasted(running.process)
         assert len(lines) > 5

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import json
-import shutil
 import ssl
 import sys
 from asyncio.subprocess import PIPE
@@ -15,6 +14,7 @@ import pytest
 from cryptography import x509
 from support.certificates import Authority, authority
 from support.loops import EVERY_LOOP
+from support.machine import program
 from support.origin import Origin, Recorded
 from support.served import PATIENCE, isolated_settings, serving, this_loop
 from support.servers import free_port
@@ -290,9 +290,9 @@ async def run(*command: str, env: dict[str, str]) -> tuple[int | None, str, str]
     return process.returncode, out.decode(), err.decode()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_line_to_paste(settings: dict[str, str]) -> None:
     """The banner's curl line works as it is, whoever signed the certificate."""
+    program("curl")
     async with serving(settings, "--log-format", "text", loop=this_loop()) as served:
         line = (await served.line("^  try ")).removeprefix("  try").strip()
         assert " https://127.0.0.1:" in line

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from support.environment import guarded_environment
 from support.kinds import Auth
 from support.loops import EVERY_LOOP
+from support.machine import program
 from support.origin import OK, Origin, Slow
 from support.stack import PASSWORD, closing, direct_options, options_for, pool_of, talk, timeouts
 from support.wire import PATIENCE, Peer, answer, caller, request
@@ -299,9 +299,9 @@ async def test_nonsense(origin: Origin) -> None:
         assert (told["method"], told["target"], told["kept"]) == ("-", "-", False)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_line_for_curl(origin: Origin) -> None:
     """Pasted into a shell, the line sends the same request through the proxy, credential and all."""
+    program("curl")
     body = b'{"title": "Tower \\"7\\"", "note": "it\'s $HOME"}'
     async with running(direct_options(origin.url)) as app, watching(app.urls[0]) as feed:
         await ask(app, "/v1/job?x={1}&y='2'", "Content-Type: application/json", "X-A: it's", method="PUT", body=body)
@@ -340,7 +340,8 @@ def test_start(guarded_env: Callable[..., dict[str, str]]) -> None:
     """Whoever never looks does not wait for what a look takes."""
     script = (
         "import sys, proxy.cli.serve;"
-        " sys.exit(any(name.startswith('proxy.observe.inspector.responder') for name in sys.modules))"
+        " loaded = {name for name in sys.modules if name.startswith('proxy.observe.inspector.')};"
+        " sys.exit(loaded != {'proxy.observe.inspector.options'})"
     )
     done = subprocess.run([sys.executable, "-c", script], env=guarded_env(), check=False, timeout=60)
     assert done.returncode == 0

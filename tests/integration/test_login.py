@@ -366,10 +366,16 @@ async def test_ctrl_d(desk: Desk) -> None:
     ("flags", "login", "missing"),
     [
         ([], {}, "the sign-in needs the user name"),
-        (["--no-input"], {"UL_PROXY_USERNAME": ALIAS}, "needs the password, and there is nobody to ask. Run `ul-proxy"),
+        (["--no-input"], {}, "the sign-in needs the user name"),
+        ([], {"UL_PROXY_USERNAME": ALIAS}, "the sign-in needs the password, and there is nobody to ask. Run `"),
+        (
+            ["--no-input"],
+            {"UL_PROXY_USERNAME": ALIAS},
+            "the sign-in needs the password, and there is nobody to ask. Run `",
+        ),
         (["--no-input"], {"UL_PROXY_PASSWORD": PASSWORD}, "the sign-in needs the user name, and"),
     ],
-    ids=["input closed", "no password", "no user name"],
+    ids=["input closed", "no input", "input closed, no password", "no password", "no user name"],
 )
 async def test_nobody_to_ask(flags: list[str], login: dict[str, str], missing: str, desk: Desk) -> None:
     """What is missing is said in a sentence, before Cognito is asked for anything."""

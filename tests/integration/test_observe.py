@@ -374,7 +374,7 @@ async def test_entries_tell_no_secret(origin: Origin) -> None:
 async def test_a_request_is_told_of_while_the_next_is_under_way(
     origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time that an upstream takes is when the journal is read, of a caller who is alone."""
+    """The time that an upstream takes is when the request log is read, of a caller who is alone."""
     monkeypatch.setattr("proxy.observe.request_log.BATCH_SECONDS", 3600.0)
     told: list[str] = []
     app = App(direct_options(origin.url), access=lambda entries, _: told.extend(entry.path for entry in entries))

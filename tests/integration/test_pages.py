@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from support.machine import lacking, program
 from support.servers import free_port
 from support.shell import SIGNED_IN, Shell
 from support.shell_blocks import COMMANDS, Command
@@ -53,17 +54,12 @@ def test_every_exception_is_written() -> None:
     assert [name for name in others if not (Path(__file__).parent / name).is_file()] == []
 
 
-def needed(*programs: str) -> None:
-    for program in programs:
-        if shutil.which(program) is None:
-            pytest.skip(f"the pages' commands want {program}, which this machine does not have")
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page, commands in COMMANDS.items() if commands])
 async def test_page(page: str, shell: Shell) -> None:
     """Every command does what the page says, one after the other."""
-    needed("bash", "curl", "make", "openssl")
+    for name in ("bash", "curl", "make", "openssl"):
+        program(name)
     port = free_port()
     curlrc = Path(shell.environment["HOME"]) / ".curlrc"
     curlrc.write_text(
@@ -95,4 +91,4 @@ async def test_page(page: str, shell: Shell) -> None:
             else:
                 await shell.run(command, **at_the_sandbox, **SIGNED_IN)
     if not_typed:
-        pytest.skip(f"all but this was typed, for want of jq: {not_typed}")
+        lacking(f"all but this was typed, for want of jq: {not_typed}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -10,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-import pytest
 from aiohttp import web
 
 from support.environment import guarded_environment
+from support.machine import program
 
 PATIENCE = 60.0
 """Seconds for a browser to start and to do what a page says."""
@@ -48,18 +47,10 @@ _FLAGS = (
 )
 
 
-def chromium() -> str:
-    """The browser. Where it is missing the test that asks for it is skipped, and says so."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("no browser: install Debian's package chromium")
-    return path
-
-
 @asynccontextmanager
 async def visiting(url: str, *flags: str) -> AsyncIterator[Path]:
     """A browser with an empty profile, opened at `url`; where that profile is."""
-    browser = chromium()
+    browser = program("chromium")
     # Not pytest's folder: the browser puts a socket there, whose path must be short.
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder, TemporaryFile("w+") as log:
         process = await asyncio.create_subprocess_exec(

@@ -13,12 +13,12 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from tempfile import TemporaryDirectory
 from threading import Timer
-from typing import NoReturn
 
 import pytest
 
 from support.base_image import BASE, NoSuchPython, archive
 from support.environment import ROOT, is_ambient
+from support.machine import lacking
 
 PATIENCE = 60.0
 BUILD_SECONDS = 600
@@ -163,13 +163,6 @@ class Engine:
             yield container
         finally:
             self.run("rm", "--force", "--time", "0", container.name)
-
-
-def lacking(what: str) -> NoReturn:
-    """Skips the tests that want what the machine lacks; fails them in CI, which installs it wherever there is apt."""
-    if os.environ.get("CI") and shutil.which("apt-get"):
-        pytest.fail(f"CI must build the image and run it: {what}", pytrace=False)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ MALFORMED_SECTIONS: dict[str, bytes] = {
     "name that is no token": b"(A): b\r\n",
     "name beyond ASCII": b"\xc3\xa9: b\r\n",
     "NUL in the name": b"A\x00: b\r\n",
-    **{f"control byte {byte:#04x}": b"A: b%cc\r\n" % byte for byte in (1, 8, 11, 31)},
+    **{f"control byte {byte:#04x}": b"A: b%cc\r\n" % byte for byte in (0, 1, 8, 11, 31)},
     "control byte 0x7f": b"A: b\x7fc\r\n",
 }
 """Field sections that nobody may believe, up to their empty line."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.base_image import BASE, Base, NoSuchPython, archive, named_in
-from support.containers import lacking
+from support.machine import lacking
 
 TRIXIE = Base("docker.io/library/python:3.13.16-slim-trixie", "3.13", "trixie")
 

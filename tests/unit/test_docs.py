@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from support.environment import ROOT
+from support.naming import wrong_commands, wrong_variables
 
 from proxy import errors
 from proxy.settings.kinds import KINDS
@@ -25,6 +26,12 @@ def anchors(markdown: str) -> set[str]:
         r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
     )
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_exist(page: str) -> None:
+    """No page names a variable, a command or a command's flag that there is not."""
+    assert [*wrong_variables(PAGES[page]), *wrong_commands(PAGES[page])] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from support.environment import ROOT
 from support.markdown import cells_of
-from support.naming import wrong_commands, wrong_variables
 from support.shell_blocks import Command, commands_in, pages, shows
 
 from proxy.cli.manual import COMMANDS
@@ -31,12 +30,6 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
         for found, block in fenced(text):
             if found == language:
                 yield page, block
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_names_exist(page: str) -> None:
-    """No page names a variable, a command or a command's flag that there is not."""
-    assert [*wrong_variables(PAGES[page]), *wrong_commands(PAGES[page])] == []
 
 
 def test_every_command_is_in_the_readme() -> None:

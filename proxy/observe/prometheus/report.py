@@ -22,7 +22,7 @@ class ProcessReport:
     snapshots: tuple[Snapshot, ...]
     """Of every profile, those first that are to be shown."""
     outcomes: Mapping[tuple[str, str], int]
-    """As TokenKeeper has them."""
+    """As TokenManager has them."""
     connections: int
     """Of callers."""
     in_flight: int

@@ -484,7 +484,7 @@ Reading = tuple[RequestHead, bytes, list[Header]]
 
 
 def read(data: bytes, sizes: Sequence[int] = ()) -> Reading:
-    """A whole request, as `framing` reads it; raises RequestError or FramingError, also where the end is missing."""
+    """A whole request, as `grammar` reads it; raises RequestError or FramingError, also where the end is missing."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         raise FramingError("short")

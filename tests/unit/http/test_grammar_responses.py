@@ -219,7 +219,7 @@ def test_kept_for(keep_alive: bytes, seconds: float) -> None:
 
 
 def read(method: str, data: bytes, sizes: Sequence[int] = ()) -> tuple[Head, bytes, list[tuple[bytes, bytes]]]:
-    """A whole answer, as `framing` reads it; raises FramingError, also where the end is missing."""
+    """A whole answer, as `grammar` reads it; raises FramingError, also where the end is missing."""
     head, end = parse_head(data)
     content, data = content_of(method, head).delimiter, data[end:]
     if content is CLOSE:

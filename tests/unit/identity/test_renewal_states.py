@@ -1,4 +1,4 @@
-"""The states of a renewal and of a session, as the tables in single_flight.py and renewal.py have them."""
+"""The states of a renewal and of a session: what single_flight.py and renewal.py say of them, one change a test."""
 
 import asyncio
 from dataclasses import replace
